@@ -1,0 +1,1 @@
+"""interlock: a trading engine for arbitrage and market making, replay first."""

@@ -1,0 +1,62 @@
+"""The entry point: the table of verbs, and what an error becomes.
+
+A verb is a function in a module of its own in this folder, imported only when it is called: `interlock --help`
+must not wait for numba. It takes its options as annotated parameters, has `json: bool = False` among them, and
+returns an exit code (None is 0). Errors that a person meets are raised as `InterlockError`, not printed.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from interlock.cli import exit_codes
+from interlock.cli.errors import report, wants_json
+from interlock.domain.errors import InterlockError
+
+VERBS: Final[tuple[tuple[str, str, str], ...]] = (
+    # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
+    ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
+)
+
+
+def build_app() -> App:
+    """Return the command with every verb registered and none of their modules imported."""
+    app = App(
+        name="interlock",
+        help="A trading engine for arbitrage and market making, replay first.",
+        version=lambda: metadata.version("interlock"),
+        default_parameter=Parameter(negative=()),
+        result_action="return_value",
+    )
+    for verb, target, line in VERBS:
+        app.command(target, name=verb, help=line)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (see `exit_codes`); `argv` is without the program's name.
+
+    Only usage errors, `InterlockError` and the keyboard interrupt are turned into a message. Anything else is a
+    defect and keeps its traceback.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = wants_json(arguments)
+    try:
+        result = build_app()(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        report("UsageError", f"{error} See `interlock --help`.", as_json=as_json)
+        return exit_codes.USAGE
+    except InterlockError as error:
+        report(type(error).__name__, str(error), as_json=as_json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        report("Interrupted", "interrupted", as_json=as_json)
+        return exit_codes.INTERRUPTED
+    return result if isinstance(result, int) else exit_codes.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
