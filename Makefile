@@ -62,7 +62,7 @@ check: $(STAMP) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## rewrite the sources the way `make check` wants them
 	@$(BIN)/ruff check --fix .

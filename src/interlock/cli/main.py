@@ -1,8 +1,9 @@
 """The entry point: the table of verbs, and what an error becomes.
 
-A verb is a function in a module of its own in this folder, imported only when it is called: `interlock --help`
-must not wait for numba. It takes its options as annotated parameters, has `json: bool = False` among them, and
-returns an exit code (None is 0). Errors that a person meets are raised as `InterlockError`, not printed.
+A verb is a function in a module of its own in this folder, imported only when it is called: `interlock
+--help` must not wait for numba. It takes its options as annotated parameters, `json: bool = False` among
+them, and returns an exit code (None is 0). Errors that a person meets are raised as `InterlockError`, not
+printed.
 """
 
 import sys
@@ -30,6 +31,7 @@ def build_app() -> App:
         version=lambda: metadata.version("interlock"),
         default_parameter=Parameter(negative=()),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for verb, target, line in VERBS:
         app.command(target, name=verb, help=line)
@@ -39,8 +41,8 @@ def build_app() -> App:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `exit_codes`); `argv` is without the program's name.
 
-    Only usage errors, `InterlockError` and the keyboard interrupt are turned into a message. Anything else is a
-    defect and keeps its traceback.
+    Only usage errors, `InterlockError` and the keyboard interrupt are turned into a message. Anything else is
+    a defect and keeps its traceback.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = wants_json(arguments)
