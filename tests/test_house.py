@@ -4,8 +4,11 @@ A line that must break a rule of wording carries `house: allows <rule>` with a r
 """
 
 import ast
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +108,7 @@ def test_no_file_names_a_package_index() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["cd /" + "home/me/x", "'/" + "work/a'", "see https://" + "pypi.org/x"])
+@pytest.mark.parametrize("text", ["cd /" + "home/me/x", "'/" + "work/a'", "see https://pypi." + "org/x"])
 def test_the_patterns_find_what_they_are_for(text: str) -> None:
     assert MACHINE_PATH.search(text) or INDEX_HOST.search(text)
 
@@ -240,3 +243,52 @@ def test_shell_scripts_stop_at_the_first_error() -> None:
             assert "set -euo pipefail" in path.read_text(encoding="utf-8"), (
                 f"{relative(path)}: set -euo pipefail"
             )
+
+
+TESTS_THAT_READ_DATA = """
+import pytest
+
+@pytest.mark.data("books")
+def test_reads(data_dir):
+    assert data_dir.name == "recorded"
+
+@pytest.mark.data("books", "trades")
+def test_looks_in_the_wrong_place(data_dir):
+    pytest.skip("no such file")
+"""
+
+
+@pytest.mark.parametrize(
+    ("present", "required", "exit_code", "books", "trades"),
+    [
+        (False, False, 0, "0 passed, 2 skipped, 0 failed", "0 passed, 1 skipped, 0 failed"),
+        (False, True, 0, "0 passed, 2 skipped, 0 failed", "0 passed, 1 skipped, 0 failed"),
+        (True, False, 0, "1 passed, 1 skipped, 0 failed", "0 passed, 1 skipped, 0 failed"),
+        (True, True, 1, "1 passed, 0 skipped, 1 failed", "0 passed, 0 skipped, 1 failed"),
+    ],
+)
+def test_the_summary_accounts_for_every_data_set(
+    tmp_path: Path, present: bool, required: bool, exit_code: int, books: str, trades: str
+) -> None:
+    shutil.copy(REPOSITORY / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = data(name)\n", encoding="utf-8")
+    (tmp_path / "test_it.py").write_text(TESTS_THAT_READ_DATA, encoding="utf-8")
+    if present:
+        (tmp_path / "recorded").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "."],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "INTERLOCK_DATA": str(tmp_path / "recorded"),
+            "INTERLOCK_REQUIRE_DATA": "1" if required else "0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shown = done.stdout.splitlines()
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    assert f"data books: {books}" in shown
+    assert f"data trades: {trades}" in shown
+    assert re.search(r" in \d", shown[-1]), "the closing summary must stay the last line"
