@@ -1,0 +1,1 @@
+"""The gate: what decides whether an order may exist. So far its numeric limits."""

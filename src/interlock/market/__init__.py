@@ -1,0 +1,1 @@
+"""Market data at rest: tapes, their columns, and the compiled books over them."""

@@ -1,0 +1,173 @@
+"""A book in memory: one record of its top and facts, and two price ladders in a shared array of lots.
+
+A *cell* is an index into a ladder: (ticks - base_ticks) / cell_ticks. An empty side has its best cell at -FAR (bids) or FAR (asks) and 0
+in its ticks and lots. Units are in the names: `_ticks` price quanta, `_lots` quantity lots, `_twice` twice a price in ticks (so that a
+mid is exact), `_unit` a float factor to quote currency.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from interlock.market.compiled import compiled
+
+FAR = 1 << 61
+"""A time or cell beyond all others."""
+
+BOOK = np.dtype(
+    [
+        # the ladder: depth[bids_at + cell] and depth[asks_at + cell] are lots
+        ("bids_at", "i8"),
+        ("asks_at", "i8"),
+        ("cells", "i8"),
+        ("base_ticks", "i8"),
+        ("cell_ticks", "i8"),
+        ("bid_cell", "i8"),
+        ("ask_cell", "i8"),
+        # the top of it; ticks and lots are 0 while a side is empty
+        ("bid_ticks", "i8"),
+        ("ask_ticks", "i8"),
+        ("bid_lots", "i8"),
+        ("ask_lots", "i8"),
+        ("mid_twice", "i8"),
+        ("last_trade_ticks", "i8"),
+        ("mark_twice", "i8"),
+        ("exchange_ns", "i8"),
+        ("receive_ns", "i8"),
+        # the bar that completed last (instruments of bars only)
+        ("bar_open", "i8"),
+        ("bar_high", "i8"),
+        ("bar_low", "i8"),
+        ("bar_close", "i8"),
+        ("bar_lots", "i8"),
+        ("bar_count", "i8"),
+        # funding in units of 1e-12: the prediction published for the next settlement, and the last one settled
+        ("funding_next", "i8"),
+        ("funding_known", "i8"),
+        ("funding_last", "i8"),
+        ("funding_last_ns", "i8"),
+        # what we have and what could still fill, as this side of the wire knows it
+        ("position_lots", "i8"),
+        ("open_buy_lots", "i8"),
+        ("open_sell_lots", "i8"),
+        ("open_orders", "i8"),
+        # fixed facts of the instrument
+        ("venue", "i8"),
+        ("is_bars", "i8"),
+        ("is_spot", "i8"),
+        ("trading", "i8"),
+        ("min_lots", "i8"),
+        ("max_lots", "i8"),
+        ("max_position_lots", "i8"),
+        ("step_ticks", "i8"),
+        ("price_unit", "f8"),
+        ("lot_unit", "f8"),
+        ("base_unit", "f8"),
+        ("min_notional", "f8"),
+        ("maker_rate", "f8"),
+        ("taker_rate", "f8"),
+        # of the exchange's own book only: our orders that rest in it, and takings not yet refreshed
+        ("live_n", "i8"),
+        ("taken_n", "i8"),
+        ("reserved_lots", "i8"),
+        ("funding_paid", "f8"),
+        ("collar_millionths", "i8"),
+        ("participation_millionths", "i8"),
+    ],
+    align=True,
+)
+"""One instrument's book on one side of the wire. price_unit: quote currency for one tick; lot_unit: instrument units for one lot;
+base_unit: base asset for one lot (multiplier applied); step_ticks: the price unit in force at the current mid."""
+
+UNCHANGED, SIZE_CHANGED, PRICE_CHANGED = 0, 1, 2
+
+
+@compiled(inline=True)
+def cell_of(book: Any, ticks: int) -> int:
+    """The ladder cell of a price; may lie outside the ladder."""
+    offset = ticks - book.base_ticks
+    if book.cell_ticks == 1:
+        return offset
+    return offset // book.cell_ticks
+
+
+@compiled(inline=True)
+def lots_at(book: Any, depth: Any, side: int, cell: int) -> int:
+    """Lots at a cell of a side, 0 outside the ladder."""
+    if cell < 0 or cell >= book.cells:
+        return 0
+    if side > 0:
+        return depth[book.bids_at + cell]
+    return depth[book.asks_at + cell]
+
+
+@compiled(inline=True)
+def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
+    """Set a level of the book; returns what changed at the top: UNCHANGED, SIZE_CHANGED or PRICE_CHANGED."""
+    if side > 0:
+        at = book.bids_at
+        depth[at + cell] = lots
+        best = book.bid_cell
+        if lots > 0:
+            if cell > best:
+                book.bid_cell = cell
+                return PRICE_CHANGED
+            return SIZE_CHANGED if cell == best else UNCHANGED
+        if cell != best:
+            return UNCHANGED
+        cell -= 1
+        while cell >= 0 and depth[at + cell] == 0:
+            cell -= 1
+        book.bid_cell = cell if cell >= 0 else -FAR
+        return PRICE_CHANGED
+    at = book.asks_at
+    depth[at + cell] = lots
+    best = book.ask_cell
+    if lots > 0:
+        if cell < best:
+            book.ask_cell = cell
+            return PRICE_CHANGED
+        return SIZE_CHANGED if cell == best else UNCHANGED
+    if cell != best:
+        return UNCHANGED
+    cell += 1
+    cells = book.cells
+    while cell < cells and depth[at + cell] == 0:
+        cell += 1
+    book.ask_cell = cell if cell < cells else FAR
+    return PRICE_CHANGED
+
+
+@compiled(inline=True)
+def refresh_top(book: Any, depth: Any) -> None:
+    """Write the best prices, sizes and the mid from the best cells. The mid keeps its last value while a side is empty."""
+    if book.bid_cell >= 0:
+        book.bid_ticks = book.base_ticks + book.bid_cell * book.cell_ticks
+        book.bid_lots = depth[book.bids_at + book.bid_cell]
+    else:
+        book.bid_ticks = 0
+        book.bid_lots = 0
+    if book.ask_cell < FAR:
+        book.ask_ticks = book.base_ticks + book.ask_cell * book.cell_ticks
+        book.ask_lots = depth[book.asks_at + book.ask_cell]
+    else:
+        book.ask_ticks = 0
+        book.ask_lots = 0
+    if book.bid_lots > 0 and book.ask_lots > 0:
+        book.mid_twice = book.bid_ticks + book.ask_ticks
+
+
+@compiled()
+def clear(book: Any, depth: Any) -> None:
+    """Empty both ladders; the mid keeps its last value."""
+    for cell in range(book.cells):
+        depth[book.bids_at + cell] = 0
+        depth[book.asks_at + cell] = 0
+    book.bid_cell = -FAR
+    book.ask_cell = FAR
+    book.bid_ticks = 0
+    book.ask_ticks = 0
+    book.bid_lots = 0
+    book.ask_lots = 0
