@@ -1,0 +1,1 @@
+"""The matching model and the drivers that replay a tape through it."""

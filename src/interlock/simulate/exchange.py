@@ -1,0 +1,570 @@
+"""The exchange's side of the matching model: market events and our requests against one instrument's true book.
+
+Assumptions are listed in docs/model.md. In short: our orders do not move the market; a resting order fills when trades at its price have used
+up the queue ahead of it, when a trade goes through its price, or when the opposite best price reaches it; a taking order walks the book and
+remembers what it took until the level is refreshed by more; bars fill at the worse of the next bar's extremes within a share of its volume.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interlock.market.book import FAR, UNCHANGED, cell_of, lots_at, refresh_top, set_level
+from interlock.market.compiled import compiled
+from interlock.simulate import queue
+from interlock.simulate.layout import (
+    REQUEST_PLACE,
+    RESPONSE_ACCEPTED,
+    RESPONSE_CANCELLED,
+    RESPONSE_EXPIRED,
+    RESPONSE_FILL,
+    RESPONSE_REJECTED,
+    STOP_FULL,
+    STOP_LIQUIDATED,
+    STOP_OVERFLOW,
+    World,
+)
+from interlock.simulate.reasons import Reason
+from interlock.simulate.wire import count_event, overloaded, send_response
+from interlock.strategies.contract import TIF_FOK, TIF_GTC, TIF_IOC, TIF_POST_ONLY
+
+# Members of an IntEnum are frozen into compiled code as plain integers.
+DEPTH, TRADE, CLEAR, MARK, FUNDING = 0, 1, 3, 4, 6
+BAR_OPEN, BAR_HIGH, BAR_LOW, BAR_CLOSE, STATUS = 7, 8, 9, 10, 12
+
+NONE = int(Reason.NONE)
+PRICE_STEP = int(Reason.PRICE_STEP)
+QUANTITY = int(Reason.QUANTITY)
+MIN_NOTIONAL = int(Reason.MIN_NOTIONAL)
+POST_ONLY_WOULD_TAKE = int(Reason.POST_ONLY_WOULD_TAKE)
+IOC_REST = int(Reason.IOC_REST)
+FOK_NOT_FILLABLE = int(Reason.FOK_NOT_FILLABLE)
+SELF_MATCH = int(Reason.SELF_MATCH)
+INSUFFICIENT_BALANCE = int(Reason.INSUFFICIENT_BALANCE)
+INSUFFICIENT_MARGIN = int(Reason.INSUFFICIENT_MARGIN)
+OVERLOAD = int(Reason.OVERLOAD)
+HALTED = int(Reason.HALTED)
+CANCELLED = int(Reason.CANCELLED)
+CANCEL_TOO_LATE = int(Reason.CANCEL_TOO_LATE)
+REDUCE_ONLY = int(Reason.REDUCE_ONLY)
+BAR_NOT_REACHED = int(Reason.BAR_NOT_REACHED)
+
+
+@compiled()
+def price_step(world: World, instrument: int, ticks: int) -> int:
+    """The venue's price unit at a price, in ticks."""
+    step = 1
+    for i in range(world.steps.shape[0]):
+        row = world.steps[i]
+        if row.instrument == instrument and row.first_ticks <= ticks:
+            step = row.step_ticks
+    return step
+
+
+@compiled(inline=True)
+def _reserve(world: World, instrument: int, slot: int, lots: int) -> None:
+    """Hold (or with negative lots release) what a resting order could cost at most."""
+    book = world.exchange_books[instrument]
+    order = world.orders[slot]
+    if order.side > 0:
+        venue = world.venues[book.venue]
+        venue.reserved_cash += lots * order.ticks * book.price_unit * book.lot_unit
+    else:
+        book.reserved_lots += lots
+
+
+@compiled()
+def fill(world: World, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
+    """Execute `lots` of an order at `ticks`: position, cash, the record, and the answer under way to us."""
+    control = world.control[0]
+    book = world.exchange_books[instrument]
+    venue = world.venues[book.venue]
+    order = world.orders[slot]
+    rest = world.resting[slot]
+    rest.leaves_lots -= lots
+    if rest.leaves_lots == 0:
+        rest.final_ns = now_ns
+    if maker:
+        _reserve(world, instrument, slot, -lots)
+    book.position_lots += order.side * lots
+    notional = lots * ticks * book.price_unit * book.lot_unit
+    rate = book.maker_rate if maker else book.taker_rate
+    venue.cash -= order.side * notional + rate * notional
+    record = world.fills[control.fills_n]
+    record.exchange_ns = now_ns
+    record.seq = order.seq
+    record.tag = order.tag
+    record.instrument = instrument
+    record.side = order.side
+    record.maker = maker
+    record.ticks = ticks
+    record.lots = lots
+    record.mid_twice = book.mid_twice
+    record.arrival_twice = rest.arrival_twice
+    record.decision_twice = order.decision_twice
+    record.decided_ns = order.decided_ns
+    record.position_lots = book.position_lots
+    control.fills_n += 1
+    if control.fills_n + world.live.shape[1] >= world.fills.shape[0]:
+        control.stop = STOP_FULL
+    send_response(world, RESPONSE_FILL, slot, order.seq, instrument, now_ns, lots, ticks)
+
+
+@compiled(inline=True)
+def _remove_live(world: World, instrument: int, at: int) -> None:
+    """Take the order at position `at` off the instrument's list, keeping time priority."""
+    book = world.exchange_books[instrument]
+    book.live_n -= 1
+    for i in range(at, book.live_n):
+        world.live[instrument, i] = world.live[instrument, i + 1]
+
+
+@compiled()
+def _taken_at(world: World, instrument: int, side: int, cell: int) -> int:
+    """Lots of a level that we took and the feed has not refreshed."""
+    for i in range(world.control[0].taken_n):
+        t = world.taken[i]
+        if t.instrument == instrument and t.side == side and t.cell == cell:
+            return t.lots
+    return 0
+
+
+@compiled()
+def _take(world: World, instrument: int, side: int, cell: int, lots: int) -> None:
+    """Remember that we took lots of a level."""
+    control = world.control[0]
+    for i in range(control.taken_n):
+        t = world.taken[i]
+        if t.instrument == instrument and t.side == side and t.cell == cell:
+            t.lots += lots
+            return
+    if control.taken_n == world.taken.shape[0]:
+        control.stop = STOP_OVERFLOW
+        return
+    t = world.taken[control.taken_n]
+    t.instrument = instrument
+    t.side = side
+    t.cell = cell
+    t.lots = lots
+    control.taken_n += 1
+    world.exchange_books[instrument].taken_n += 1
+
+
+@compiled()
+def _refresh_taken(world: World, instrument: int, side: int, cell: int, before_lots: int, now_lots: int) -> None:
+    """A level changed: growth beyond what was displayed refreshes it, a shrinking level shrinks what we remember."""
+    control = world.control[0]
+    for i in range(control.taken_n):
+        t = world.taken[i]
+        if t.instrument == instrument and t.side == side and t.cell == cell:
+            if now_lots <= before_lots and now_lots > 0:
+                t.lots = min(t.lots, now_lots)
+                return
+            control.taken_n -= 1
+            world.taken[i] = world.taken[control.taken_n]
+            world.exchange_books[instrument].taken_n -= 1
+            return
+
+
+@compiled(inline=True)
+def on_depth(world: World, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A level of the true book is set; resting orders queue, or are reached by the opposite best price."""
+    control = world.control[0]
+    book = world.exchange_books[instrument]
+    cell = cell_of(book, ticks)
+    before = world.depth[(book.bids_at if side > 0 else book.asks_at) + cell]
+    if set_level(book, world.depth, side, cell, lots) != UNCHANGED:
+        refresh_top(book, world.depth)
+    if book.taken_n > 0:
+        _refresh_taken(world, instrument, side, cell, before, lots)
+    at = 0
+    while at < book.live_n:
+        slot = world.live[instrument, at]
+        order = world.orders[slot]
+        rest = world.resting[slot]
+        reached = False
+        if order.side == side:
+            if rest.cell == cell:
+                queue.on_depth(rest, before, lots, control.queue_model, control.queue_power)
+        elif side < 0:
+            reached = book.ask_cell <= rest.cell
+        else:
+            reached = book.bid_cell >= rest.cell
+        if reached:
+            fill(world, instrument, slot, rest.leaves_lots, order.ticks, 1, now_ns)
+            _remove_live(world, instrument, at)
+        else:
+            at += 1
+
+
+@compiled(inline=True)
+def on_trade(world: World, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
+    control = world.control[0]
+    book = world.exchange_books[instrument]
+    book.last_trade_ticks = ticks
+    used = 0
+    at = 0
+    while at < book.live_n:
+        slot = world.live[instrument, at]
+        order = world.orders[slot]
+        rest = world.resting[slot]
+        lots_filled = 0
+        if order.side == -side:
+            better = (order.ticks - ticks) * order.side
+            if better > 0:
+                lots_filled = rest.leaves_lots
+            elif better == 0:
+                queue.on_trade(rest, lots)
+                reached = queue.reached_lots(rest)
+                if reached > 0:
+                    if control.partial_fills == 0:
+                        lots_filled = rest.leaves_lots
+                    else:
+                        # Earlier orders of ours at this price had this part of the trade.
+                        lots_filled = min(rest.leaves_lots, max(reached - used, 0))
+                        used += lots_filled
+                    rest.front_lots = 0.0
+        if lots_filled > 0:
+            fill(world, instrument, slot, lots_filled, order.ticks, 1, now_ns)
+        if lots_filled > 0 and rest.leaves_lots == 0:
+            _remove_live(world, instrument, at)
+        else:
+            at += 1
+
+
+@compiled()
+def _on_clear(world: World, instrument: int) -> None:
+    """The book is emptied before a snapshot. Resting orders keep their queue; nothing is reached by an empty side."""
+    book = world.exchange_books[instrument]
+    for cell in range(book.cells):
+        world.depth[book.bids_at + cell] = 0
+        world.depth[book.asks_at + cell] = 0
+    book.bid_cell = -FAR
+    book.ask_cell = FAR
+    refresh_top(book, world.depth)
+
+
+@compiled()
+def _on_bar(world: World, instrument: int, kind: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A bar grows row by row; when complete, waiting orders fill at its worse extreme within a share of its volume, or expire."""
+    book = world.exchange_books[instrument]
+    if kind == BAR_OPEN:
+        book.bar_open = ticks
+        return
+    if kind == BAR_HIGH:
+        book.bar_high = ticks
+        return
+    if kind == BAR_LOW:
+        book.bar_low = ticks
+        return
+    book.bar_close = ticks
+    book.bar_lots = lots
+    book.bar_count += 1
+    book.mid_twice = 2 * ticks
+    left = lots * book.participation_millionths // 1_000_000
+    at = 0
+    while book.live_n > 0:
+        slot = world.live[instrument, at]
+        order = world.orders[slot]
+        rest = world.resting[slot]
+        price = book.bar_high if order.side > 0 else book.bar_low
+        _reserve(world, instrument, slot, -rest.leaves_lots)
+        if (order.ticks - price) * order.side >= 0 and left > 0:
+            lots_filled = min(left, rest.leaves_lots)
+            left -= lots_filled
+            fill(world, instrument, slot, lots_filled, price, 0, now_ns)
+        if rest.leaves_lots > 0:
+            rest.leaves_lots = 0
+            rest.final_ns = now_ns
+            rest.reason = BAR_NOT_REACHED
+            send_response(world, RESPONSE_EXPIRED, slot, order.seq, instrument, now_ns, 0, BAR_NOT_REACHED)
+        _remove_live(world, instrument, at)
+
+
+@compiled()
+def _on_funding(world: World, instrument: int, ticks: int, rate: int, now_ns: int) -> None:
+    """Funding settles: paid on mark times size by what is held at this instant, and by nothing else."""
+    control = world.control[0]
+    book = world.exchange_books[instrument]
+    if book.position_lots == 0:
+        return
+    mark = 2 * ticks if ticks > 0 else (book.mark_twice if book.mark_twice > 0 else book.mid_twice)
+    record = world.fundings[control.fundings_n]
+    record.exchange_ns = now_ns
+    record.instrument = instrument
+    record.position_lots = book.position_lots
+    record.mark_twice = mark
+    record.rate = rate
+    control.fundings_n += 1
+    if control.fundings_n == world.fundings.shape[0]:
+        control.stop = STOP_FULL
+    paid = book.position_lots * book.lot_unit * (mark * 0.5 * book.price_unit) * (rate * 1e-12)
+    world.venues[book.venue].cash -= paid
+
+
+@compiled()
+def _tier(world: World, instrument: int, notional: float, maintenance: bool) -> float:
+    """Margin required for a notional, by the bracket it falls into; 0 for an instrument without tiers."""
+    required = 0.0
+    for i in range(world.tiers.shape[0]):
+        row = world.tiers[i]
+        if row.instrument == instrument:
+            required = notional * (row.maintenance if maintenance else row.initial)
+            if notional <= row.max_notional:
+                break
+    return required
+
+
+@compiled()
+def equity(world: World, number: int) -> float:
+    """A venue account at mark prices (mids where no mark is published), quote currency."""
+    total = world.venues[number].cash
+    for k in range(world.exchange_books.shape[0]):
+        book = world.exchange_books[k]
+        if book.venue == number and book.position_lots != 0:
+            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            total += book.position_lots * book.lot_unit * mark * 0.5 * book.price_unit
+    return total
+
+
+@compiled()
+def margin_required(world: World, number: int, maintenance: bool) -> float:
+    """Initial or maintenance margin of a venue's derivative positions, quote currency."""
+    total = 0.0
+    for k in range(world.exchange_books.shape[0]):
+        book = world.exchange_books[k]
+        if book.venue == number and book.is_spot == 0 and book.position_lots != 0:
+            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            total += _tier(world, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance)
+    return total
+
+
+@compiled()
+def check_liquidation(world: World) -> None:
+    """Stop the run if any margined account is at or below its maintenance margin; remember the peak margin used."""
+    for number in range(world.venues.shape[0]):
+        venue = world.venues[number]
+        if venue.margin == 0:
+            continue
+        used = margin_required(world, number, False)
+        if used > venue.peak_margin:
+            venue.peak_margin = used
+        needed = margin_required(world, number, True)
+        if needed > 0.0 and equity(world, number) <= needed:
+            world.control[0].stop = STOP_LIQUIDATED
+
+
+@compiled()
+def sample(world: World, now_ns: int) -> None:
+    """Record position, top and our own best quotes of every instrument, and check margins; once per sample period."""
+    control = world.control[0]
+    for k in range(world.exchange_books.shape[0]):
+        book = world.exchange_books[k]
+        record = world.samples[control.samples_n]
+        record.exchange_ns = now_ns
+        record.instrument = k
+        record.position_lots = book.position_lots
+        record.bid_ticks = book.bar_low if book.is_bars else book.bid_ticks
+        record.ask_ticks = book.bar_high if book.is_bars else book.ask_ticks
+        record.mid_twice = book.mid_twice
+        own_bid = 0
+        own_ask = 0
+        for i in range(book.live_n):
+            order = world.orders[world.live[k, i]]
+            if order.side > 0:
+                own_bid = max(own_bid, order.ticks)
+            elif own_ask == 0 or order.ticks < own_ask:
+                own_ask = order.ticks
+        record.own_bid_ticks = own_bid
+        record.own_ask_ticks = own_ask
+        control.samples_n += 1
+    if control.samples_n + world.exchange_books.shape[0] > world.samples.shape[0]:
+        control.stop = STOP_FULL
+    control.next_sample_ns = (now_ns // control.sample_period_ns + 1) * control.sample_period_ns
+    check_liquidation(world)
+
+
+@compiled(inline=True)
+def on_row(world: World, row: Any) -> None:
+    """One market event happens at the exchange."""
+    now_ns = row.exchange_ns
+    if now_ns >= world.control[0].next_sample_ns:
+        sample(world, now_ns)
+    k = row.instrument
+    kind = row.kind
+    count_event(world.venues[world.exchange_books[k].venue], now_ns)
+    if kind == DEPTH:
+        on_depth(world, k, row.side, row.ticks, row.lots, now_ns)
+    elif kind == TRADE:
+        on_trade(world, k, row.side, row.ticks, row.lots, now_ns)
+    elif BAR_OPEN <= kind <= BAR_CLOSE:
+        _on_bar(world, k, kind, row.ticks, row.lots, now_ns)
+    elif kind == FUNDING:
+        _on_funding(world, k, row.ticks, row.lots, now_ns)
+    elif kind == MARK:
+        world.exchange_books[k].mark_twice = 2 * row.ticks
+        check_liquidation(world)
+    elif kind == CLEAR:
+        _on_clear(world, k)
+    elif kind == STATUS:
+        world.exchange_books[k].trading = row.lots
+
+
+@compiled()
+def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
+    """Why the exchange refuses a new order, or NONE; the checks in the order in which a venue answers."""
+    control = world.control[0]
+    book = world.exchange_books[instrument]
+    venue = world.venues[book.venue]
+    order = world.orders[slot]
+    if book.trading == 0:
+        return HALTED
+    if overloaded(control, venue):
+        return OVERLOAD
+    if order.ticks <= 0 or order.ticks % price_step(world, instrument, order.ticks) != 0:
+        return PRICE_STEP
+    if order.lots < book.min_lots or order.lots > book.max_lots:
+        return QUANTITY
+    if order.reduce_only != 0 and (book.position_lots * order.side >= 0 or order.lots > abs(book.position_lots)):
+        return REDUCE_ONLY
+    notional = order.lots * order.ticks * book.price_unit * book.lot_unit
+    if notional < book.min_notional and order.reduce_only == 0:
+        return MIN_NOTIONAL
+    if venue.check_funds != 0 and book.is_spot != 0:
+        if order.side < 0:
+            if order.lots > book.position_lots - book.reserved_lots:
+                return INSUFFICIENT_BALANCE
+        elif notional * (1.0 + book.taker_rate) > venue.cash - venue.reserved_cash:
+            return INSUFFICIENT_BALANCE
+    if venue.margin != 0 and book.is_spot == 0:
+        after = abs(book.position_lots + order.side * order.lots)
+        if after > abs(book.position_lots):
+            extra = _tier(world, instrument, after * book.lot_unit * order.ticks * book.price_unit, False)
+            held = abs(book.position_lots) * book.lot_unit * book.mid_twice * 0.5 * book.price_unit
+            others = margin_required(world, book.venue, False) - _tier(world, instrument, held, False)
+            if extra + others > equity(world, book.venue):
+                return INSUFFICIENT_MARGIN
+    for i in range(book.live_n):
+        other = world.orders[world.live[instrument, i]]
+        if other.side == -order.side and (order.ticks - other.ticks) * order.side >= 0:
+            return SELF_MATCH
+    return NONE
+
+
+@compiled()
+def _takeable(world: World, instrument: int, slot: int) -> int:
+    """Lots that a taking order could get within its limit, less what we took before."""
+    book = world.exchange_books[instrument]
+    order = world.orders[slot]
+    rest = world.resting[slot]
+    total = 0
+    if order.side > 0:
+        cell = book.ask_cell
+        while cell < book.cells and cell <= rest.cell:
+            total += max(0, world.depth[book.asks_at + cell] - _taken_at(world, instrument, -1, cell))
+            cell += 1
+    else:
+        cell = book.bid_cell
+        while cell >= 0 and cell >= rest.cell:
+            total += max(0, world.depth[book.bids_at + cell] - _taken_at(world, instrument, 1, cell))
+            cell -= 1
+    return total
+
+
+@compiled()
+def _walk(world: World, instrument: int, slot: int, now_ns: int) -> None:
+    """Take from the best level toward the limit, one fill a level."""
+    book = world.exchange_books[instrument]
+    order = world.orders[slot]
+    rest = world.resting[slot]
+    cell = book.ask_cell if order.side > 0 else book.bid_cell
+    if world.control[0].partial_fills == 0:
+        fill(world, instrument, slot, rest.leaves_lots, book.base_ticks + cell * book.cell_ticks, 0, now_ns)
+        return
+    while 0 <= cell < book.cells and (rest.cell - cell) * order.side >= 0 and rest.leaves_lots > 0:
+        shown = lots_at(book, world.depth, -order.side, cell)
+        if shown > 0:
+            lots = min(rest.leaves_lots, shown - _taken_at(world, instrument, -order.side, cell))
+            if lots > 0:
+                _take(world, instrument, -order.side, cell, lots)
+                fill(world, instrument, slot, lots, book.base_ticks + cell * book.cell_ticks, 0, now_ns)
+        cell += order.side
+
+
+@compiled()
+def _end(world: World, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
+    """The order is at its end without (further) fills; tell the strategy's side why."""
+    rest = world.resting[slot]
+    rest.leaves_lots = 0
+    rest.final_ns = now_ns
+    rest.reason = reason
+    world.counts[reason] += 1
+    send_response(world, kind, slot, world.orders[slot].seq, instrument, now_ns, 0, reason)
+
+
+@compiled()
+def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
+    """A new order arrives at the exchange."""
+    book = world.exchange_books[instrument]
+    order = world.orders[slot]
+    rest = world.resting[slot]
+    rest.leaves_lots = order.lots
+    rest.cell = cell_of(book, order.ticks)
+    rest.arrived_ns = now_ns
+    rest.arrival_twice = book.mid_twice
+    rest.final_ns = 0
+    rest.reason = NONE
+    reason = _refusal(world, instrument, slot, now_ns)
+    if reason != NONE:
+        _end(world, RESPONSE_REJECTED, instrument, slot, reason, now_ns)
+        return
+    if book.is_bars == 0:
+        crosses = book.ask_cell <= rest.cell if order.side > 0 else book.bid_cell >= rest.cell
+        if crosses and order.tif == TIF_POST_ONLY:
+            _end(world, RESPONSE_EXPIRED, instrument, slot, POST_ONLY_WOULD_TAKE, now_ns)
+            return
+        if order.tif == TIF_FOK and _takeable(world, instrument, slot) < order.lots:
+            _end(world, RESPONSE_EXPIRED, instrument, slot, FOK_NOT_FILLABLE, now_ns)
+            return
+        if crosses:
+            _walk(world, instrument, slot, now_ns)
+        if rest.leaves_lots == 0:
+            return
+        if order.tif == TIF_IOC or order.tif == TIF_FOK:
+            _end(world, RESPONSE_EXPIRED, instrument, slot, IOC_REST, now_ns)
+            return
+        queue.join(rest, lots_at(book, world.depth, order.side, rest.cell))
+    if book.live_n == world.live.shape[1]:
+        world.control[0].stop = STOP_OVERFLOW
+        return
+    world.live[instrument, book.live_n] = slot
+    book.live_n += 1
+    _reserve(world, instrument, slot, rest.leaves_lots)
+    if order.tif == TIF_GTC or order.tif == TIF_POST_ONLY or book.is_bars != 0:
+        send_response(world, RESPONSE_ACCEPTED, slot, order.seq, instrument, now_ns, 0, 0)
+
+
+@compiled()
+def _on_cancel(world: World, instrument: int, slot: int, seq: int, now_ns: int) -> None:
+    """A cancel arrives; if the order has ended meanwhile it is too late and changes nothing."""
+    book = world.exchange_books[instrument]
+    for at in range(book.live_n):
+        if world.live[instrument, at] == slot and world.orders[slot].seq == seq:
+            _reserve(world, instrument, slot, -world.resting[slot].leaves_lots)
+            _remove_live(world, instrument, at)
+            _end(world, RESPONSE_CANCELLED, instrument, slot, CANCELLED, now_ns)
+            return
+    world.counts[CANCEL_TOO_LATE] += 1
+
+
+@compiled()
+def on_request(world: World) -> None:
+    """The next request of the ring arrives at its venue."""
+    control = world.control[0]
+    message = world.requests[control.request_head & (world.requests.shape[0] - 1)]
+    control.request_head += 1
+    if message.kind == REQUEST_PLACE:
+        _on_place(world, message.instrument, message.slot, message.due_ns)
+    else:
+        _on_cancel(world, message.instrument, message.slot, message.seq, message.due_ns)

@@ -1,0 +1,279 @@
+"""The memory of a replay: every record that the compiled code reads or writes, and the `World` that holds them.
+
+Units are in the names, as in `interlock.market.book`. Each instrument has two books: the exchange's own, and ours, later by the latency of
+the feed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import from_dtype, types
+
+from interlock.market.book import BOOK
+from interlock.market.columns import ROW
+from interlock.strategies.contract import FLOAT_ARRAY, INT_ARRAY, INTENT, ORDER, VIEW, records
+
+RESTING = np.dtype(
+    [
+        ("leaves_lots", "i8"),
+        ("cell", "i8"),
+        ("arrived_ns", "i8"),
+        ("arrival_twice", "i8"),
+        ("final_ns", "i8"),
+        ("reason", "i8"),
+        ("front_lots", "f8"),
+        ("traded_lots", "f8"),
+    ],
+    align=True,
+)
+"""The exchange's side of an order slot, which no kernel sees. front_lots: the queue ahead of us; traded_lots: trades at our price since
+the last depth update, which the power model must not count twice; leaves_lots 0: the order is not at the exchange (any more)."""
+
+VENUE = np.dtype(
+    [
+        ("order_ns", "i8"),
+        ("cancel_ns", "i8"),
+        ("response_ns", "i8"),
+        ("latency_mode", "i8"),
+        ("feed_multiple", "f8"),
+        ("feed_latency_ns", "i8"),
+        ("last_order_ns", "i8"),
+        ("last_cancel_ns", "i8"),
+        ("last_response_ns", "i8"),
+        ("samples_at", "i8"),
+        ("samples_block", "i8"),
+        ("samples_blocks", "i8"),
+        ("sample_next", "i8"),
+        ("sample_left", "i8"),
+        ("rate_low", "i8"),
+        ("rate_high", "i8"),
+        ("track_rate", "i8"),
+        ("rate_window_ns", "i8"),
+        ("rate_from_ns", "i8"),
+        ("rate_count", "i8"),
+        ("rate", "i8"),
+        ("overload_rate", "f8"),
+        ("overload_slope", "f8"),
+        ("overload_max", "f8"),
+        ("limit_a", "i8"),
+        ("window_a_ns", "i8"),
+        ("index_a", "i8"),
+        ("used_a", "i8"),
+        ("limit_b", "i8"),
+        ("window_b_ns", "i8"),
+        ("index_b", "i8"),
+        ("used_b", "i8"),
+        ("reserve_a", "i8"),
+        ("reserve_b", "i8"),
+        ("place_weight", "i8"),
+        ("cancel_weight", "i8"),
+        ("cash", "f8"),
+        ("reserved_cash", "f8"),
+        ("check_funds", "i8"),
+        ("margin", "i8"),
+        ("peak_margin", "f8"),
+    ],
+    align=True,
+)
+"""One venue: latencies, message budgets (two fixed windows), overload, and the account's quote currency. `cash` is a float for the
+venue's own checks alone; results are accounted exactly from the fills."""
+
+LATENCY_CONSTANT, LATENCY_FEED, LATENCY_BOOTSTRAP = 0, 1, 2
+
+MESSAGE = np.dtype(
+    [
+        ("due_ns", "i8"),
+        ("kind", "i8"),
+        ("slot", "i8"),
+        ("seq", "i8"),
+        ("venue", "i8"),
+        ("instrument", "i8"),
+        ("lots", "i8"),
+        ("ticks", "i8"),
+    ],
+    align=True,
+)
+"""A request to a venue or a response from it, on the wire until due_ns."""
+
+REQUEST_PLACE, REQUEST_CANCEL = 1, 2
+RESPONSE_ACCEPTED, RESPONSE_FILL, RESPONSE_CANCELLED, RESPONSE_EXPIRED, RESPONSE_REJECTED = 1, 2, 3, 4, 5
+
+STEP = np.dtype([("first_ticks", "i8"), ("step_ticks", "i8"), ("instrument", "i8")], align=True)
+"""From first_ticks on, prices of the instrument are multiples of step_ticks; by (instrument, first_ticks)."""
+
+TIER = np.dtype([("instrument", "i8"), ("max_notional", "f8"), ("initial", "f8"), ("maintenance", "f8")], align=True)
+
+TAKEN = np.dtype([("instrument", "i8"), ("side", "i8"), ("cell", "i8"), ("lots", "i8")], align=True)
+"""Lots of a level that we took and that the feed has not yet shown refreshed. side: of the level."""
+
+FILL = np.dtype(
+    [
+        ("exchange_ns", "i8"),
+        ("seq", "i8"),
+        ("tag", "i8"),
+        ("instrument", "i4"),
+        ("side", "i2"),
+        ("maker", "i2"),
+        ("ticks", "i8"),
+        ("lots", "i8"),
+        ("mid_twice", "i8"),
+        ("arrival_twice", "i8"),
+        ("decision_twice", "i8"),
+        ("decided_ns", "i8"),
+        ("position_lots", "i8"),
+    ],
+    align=True,
+)
+"""An execution at the exchange. mid_twice: the exchange's mid just before it; arrival_twice: when the order arrived; decision_twice: the
+strategy's mid when it decided; position_lots: signed, after the fill."""
+
+ORDER_RECORD = np.dtype(
+    [
+        ("seq", "i8"),
+        ("tag", "i8"),
+        ("instrument", "i4"),
+        ("side", "i2"),
+        ("tif", "i2"),
+        ("ticks", "i8"),
+        ("lots", "i8"),
+        ("filled_lots", "i8"),
+        ("decided_ns", "i8"),
+        ("arrived_ns", "i8"),
+        ("final_ns", "i8"),
+        ("decision_twice", "i8"),
+        ("final_state", "i4"),
+        ("reason", "i4"),
+    ],
+    align=True,
+)
+"""An order that ended, as the strategy's side learned it. final_state: FINAL_; reason: a code of `simulate.reasons`."""
+
+FINAL_FILLED, FINAL_CANCELLED, FINAL_EXPIRED, FINAL_REJECTED, FINAL_OPEN_AT_END = 1, 2, 3, 4, 5
+
+SAMPLE = np.dtype(
+    [
+        ("exchange_ns", "i8"),
+        ("instrument", "i8"),
+        ("position_lots", "i8"),
+        ("bid_ticks", "i8"),
+        ("ask_ticks", "i8"),
+        ("mid_twice", "i8"),
+        ("own_bid_ticks", "i8"),
+        ("own_ask_ticks", "i8"),
+    ],
+    align=True,
+)
+"""One instrument at one second of exchange time; own_*: our best resting quotes there, 0 if none."""
+
+FUNDING_PAYMENT = np.dtype(
+    [("exchange_ns", "i8"), ("instrument", "i8"), ("position_lots", "i8"), ("mark_twice", "i8"), ("rate", "i8")], align=True
+)
+"""A settlement that we held a position through. rate in units of 1e-12; positive means longs pay."""
+
+CONTROL = np.dtype(
+    [
+        ("exchange_row", "i8"),
+        ("local_row", "i8"),
+        ("stop_row", "i8"),
+        ("now_ns", "i8"),
+        ("next_seq", "i8"),
+        ("wake_mask", "i8"),
+        ("pending_wake", "i8"),
+        ("timer_period_ns", "i8"),
+        ("next_timer_ns", "i8"),
+        ("sample_period_ns", "i8"),
+        ("next_sample_ns", "i8"),
+        ("request_head", "i8"),
+        ("request_tail", "i8"),
+        ("response_head", "i8"),
+        ("response_tail", "i8"),
+        ("taken_n", "i8"),
+        ("fills_n", "i8"),
+        ("orders_n", "i8"),
+        ("samples_n", "i8"),
+        ("fundings_n", "i8"),
+        ("stop", "i8"),
+        ("local_fills", "i8"),
+        ("submitted", "i8"),
+        ("decisions", "i8"),
+        ("queue_model", "i8"),
+        ("queue_power", "f8"),
+        ("partial_fills", "i8"),
+        ("max_order_lots_on", "i8"),
+        ("max_open_orders", "i8"),
+        ("rng", "u8"),
+    ],
+    align=True,
+)
+"""Where the replay stands, and the choices that hold for all of it."""
+
+QUEUE_RISK_AVERSE, QUEUE_POWER = 0, 1
+
+STOP_NONE, STOP_FULL, STOP_LIQUIDATED, STOP_OVERFLOW = 0, 1, 2, 3
+
+RAN_OUT, AT_WAKE, AT_BLOCK, STOPPED = 0, 1, 2, 3
+"""Why the loop returned: the tape is done; a decision is due; the block is done; `Control.stop` says why."""
+
+
+class World(NamedTuple):
+    """Every array of a replay. One per run; nothing else holds state."""
+
+    rows: np.ndarray
+    exchange_order: np.ndarray
+    control: np.ndarray
+    moment: np.ndarray
+    venues: np.ndarray
+    steps: np.ndarray
+    tiers: np.ndarray
+    exchange_books: np.ndarray
+    books: np.ndarray
+    depth: np.ndarray
+    orders: np.ndarray
+    resting: np.ndarray
+    live: np.ndarray
+    requests: np.ndarray
+    responses: np.ndarray
+    taken: np.ndarray
+    latencies: np.ndarray
+    params: np.ndarray
+    state: np.ndarray
+    intents: np.ndarray
+    fills: np.ndarray
+    order_records: np.ndarray
+    samples: np.ndarray
+    fundings: np.ndarray
+    counts: np.ndarray
+
+
+WORLD = types.NamedTuple(
+    [
+        types.Array(from_dtype(ROW), 1, "C", readonly=True, aligned=False),
+        types.Array(types.uint32, 1, "C", readonly=True),
+        records(CONTROL),
+        records(VIEW),
+        records(VENUE),
+        records(STEP),
+        records(TIER),
+        records(BOOK),
+        records(BOOK),
+        INT_ARRAY,
+        records(ORDER),
+        records(RESTING),
+        types.Array(types.int32, 2, "C"),
+        records(MESSAGE),
+        records(MESSAGE),
+        records(TAKEN),
+        INT_ARRAY,
+        FLOAT_ARRAY,
+        FLOAT_ARRAY,
+        records(INTENT),
+        records(FILL),
+        records(ORDER_RECORD),
+        records(SAMPLE),
+        records(FUNDING_PAYMENT),
+        INT_ARRAY,
+    ],
+    World,
+)

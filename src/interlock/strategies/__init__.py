@@ -1,0 +1,1 @@
+"""Strategies: compiled kernels under one contract, and their parameters."""
