@@ -1,0 +1,1 @@
+"""Benchmarks: interlock measured against its peers and against the floor of the machine."""
