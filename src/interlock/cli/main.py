@@ -19,6 +19,7 @@ from interlock.domain.errors import InterlockError
 
 VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
+    ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
 )
 
