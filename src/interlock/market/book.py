@@ -141,22 +141,40 @@ def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
 
 
 @compiled(inline=True)
-def refresh_top(book: Any, depth: Any) -> None:
-    """Write the best prices, sizes and the mid from the best cells. The mid keeps its last value while a side is empty."""
-    if book.bid_cell >= 0:
-        book.bid_ticks = book.base_ticks + book.bid_cell * book.cell_ticks
-        book.bid_lots = depth[book.bids_at + book.bid_cell]
+def refresh_side(book: Any, depth: Any, side: int) -> None:
+    """Write one side's best price and size, and the mid, from the best cells. The mid keeps its last value while a side is empty."""
+    if side > 0:
+        cell = book.bid_cell
+        if cell >= 0:
+            book.bid_ticks = book.base_ticks + cell * book.cell_ticks
+            book.bid_lots = depth[book.bids_at + cell]
+        else:
+            book.bid_ticks = 0
+            book.bid_lots = 0
     else:
-        book.bid_ticks = 0
-        book.bid_lots = 0
-    if book.ask_cell < FAR:
-        book.ask_ticks = book.base_ticks + book.ask_cell * book.cell_ticks
-        book.ask_lots = depth[book.asks_at + book.ask_cell]
-    else:
-        book.ask_ticks = 0
-        book.ask_lots = 0
-    if book.bid_lots > 0 and book.ask_lots > 0:
+        cell = book.ask_cell
+        if cell < FAR:
+            book.ask_ticks = book.base_ticks + cell * book.cell_ticks
+            book.ask_lots = depth[book.asks_at + cell]
+        else:
+            book.ask_ticks = 0
+            book.ask_lots = 0
+    if book.bid_ticks != 0 and book.ask_ticks != 0:
         book.mid_twice = book.bid_ticks + book.ask_ticks
+
+
+@compiled(inline=True)
+def refresh_top(book: Any, depth: Any) -> None:
+    """Write both sides' best prices and sizes, and the mid."""
+    refresh_side(book, depth, 1)
+    refresh_side(book, depth, -1)
+
+
+@compiled(inline=True)
+def refresh_mid(book: Any) -> None:
+    """Write only the mid, from the best cells; it keeps its last value while a side is empty."""
+    if book.bid_cell >= 0 and book.ask_cell < FAR:
+        book.mid_twice = 2 * book.base_ticks + (book.bid_cell + book.ask_cell) * book.cell_ticks
 
 
 @compiled()

@@ -15,15 +15,15 @@ from typing import Any
 
 import numba
 
-_ROOMS = ("gate", "market", "simulate", "strategies")
+_SOURCES = ("gate/limits.py", "market/book.py", "market/columns.py", "market/compiled.py", "simulate/*.py", "strategies/*.py")
 
 
 def source_digest() -> str:
-    """SHA-256 over the sources of every room that holds compiled code, and the compiler's versions."""
+    """SHA-256 over every source that holds compiled code, and the compiler's version."""
     package = Path(__file__).parent.parent
     digest = hashlib.sha256(f"{numba.__version__}".encode())
-    for room in _ROOMS:
-        for path in sorted((package / room).glob("**/*.py")):
+    for pattern in _SOURCES:
+        for path in sorted(package.glob(pattern)):
             digest.update(path.relative_to(package).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -47,7 +47,7 @@ def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Callab
     `signature` (a numba signature or list) compiles at import and makes the function usable as a first-class function value; without it
     compilation happens at the first call. `inline` asks LLVM to inline it where it is called.
     """
-    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
+    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
     if inline:
         options["forceinline"] = True
     args = () if signature is None else (signature,)

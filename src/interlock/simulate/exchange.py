@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import FAR, UNCHANGED, cell_of, lots_at, refresh_top, set_level
+from interlock.market.book import FAR, cell_of, lots_at, refresh_mid, refresh_top, set_level
 from interlock.market.compiled import compiled
 from interlock.simulate import queue
 from interlock.simulate.layout import (
@@ -50,7 +50,7 @@ REDUCE_ONLY = int(Reason.REDUCE_ONLY)
 BAR_NOT_REACHED = int(Reason.BAR_NOT_REACHED)
 
 
-@compiled()
+@compiled(inline=True)
 def price_step(world: World, instrument: int, ticks: int) -> int:
     """The venue's price unit at a price, in ticks."""
     step = 1
@@ -73,7 +73,7 @@ def _reserve(world: World, instrument: int, slot: int, lots: int) -> None:
         book.reserved_lots += lots
 
 
-@compiled()
+@compiled(inline=True)
 def fill(world: World, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
     """Execute `lots` of an order at `ticks`: position, cash, the record, and the answer under way to us."""
     control = world.control[0]
@@ -99,6 +99,7 @@ def fill(world: World, instrument: int, slot: int, lots: int, ticks: int, maker:
     record.maker = maker
     record.ticks = ticks
     record.lots = lots
+    refresh_mid(book)
     record.mid_twice = book.mid_twice
     record.arrival_twice = rest.arrival_twice
     record.decision_twice = order.decision_twice
@@ -116,7 +117,11 @@ def _remove_live(world: World, instrument: int, at: int) -> None:
     book = world.exchange_books[instrument]
     book.live_n -= 1
     for i in range(at, book.live_n):
-        world.live[instrument, i] = world.live[instrument, i + 1]
+        ours = world.live[instrument, i]
+        after = world.live[instrument, i + 1]
+        ours.slot = after.slot
+        ours.side = after.side
+        ours.cell = after.cell
 
 
 @compiled()
@@ -173,25 +178,23 @@ def on_depth(world: World, instrument: int, side: int, ticks: int, lots: int, no
     book = world.exchange_books[instrument]
     cell = cell_of(book, ticks)
     before = world.depth[(book.bids_at if side > 0 else book.asks_at) + cell]
-    if set_level(book, world.depth, side, cell, lots) != UNCHANGED:
-        refresh_top(book, world.depth)
+    set_level(book, world.depth, side, cell, lots)
     if book.taken_n > 0:
         _refresh_taken(world, instrument, side, cell, before, lots)
     at = 0
     while at < book.live_n:
-        slot = world.live[instrument, at]
-        order = world.orders[slot]
-        rest = world.resting[slot]
+        ours = world.live[instrument, at]
         reached = False
-        if order.side == side:
-            if rest.cell == cell:
-                queue.on_depth(rest, before, lots, control.queue_model, control.queue_power)
+        if ours.side == side:
+            if ours.cell == cell:
+                queue.on_depth(world.resting[ours.slot], before, lots, control.queue_model, control.queue_power)
         elif side < 0:
-            reached = book.ask_cell <= rest.cell
+            reached = book.ask_cell <= ours.cell
         else:
-            reached = book.bid_cell >= rest.cell
+            reached = book.bid_cell >= ours.cell
         if reached:
-            fill(world, instrument, slot, rest.leaves_lots, order.ticks, 1, now_ns)
+            slot = ours.slot
+            fill(world, instrument, slot, world.resting[slot].leaves_lots, world.orders[slot].ticks, 1, now_ns)
             _remove_live(world, instrument, at)
         else:
             at += 1
@@ -202,11 +205,13 @@ def on_trade(world: World, instrument: int, side: int, ticks: int, lots: int, no
     """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
     control = world.control[0]
     book = world.exchange_books[instrument]
-    book.last_trade_ticks = ticks
     used = 0
     at = 0
     while at < book.live_n:
-        slot = world.live[instrument, at]
+        if world.live[instrument, at].side == side:
+            at += 1
+            continue
+        slot = world.live[instrument, at].slot
         order = world.orders[slot]
         rest = world.resting[slot]
         lots_filled = 0
@@ -265,7 +270,7 @@ def _on_bar(world: World, instrument: int, kind: int, ticks: int, lots: int, now
     left = lots * book.participation_millionths // 1_000_000
     at = 0
     while book.live_n > 0:
-        slot = world.live[instrument, at]
+        slot = world.live[instrument, at].slot
         order = world.orders[slot]
         rest = world.resting[slot]
         price = book.bar_high if order.side > 0 else book.bar_low
@@ -361,6 +366,7 @@ def sample(world: World, now_ns: int) -> None:
     control = world.control[0]
     for k in range(world.exchange_books.shape[0]):
         book = world.exchange_books[k]
+        refresh_top(book, world.depth)
         record = world.samples[control.samples_n]
         record.exchange_ns = now_ns
         record.instrument = k
@@ -371,7 +377,7 @@ def sample(world: World, now_ns: int) -> None:
         own_bid = 0
         own_ask = 0
         for i in range(book.live_n):
-            order = world.orders[world.live[k, i]]
+            order = world.orders[world.live[k, i].slot]
             if order.side > 0:
                 own_bid = max(own_bid, order.ticks)
             elif own_ask == 0 or order.ticks < own_ask:
@@ -393,7 +399,8 @@ def on_row(world: World, row: Any) -> None:
         sample(world, now_ns)
     k = row.instrument
     kind = row.kind
-    count_event(world.venues[world.exchange_books[k].venue], now_ns)
+    if world.control[0].track_feed != 0:
+        count_event(world.venues[world.exchange_books[k].venue], now_ns)
     if kind == DEPTH:
         on_depth(world, k, row.side, row.ticks, row.lots, now_ns)
     elif kind == TRADE:
@@ -411,13 +418,14 @@ def on_row(world: World, row: Any) -> None:
         world.exchange_books[k].trading = row.lots
 
 
-@compiled()
+@compiled(inline=True)
 def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
     """Why the exchange refuses a new order, or NONE; the checks in the order in which a venue answers."""
     control = world.control[0]
     book = world.exchange_books[instrument]
     venue = world.venues[book.venue]
     order = world.orders[slot]
+    rest = world.resting[slot]
     if book.trading == 0:
         return HALTED
     if overloaded(control, venue):
@@ -446,8 +454,8 @@ def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
             if extra + others > equity(world, book.venue):
                 return INSUFFICIENT_MARGIN
     for i in range(book.live_n):
-        other = world.orders[world.live[instrument, i]]
-        if other.side == -order.side and (order.ticks - other.ticks) * order.side >= 0:
+        other = world.live[instrument, i]
+        if control.self_match != 0 and other.side == -order.side and (rest.cell - other.cell) * order.side >= 0:
             return SELF_MATCH
     return NONE
 
@@ -492,7 +500,7 @@ def _walk(world: World, instrument: int, slot: int, now_ns: int) -> None:
         cell += order.side
 
 
-@compiled()
+@compiled(inline=True)
 def _end(world: World, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
     """The order is at its end without (further) fills; tell the strategy's side why."""
     rest = world.resting[slot]
@@ -503,7 +511,7 @@ def _end(world: World, kind: int, instrument: int, slot: int, reason: int, now_n
     send_response(world, kind, slot, world.orders[slot].seq, instrument, now_ns, 0, reason)
 
 
-@compiled()
+@compiled(inline=True)
 def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
     """A new order arrives at the exchange."""
     book = world.exchange_books[instrument]
@@ -512,6 +520,7 @@ def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
     rest.leaves_lots = order.lots
     rest.cell = cell_of(book, order.ticks)
     rest.arrived_ns = now_ns
+    refresh_mid(book)
     rest.arrival_twice = book.mid_twice
     rest.final_ns = 0
     rest.reason = NONE
@@ -538,19 +547,22 @@ def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
     if book.live_n == world.live.shape[1]:
         world.control[0].stop = STOP_OVERFLOW
         return
-    world.live[instrument, book.live_n] = slot
+    ours = world.live[instrument, book.live_n]
+    ours.slot = slot
+    ours.side = order.side
+    ours.cell = rest.cell
     book.live_n += 1
     _reserve(world, instrument, slot, rest.leaves_lots)
     if order.tif == TIF_GTC or order.tif == TIF_POST_ONLY or book.is_bars != 0:
         send_response(world, RESPONSE_ACCEPTED, slot, order.seq, instrument, now_ns, 0, 0)
 
 
-@compiled()
+@compiled(inline=True)
 def _on_cancel(world: World, instrument: int, slot: int, seq: int, now_ns: int) -> None:
     """A cancel arrives; if the order has ended meanwhile it is too late and changes nothing."""
     book = world.exchange_books[instrument]
     for at in range(book.live_n):
-        if world.live[instrument, at] == slot and world.orders[slot].seq == seq:
+        if world.live[instrument, at].slot == slot and world.orders[slot].seq == seq:
             _reserve(world, instrument, slot, -world.resting[slot].leaves_lots)
             _remove_live(world, instrument, at)
             _end(world, RESPONSE_CANCELLED, instrument, slot, CANCELLED, now_ns)
@@ -558,7 +570,7 @@ def _on_cancel(world: World, instrument: int, slot: int, seq: int, now_ns: int) 
     world.counts[CANCEL_TOO_LATE] += 1
 
 
-@compiled()
+@compiled(inline=True)
 def on_request(world: World) -> None:
     """The next request of the ring arrives at its venue."""
     control = world.control[0]

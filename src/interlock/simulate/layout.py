@@ -31,6 +31,9 @@ RESTING = np.dtype(
 """The exchange's side of an order slot, which no kernel sees. front_lots: the queue ahead of us; traded_lots: trades at our price since
 the last depth update, which the power model must not count twice; leaves_lots 0: the order is not at the exchange (any more)."""
 
+LIVE = np.dtype([("slot", "i8"), ("side", "i8"), ("cell", "i8")], align=True)
+"""One of our orders that rests at the exchange; by instrument, in time priority."""
+
 VENUE = np.dtype(
     [
         ("order_ns", "i8"),
@@ -201,7 +204,9 @@ CONTROL = np.dtype(
         ("queue_model", "i8"),
         ("queue_power", "f8"),
         ("partial_fills", "i8"),
-        ("max_order_lots_on", "i8"),
+        ("self_match", "i8"),
+        ("track_feed", "i8"),
+        ("response_waits", "i8"),
         ("max_open_orders", "i8"),
         ("rng", "u8"),
     ],
@@ -261,7 +266,7 @@ WORLD = types.NamedTuple(
         INT_ARRAY,
         records(ORDER),
         records(RESTING),
-        types.Array(types.int32, 2, "C"),
+        types.Array(from_dtype(LIVE), 2, "C"),
         records(MESSAGE),
         records(MESSAGE),
         records(TAKEN),

@@ -12,10 +12,8 @@ from interlock.market.compiled import compiled
 from interlock.simulate import exchange, strategy_side
 from interlock.simulate.layout import AT_BLOCK, AT_WAKE, RAN_OUT, STOP_NONE, STOPPED, WORLD, World
 from interlock.simulate.wire import next_due_ns
-from interlock.strategies.contract import KERNEL_TYPE, WAKE_RESPONSE, WAKE_TIMER
+from interlock.strategies.contract import KERNEL_TYPE, WAKE_RESPONSES, WAKE_TIMER
 from numba import types
-
-MAX_WAKES = 1 << 62
 
 
 @compiled(inline=True)
@@ -47,6 +45,7 @@ def advance(world: World) -> int:
     stop_row = control.stop_row
     mask = control.wake_mask
     pending = control.pending_wake
+    at_once = 0 if control.response_waits != 0 else WAKE_RESPONSES
     result = RAN_OUT
     exchange_ns = rows[exchange_row_index(world, i)].exchange_ns if i < n else FAR
     local_ns = rows[j].receive_ns if j < n else FAR
@@ -73,11 +72,12 @@ def advance(world: World) -> int:
             control.now_ns = response_ns
             pending |= strategy_side.on_response(world)
             response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
+            if pending & mask & at_once:
+                # Before the check for a stop, which the caller repeats after the decision: a full record must not lose one.
+                result = AT_WAKE
+                break
             if control.stop != STOP_NONE:
                 result = STOPPED
-                break
-            if pending & mask & WAKE_RESPONSE:
-                result = AT_WAKE
                 break
         elif local_ns <= timer_ns:
             control.now_ns = local_ns

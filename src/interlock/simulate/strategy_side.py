@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import FAR, PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, refresh_top, set_level
+from interlock.market.book import FAR, PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, refresh_side, refresh_top, set_level
 from interlock.market.compiled import compiled
 from interlock.simulate.exchange import price_step
 from interlock.simulate.gate_limits import exceeds_collar, exceeds_position
@@ -35,11 +35,13 @@ from interlock.strategies.contract import (
     STATUS_FREE,
     STATUS_OPEN,
     STATUS_SENT,
+    WAKE_ACCEPTED,
     WAKE_BAR,
+    WAKE_CANCELLED,
+    WAKE_ENDED,
+    WAKE_FILL,
     WAKE_FRAME,
     WAKE_PRICE,
-    WAKE_RESPONSE,
-    WAKE_RESPONSE_NEXT_FRAME,
     WAKE_SIZE,
     WAKE_TRADE,
 )
@@ -116,7 +118,7 @@ def on_row(world: World, row: Any) -> int:
     if row.kind == DEPTH:
         changed = set_level(book, world.depth, row.side, cell_of(book, row.ticks), row.lots)
         if changed != UNCHANGED:
-            refresh_top(book, world.depth)
+            refresh_side(book, world.depth, row.side)
             if changed == PRICE_CHANGED:
                 wake |= WAKE_PRICE | WAKE_SIZE
                 if world.steps.shape[0] > world.books.shape[0]:
@@ -130,11 +132,12 @@ def on_row(world: World, row: Any) -> int:
         wake |= _on_other_row(world, row)
     book.exchange_ns = row.exchange_ns
     book.receive_ns = row.receive_ns
-    world.venues[book.venue].feed_latency_ns = row.receive_ns - row.exchange_ns
+    if world.control[0].track_feed != 0:
+        world.venues[book.venue].feed_latency_ns = row.receive_ns - row.exchange_ns
     return wake
 
 
-@compiled()
+@compiled(inline=True)
 def _finish(world: World, slot: int, final_state: int, reason: int, now_ns: int) -> None:
     """The order has ended as far as we know: record it and free its slot."""
     control = world.control[0]
@@ -170,7 +173,7 @@ def _finish(world: World, slot: int, final_state: int, reason: int, now_ns: int)
         view.orders_high -= 1
 
 
-@compiled()
+@compiled(inline=True)
 def on_response(world: World) -> int:
     """The next answer of a venue reaches us; returns wake bits (0 if it concerns nothing we still know)."""
     control = world.control[0]
@@ -181,7 +184,9 @@ def on_response(world: World) -> int:
     if order.status == STATUS_FREE or order.seq != message.seq:
         return 0
     kind = message.kind
+    wake = WAKE_ENDED
     if kind == RESPONSE_ACCEPTED:
+        wake = WAKE_ACCEPTED
         if order.status == STATUS_SENT:
             order.status = STATUS_OPEN
     elif kind == RESPONSE_FILL:
@@ -193,18 +198,20 @@ def on_response(world: World) -> int:
         else:
             book.open_sell_lots -= message.lots
         control.local_fills += 1
+        wake = WAKE_FILL
         if order.leaves_lots == 0:
             _finish(world, slot, FINAL_FILLED, NONE, message.due_ns)
     elif kind == RESPONSE_CANCELLED:
+        wake = WAKE_CANCELLED
         _finish(world, slot, FINAL_CANCELLED, message.ticks, message.due_ns)
     elif kind == RESPONSE_EXPIRED:
         _finish(world, slot, FINAL_EXPIRED, message.ticks, message.due_ns)
     else:
         _finish(world, slot, FINAL_REJECTED, message.ticks, message.due_ns)
-    return WAKE_RESPONSE | WAKE_RESPONSE_NEXT_FRAME
+    return wake
 
 
-@compiled()
+@compiled(inline=True)
 def _free_slot(world: World) -> int:
     """The lowest free slot, or -1."""
     for slot in range(world.orders.shape[0]):
@@ -213,7 +220,7 @@ def _free_slot(world: World) -> int:
     return -1
 
 
-@compiled()
+@compiled(inline=True)
 def _denial(world: World, intent: Any) -> int:
     """Why our own limits deny a new order, or NONE. The order that a REPLACE gives up still counts: its cancel may come too late."""
     control = world.control[0]
@@ -283,7 +290,7 @@ def _cancellable(world: World, slot: int) -> bool:
     )
 
 
-@compiled()
+@compiled(inline=True)
 def apply_intents(world: World, n: int, now_ns: int) -> None:
     """Admit or deny each intent by limits and message budget and send what is admitted. A denied REPLACE leaves the old order alone."""
     for i in range(n):

@@ -84,7 +84,7 @@ def _before(ring: Any, at: int, due_ns: int, venue: int, instrument: int) -> boo
     return instrument < other.instrument
 
 
-@compiled()
+@compiled(inline=True)
 def push(
     ring: Any, head: int, tail: int, due_ns: int, kind: int, slot: int, seq: int, venue: int, instrument: int, lots: int, ticks: int
 ) -> int:

@@ -73,12 +73,18 @@ WAKE_SIZE = 4
 """A best price or its size changed."""
 WAKE_TRADE = 8
 """A trade was seen."""
-WAKE_RESPONSE = 16
-"""The venue answered: at once."""
-WAKE_RESPONSE_NEXT_FRAME = 32
-"""The venue answered: at the next frame of market data (how hftbacktest's feed-driven loop wakes)."""
+WAKE_ACCEPTED = 16
+"""An order was accepted by the venue."""
+WAKE_FILL = 32
+"""An order filled, in part or whole."""
+WAKE_ENDED = 256
+"""An order was rejected or expired."""
+WAKE_CANCELLED = 512
+"""An order was cancelled as we asked."""
+WAKE_RESPONSES = WAKE_ACCEPTED | WAKE_FILL | WAKE_ENDED | WAKE_CANCELLED
+"""Any answer of a venue. Decided at once, or at the next frame of market data if the replay says so (hftbacktest's feed-driven loop)."""
 WAKE_TIMER = 64
-"""The period of `Control.timer_period_ns` passed."""
+"""The timer's period passed."""
 WAKE_BAR = 128
 """A bar completed, or funding was published or settled."""
 

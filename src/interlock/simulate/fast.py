@@ -1,0 +1,85 @@
+"""The fast driver: blocks of the compiled loop, with progress, interruption and bounded memory between blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from interlock.simulate.layout import AT_BLOCK, AT_WAKE, RAN_OUT, STOP_FULL, STOP_LIQUIDATED, STOP_NONE, World
+from interlock.simulate.loop import run_block, run_to_wake
+from interlock.simulate.outcome import Ending, Outcome, Recorder
+
+BLOCK_ROWS = 1 << 18
+
+OnBlock = Callable[[int, int], bool]
+"""Called after each block with (rows done, rows in all); False interrupts the run."""
+
+
+def _settle_stop(world: World, recorder: Recorder) -> bool:
+    """After a stop: make room if records were full; returns whether the run is over by liquidation. Raises on an overflow."""
+    control = world.control[0]
+    stop = int(control["stop"])
+    if stop == STOP_LIQUIDATED:
+        return True
+    if stop not in (STOP_NONE, STOP_FULL):
+        raise OverflowError("more orders or messages under way than a replay can hold: lower max_open_orders or the quoting rate")
+    recorder.drain()
+    control["stop"] = STOP_NONE
+    return False
+
+
+def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, block_rows: int = BLOCK_ROWS) -> Outcome:
+    """Replay the whole tape with a compiled kernel."""
+    control = world.control[0]
+    recorder = Recorder(world)
+    total = len(world.rows)
+    ending = Ending.COMPLETE
+    control["stop_row"] = min(block_rows, total)
+    while True:
+        result = run_block(world, kernel)
+        if _settle_stop(world, recorder):
+            ending = Ending.LIQUIDATED
+            break
+        if result == RAN_OUT:
+            break
+        if result == AT_BLOCK:
+            recorder.drain()
+            done = int(control["local_row"])
+            if done >= total:
+                break
+            if on_block is not None and not on_block(done, total):
+                ending = Ending.INTERRUPTED
+                break
+            control["stop_row"] = min(done + block_rows, total)
+    return recorder.outcome(ending)
+
+
+PythonStrategy = Callable[[World, int], int]
+"""A strategy in plain Python: reads `world.moment`, `books`, `depth`, `orders`; writes `world.intents`; returns how many."""
+
+
+def replay_python(world: World, strategy: PythonStrategy) -> Outcome:
+    """Replay with a strategy in plain Python: the compiled loop returns at each decision that is due."""
+    recorder = Recorder(world)
+    control = world.control[0]
+    now = control["now_ns"]
+    enter = run_to_wake.overloads[run_to_wake.signatures[0]].entry_point  # skips the dispatcher: the one signature is fixed
+    intents = 0
+    ending = Ending.COMPLETE
+    stop_at = control.dtype.fields["stop"][1] // 8
+    words = world.control.view("i8").reshape(-1)
+    now_at = control.dtype.fields["now_ns"][1] // 8
+    del now
+    while True:
+        result = enter(world, intents)
+        intents = 0
+        if words[stop_at] and _settle_stop(world, recorder):
+            ending = Ending.LIQUIDATED
+            break
+        if result == AT_WAKE:
+            intents = strategy(world, int(words[now_at]))
+        elif result == RAN_OUT or words[stop_at] == STOP_NONE and int(control["local_row"]) >= len(world.rows):
+            break
+        elif result == AT_BLOCK:
+            control["stop_row"] = len(world.rows)
+    return recorder.outcome(ending)

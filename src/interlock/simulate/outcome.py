@@ -1,0 +1,103 @@
+"""What a replay leaves behind: exact records, in order, and why it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from interlock.simulate.layout import FILL, FINAL_OPEN_AT_END, FUNDING_PAYMENT, ORDER_RECORD, SAMPLE, World
+from interlock.simulate.reasons import Reason
+from interlock.strategies.contract import STATUS_FREE
+
+
+class Ending(StrEnum):
+    """How a replay ended."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    LIQUIDATED = "liquidated"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The records of a run. Arrays of `FILL`, `ORDER_RECORD`, `SAMPLE` and `FUNDING_PAYMENT`, each in order of time of writing.
+
+    `counts` maps the reason of every denial and refusal to how often it happened; `position_lots` is by instrument, as our side knew it.
+    """
+
+    fills: np.ndarray
+    orders: np.ndarray
+    samples: np.ndarray
+    fundings: np.ndarray
+    counts: dict[str, int]
+    ending: Ending
+    position_lots: tuple[int, ...]
+    local_fills: int
+    submitted: int
+    decisions: int
+    rows: int
+    start_ns: int
+    end_ns: int
+    peak_margin: dict[int, float] = field(default_factory=dict)
+
+
+class Recorder:
+    """Collects the records of a `World` whenever its arrays are full or a block is done."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._fills: list[np.ndarray] = []
+        self._orders: list[np.ndarray] = []
+        self._samples: list[np.ndarray] = []
+        self._fundings: list[np.ndarray] = []
+
+    def drain(self) -> None:
+        """Copy what was recorded since the last call and make room."""
+        world, control = self._world, self._world.control[0]
+        for kept, array, counter in (
+            (self._fills, world.fills, "fills_n"),
+            (self._orders, world.order_records, "orders_n"),
+            (self._samples, world.samples, "samples_n"),
+            (self._fundings, world.fundings, "fundings_n"),
+        ):
+            n = int(control[counter])
+            if n:
+                kept.append(array[:n].copy())
+                control[counter] = 0
+
+    def outcome(self, ending: Ending) -> Outcome:
+        """Close the account: orders still open are recorded as open at the end."""
+        self.drain()
+        world, control = self._world, self._world.control[0]
+        end_ns = int(control["now_ns"])
+        open_now = world.orders[world.orders["status"] != STATUS_FREE]
+        if len(open_now):
+            left = np.zeros(len(open_now), ORDER_RECORD)
+            for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns", "decision_twice"):
+                left[name] = open_now[name]
+            left["filled_lots"] = open_now["lots"] - open_now["leaves_lots"]
+            left["final_ns"] = end_ns
+            left["final_state"] = FINAL_OPEN_AT_END
+            self._orders.append(left)
+        return Outcome(
+            fills=_joined(self._fills, FILL),
+            orders=_joined(self._orders, ORDER_RECORD),
+            samples=_joined(self._samples, SAMPLE),
+            fundings=_joined(self._fundings, FUNDING_PAYMENT),
+            counts={Reason(i).name.lower(): int(n) for i, n in enumerate(world.counts) if n},
+            ending=ending,
+            position_lots=tuple(int(b) for b in world.books["position_lots"]),
+            local_fills=int(control["local_fills"]),
+            submitted=int(control["submitted"]),
+            decisions=int(control["decisions"]),
+            rows=int(control["local_row"]),
+            start_ns=int(world.rows["receive_ns"][0]) if len(world.rows) else 0,
+            end_ns=end_ns,
+            peak_margin={i: float(v) for i, v in enumerate(world.venues["peak_margin"])},
+        )
+
+
+def _joined(parts: list[np.ndarray], dtype: np.dtype[np.void]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)

@@ -1,0 +1,277 @@
+"""Build the `World` of a replay from a tape's rows, instruments and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from interlock.domain.errors import UsageError
+from interlock.domain.instruments import Instrument, Kind, Status
+from interlock.market.book import BOOK, FAR
+from interlock.market.columns import RowKind
+from interlock.market.compiled import compiled
+from interlock.simulate.layout import (
+    CONTROL,
+    FILL,
+    FUNDING_PAYMENT,
+    LATENCY_BOOTSTRAP,
+    LATENCY_CONSTANT,
+    LATENCY_FEED,
+    LIVE,
+    MESSAGE,
+    ORDER_RECORD,
+    QUEUE_POWER,
+    QUEUE_RISK_AVERSE,
+    RESTING,
+    SAMPLE,
+    STEP,
+    TAKEN,
+    TIER,
+    VENUE,
+    World,
+)
+from interlock.simulate.reasons import REASONS
+from interlock.simulate.settings import LatencyKind, QueueModel, ReplaySettings, VenueSettings
+from interlock.strategies.contract import INTENT, ORDER, VIEW
+
+ORDER_SLOTS = 64
+LIVE_ORDERS = 64
+INTENTS = 64
+RECORDS = 1 << 15
+MESSAGES = 1 << 10
+TAKEN_LEVELS = 1 << 10
+MAX_CELLS = 1 << 24
+LATENCY_THIRDS = 3
+RATE_WINDOW_NS = 100_000_000
+
+_LATENCY_MODES = {
+    LatencyKind.CONSTANT: LATENCY_CONSTANT,
+    LatencyKind.FEED: LATENCY_FEED,
+    LatencyKind.BOOTSTRAP: LATENCY_BOOTSTRAP,
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A kernel with everything it needs: parameters, size of its state, when it wakes and how often its timer rings."""
+
+    name: str
+    kernel: Any
+    params: np.ndarray
+    state_size: int
+    wakes: int
+    timer_period_ns: int = 0
+
+
+@compiled()
+def ladder_bounds(rows: Any, low: Any, high: Any, bars: Any) -> None:
+    """Per instrument the lowest and highest tick of depth rows, and whether it has bars."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        k = row.instrument
+        if row.kind == 0:
+            if row.ticks < low[k]:
+                low[k] = row.ticks
+            if row.ticks > high[k]:
+                high[k] = row.ticks
+        elif row.kind == 10:
+            bars[k] = 1
+
+
+def _venue_record(record: Any, name: str, settings: VenueSettings, latency_factor: float, samples: list[np.ndarray]) -> None:
+    record["order_ns"] = int(settings.order_ns * latency_factor)
+    record["cancel_ns"] = int(settings.cancel_ns * latency_factor)
+    record["response_ns"] = int(settings.response_ns * latency_factor)
+    record["latency_mode"] = _LATENCY_MODES[settings.latency]
+    record["feed_multiple"] = settings.feed_multiple * latency_factor
+    record["rate_window_ns"] = RATE_WINDOW_NS
+    if settings.latency is LatencyKind.BOOTSTRAP:
+        drawn = _latency_blocks(settings, latency_factor)
+        record["samples_at"] = sum(len(s) for s in samples)
+        record["samples_block"] = settings.samples_block
+        record["samples_blocks"] = len(drawn) // (LATENCY_THIRDS * settings.samples_block)
+        samples.append(drawn)
+        record["track_rate"] = 1
+    if settings.overload is not None:
+        per_window = RATE_WINDOW_NS / 1e9
+        record["overload_rate"] = settings.overload.rate * per_window
+        record["overload_slope"] = settings.overload.slope
+        record["overload_max"] = settings.overload.most
+        record["track_rate"] = 1
+    for budget, letter in zip(settings.budgets, "ab", strict=False):
+        record[f"limit_{letter}"] = budget.messages
+        record[f"window_{letter}_ns"] = budget.window_ns
+        record[f"reserve_{letter}"] = budget.cancel_reserve
+        record[f"index_{letter}"] = -1
+    record["place_weight"] = settings.place_weight
+    record["cancel_weight"] = settings.cancel_weight
+    record["cash"] = float(settings.cash)
+    record["check_funds"] = settings.funds_checked
+    record["margin"] = settings.margined
+
+
+def _latency_blocks(settings: VenueSettings, latency_factor: float) -> np.ndarray:
+    """Samples cut into blocks, the blocks sorted by their mean and stacked in three thirds: quiet, usual, busy.
+
+    Latency rises with activity, so a block's own mean stands for how busy it was.
+    """
+    assert settings.samples is not None
+    size = settings.samples_block
+    blocks = len(settings.samples) // size // LATENCY_THIRDS * LATENCY_THIRDS
+    if blocks == 0:
+        raise UsageError(
+            f"bootstrapped latency: expected at least {LATENCY_THIRDS * size} samples, found {len(settings.samples)}; "
+            "lower samples_block or use constant latency"
+        )
+    cut = (np.asarray(settings.samples[: blocks * size], dtype=np.int64) * latency_factor).astype(np.int64).reshape(blocks, size)
+    return cut[np.argsort(cut.mean(axis=1), kind="stable")].reshape(-1)
+
+
+def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, venue: int, bounds: tuple[int, int, int], at: int) -> int:
+    """Fill one book's record; returns the number of depth cells it needs (both sides)."""
+    low, high, bars = bounds
+    own = settings.instruments[instrument.key]
+    day = instrument.valid_from
+    record["base_ticks"] = low
+    record["cell_ticks"] = 1
+    cells = 1
+    if high >= low:
+        record["cell_ticks"] = instrument.ladder_step(low, high, day)
+        cells = (high - low) // int(record["cell_ticks"]) + 1
+    if cells > MAX_CELLS:
+        raise UsageError(
+            f"{instrument.key}: its levels span {cells} price steps, more than {MAX_CELLS}; "
+            "check the tick size of the instrument, or cut far levels when importing"
+        )
+    record["cells"] = cells
+    record["bids_at"] = at
+    record["asks_at"] = at + cells
+    record["bid_cell"] = -FAR
+    record["ask_cell"] = FAR
+    record["venue"] = venue
+    record["is_bars"] = bars
+    record["is_spot"] = instrument.kind is Kind.SPOT
+    record["trading"] = instrument.status is Status.TRADING
+    record["min_lots"] = instrument.min_lots
+    record["max_lots"] = instrument.max_lots
+    record["max_position_lots"] = own.max_position_lots
+    record["step_ticks"] = instrument.step_table(day)[0][1]
+    record["price_unit"] = float(instrument.quantum)
+    record["lot_unit"] = float(instrument.lot)
+    record["base_unit"] = float(instrument.lot * instrument.multiplier)
+    record["min_notional"] = float(instrument.min_notional)
+    maker, taker = fee_rates(instrument, settings)
+    record["maker_rate"] = float(maker)
+    record["taker_rate"] = float(taker)
+    record["collar_millionths"] = own.collar_millionths
+    record["participation_millionths"] = own.participation_millionths
+    record["position_lots"] = own.start_lots
+    return 2 * cells
+
+
+def fee_rates(instrument: Instrument, settings: ReplaySettings) -> tuple[Decimal, Decimal]:
+    """(maker, taker) rates as fractions, with the changes that a fragility run asks for."""
+    maker = instrument.fees.maker if settings.maker_fee_set is None else settings.maker_fee_set
+    return maker + settings.maker_fee_add, instrument.fees.taker + settings.taker_fee_add
+
+
+def build_world(
+    rows: np.ndarray,
+    exchange_order: np.ndarray | None,
+    instruments: Sequence[Instrument],
+    settings: ReplaySettings,
+    strategy: Strategy,
+) -> World:
+    """Allocate and fill every array of a replay. Raises UsageError if settings and tape do not fit each other."""
+    names = sorted({i.venue for i in instruments})
+    for name in names:
+        if name not in settings.venues:
+            raise UsageError(f"no settings for venue {name!r}; the configuration names {sorted(settings.venues)}")
+    for instrument in instruments:
+        if instrument.key not in settings.instruments:
+            raise UsageError(f"no settings for instrument {instrument.key!r}; the configuration names {sorted(settings.instruments)}")
+    count = len(instruments)
+    samples: list[np.ndarray] = []
+    venues = np.zeros(len(names), VENUE)
+    for i, name in enumerate(names):
+        _venue_record(venues[i], name, settings.venues[name], settings.latency_factor, samples)
+
+    low = np.full(count, 2**62, np.int64)
+    high = np.full(count, -1, np.int64)
+    bars = np.zeros(count, np.int64)
+    ladder_bounds(rows, low, high, bars)
+    exchange_books = np.zeros(count, BOOK)
+    books = np.zeros(count, BOOK)
+    at = 0
+    for side in (exchange_books, books):
+        for k, instrument in enumerate(instruments):
+            bounds = (int(low[k]), int(high[k]), int(bars[k]))
+            at += _book_record(side[k], instrument, settings, names.index(instrument.venue), bounds, at)
+
+    steps: list[tuple[int, int, int]] = []
+    tiers: list[tuple[int, float, float, float]] = []
+    on = datetime.fromtimestamp(int(rows["exchange_ns"][0]) / 1e9, UTC).date() if len(rows) else datetime.now(UTC).date()
+    for k, instrument in enumerate(instruments):
+        steps += [(first, step, k) for first, step in instrument.step_table(on)]
+        tiers += [(k, float(t.max_notional), float(t.initial), float(t.maintenance)) for t in instrument.margin_tiers]
+
+    control = np.zeros(1, CONTROL)
+    c = control[0]
+    c["stop_row"] = len(rows)
+    c["next_seq"] = 1
+    c["wake_mask"] = strategy.wakes
+    c["timer_period_ns"] = strategy.timer_period_ns
+    first_ns = int(rows["receive_ns"][0]) if len(rows) else 0
+    c["next_timer_ns"] = first_ns + strategy.timer_period_ns if strategy.timer_period_ns > 0 else FAR
+    c["sample_period_ns"] = settings.sample_period_ns
+    c["queue_model"] = QUEUE_RISK_AVERSE if settings.queue is QueueModel.RISK_AVERSE else QUEUE_POWER
+    c["queue_power"] = settings.queue_power
+    c["partial_fills"] = settings.partial_fills
+    c["self_match"] = settings.self_match_refused
+    c["response_waits"] = settings.decide_on_feed_only
+    c["track_feed"] = bool(venues["track_rate"].any() or (venues["latency_mode"] == LATENCY_FEED).any())
+    c["max_open_orders"] = settings.max_open_orders
+    c["rng"] = (settings.seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1) or 1
+
+    # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
+    rows = np.asarray(rows)[:]
+    rows.flags.writeable = False
+    permutation = np.zeros(0, np.uint32) if exchange_order is None else np.asarray(exchange_order)[:]
+    permutation.flags.writeable = False
+    orders = np.zeros(ORDER_SLOTS, ORDER)
+    orders["tag"] = -1
+    return World(
+        rows=rows,
+        exchange_order=permutation,
+        control=control,
+        moment=np.zeros(1, VIEW),
+        venues=venues,
+        steps=np.array(steps, STEP),
+        tiers=np.array(tiers, TIER),
+        exchange_books=exchange_books,
+        books=books,
+        depth=np.zeros(at, np.int64),
+        orders=orders,
+        resting=np.zeros(ORDER_SLOTS, RESTING),
+        live=np.zeros((count, LIVE_ORDERS + 1), LIVE),
+        requests=np.zeros(MESSAGES, MESSAGE),
+        responses=np.zeros(MESSAGES, MESSAGE),
+        taken=np.zeros(TAKEN_LEVELS, TAKEN),
+        latencies=np.concatenate(samples) if samples else np.zeros(0, np.int64),
+        params=np.ascontiguousarray(strategy.params, dtype=np.float64),
+        state=np.zeros(max(strategy.state_size, 1), np.float64),
+        intents=np.zeros(INTENTS, INTENT),
+        fills=np.zeros(RECORDS, FILL),
+        order_records=np.zeros(RECORDS, ORDER_RECORD),
+        samples=np.zeros(RECORDS, SAMPLE),
+        fundings=np.zeros(RECORDS, FUNDING_PAYMENT),
+        counts=np.zeros(REASONS, np.int64),
+    )
+
+
+assert RowKind.DEPTH == 0 and RowKind.BAR_CLOSE == 10
