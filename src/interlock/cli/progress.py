@@ -13,10 +13,11 @@ _SILENT_NS = 2 * NS_PER_S
 
 
 class LateProgress:
-    """Appears after two seconds, if the work is not done by then. A context manager; call it with each amount done."""
+    """Appears on a terminal after two seconds, if the work is not done by then. A context manager; call it with each amount done."""
 
-    def __init__(self, clock: Clock, what: str, total: int) -> None:
+    def __init__(self, clock: Clock, what: str, total: int, console: Console | None = None) -> None:
         self._clock = clock
+        self._console = console or Console(stderr=True)
         self._what = what
         self._total = total
         self._done = 0
@@ -26,8 +27,10 @@ class LateProgress:
     def __call__(self, amount: int) -> None:
         """Note that `amount` more is done."""
         self._done += amount
+        if not self._console.is_terminal:
+            return  # nobody watches, and a bar in a log file is noise
         if self._bar is None and self._clock.monotonic_ns() - self._begun_ns > _SILENT_NS:
-            progress = Progress(console=Console(stderr=True), transient=True)
+            progress = Progress(console=self._console, transient=True)
             progress.start()
             self._bar = progress, progress.add_task(self._what, total=self._total)
         if self._bar is not None:

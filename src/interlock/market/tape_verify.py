@@ -94,7 +94,7 @@ def verify(path: Path, readers: Mapping[str, FrameReader]) -> VerifyReport:
     with Tape.open(path, verify_digests=True) as tape:
         digests = _Tally("digests")
         digests.checked = len(tape.info.files)
-        checks = [digests, *_order(tape), _counts(tape)]
+        checks = [digests, *_order(tape), _counts(tape), _receive_times(tape)]
         venues = {instrument.venue for instrument in tape.instruments}
         if len(tape.frames) and len(venues) == 1 and (reader := readers.get(venues.pop())):
             checks += _raw(tape, reader)
@@ -183,6 +183,21 @@ def _counts(tape: Tape) -> _Tally:
         tally.expect(
             (rows["frame"][np.minimum(first, len(rows) - 1)] == some) & (rows["frame"][last] == some),
             lambda i: f"{place(tape, int(some[i]))}: its rows are not where the frame index says",
+        )
+    return tally
+
+
+def _receive_times(tape: Tape) -> _Tally:
+    """A row was received when its frame was, corrected; later only by the clamp, or with the snapshot it waited for."""
+    tally = _Tally("receive_times")
+    if len(tape.frames):
+        rows, clock = tape.rows, tape.info.clock
+        late = rows["receive_ns"] - tape.frames["receive_ns"][rows["frame"]] - clock.offset_ns
+        clamped = (late > 0) & (late <= clock.tolerance_ns)
+        bridged = np.isin(rows["receive_ns"], rows["receive_ns"][rows["kind"] == RowKind.CLEAR]) & (late > 0)
+        tally.expect(
+            (late == 0) | (clamped if clock.clamped else False) | bridged,
+            lambda i: f"{_row_place(tape, i)}: received {int(late[i])} ns after its frame",
         )
     return tally
 

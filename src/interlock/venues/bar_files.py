@@ -121,7 +121,7 @@ def scale(table: Table, column: str, unit: Decimal, *, signed: bool = False, nea
     places = decimals(unit)
     step = int(unit.scaleb(places))
     # A float that was parsed from at most `places` decimals equals the quotient of two exact floats.
-    whole = np.rint(values * float(10**places))
+    whole = np.rint(np.where(np.isfinite(values), values, 0.0) * float(10**places))
     good = np.isfinite(values) & (np.abs(whole) < 2.0**53)
     if not signed:
         good &= values >= 0
@@ -134,7 +134,7 @@ def scale(table: Table, column: str, unit: Decimal, *, signed: bool = False, nea
         raise BadInput(
             table.file.path,
             f"record {int(bad[0]) + 1}",
-            f"{column}: expected a multiple of {unit:f}{'' if signed else ', 0 or more'}, found {values[bad[0]]!r}",
+            f"{column}: expected a multiple of {unit:f}{'' if signed else ', 0 or more'}, found {float(values[bad[0]])}",
         )
     return whole.astype(np.int64) // step
 
