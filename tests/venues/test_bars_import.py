@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import feather
 from tests.venues.captures import save
 
@@ -174,6 +176,20 @@ def test_a_file_that_is_no_feather_or_cut_short(tmp_path: Path) -> None:
     zipped.write_bytes(zipped.read_bytes()[:-5])
     with pytest.raises(BadInput, match="cut short"):
         import_bars([zipped], tmp_path / "t")
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_one_changed_byte_of_a_csv_imports_or_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("byte")
+    path = upbit(folder, GOOD, "upbit_BTCKRW_1m_a.csv")
+    text = bytearray(path.read_bytes())
+    text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.sampled_from(b"0123456789.-eE, :n\x00\xff\n"))
+    path.write_bytes(text)
+    try:
+        import_bars([path], folder / "t")
+    except BadInput:
+        assert [p.name for p in folder.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("name", ["BTCUSDT.csv", "binance_SPOT_BTCUSDT_5m.csv.gz", "upbit_BTCKRW_funding8h.feather", "upbit_BTCKRW_0m.csv"])

@@ -169,6 +169,8 @@ def _read_csv(file: BarFile, progress: Progress) -> Table:
         try:
             texts = [fields[i].decode("ascii") for i in at]
             moment = datetime.fromisoformat(texts[0])
+            if not 1970 < moment.year < 2262:  # what int64 nanoseconds can hold
+                raise ValueError(f"the year {moment.year}")
         except ValueError as error:
             raise BadInput(file.path, record, f"expected a time and numbers, found {error}") from error
         if moment.tzinfo is None:

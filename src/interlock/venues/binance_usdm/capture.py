@@ -21,6 +21,9 @@ from interlock.market.sources import Source
 RECEIVE_TOLERANCE_NS = 1_000_000
 """A receive time may go back by this much (threads of one recorder); it is then set to the one before."""
 
+LATEST_NS = 7_258_118_400_000_000_000
+"""2200-01-01. A later time is a damaged one, and would not fit int64 once corrected."""
+
 _DIGIT_UNITS = {19: 1, 16: 1_000, 13: 1_000_000}
 _SHAPES = (
     ("recorder", re.compile(rb"[0-9]{13,19} \{")),
@@ -68,6 +71,8 @@ def read_lines(source: Source, number: int, shape: str, keep: Callable[[bytes], 
             continue
         try:
             recorded, url, body = split(line, seconds)
+            if recorded > LATEST_NS:
+                raise ValueError("the receive time is after the year 2200")
         except ValueError as error:
             raise BadInput(source.path, f"line {line_number}", f"{EXPECTED}, found {_shown(line)} ({error})") from error
         if recorded < latest - RECEIVE_TOLERANCE_NS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import InvalidOperation
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -116,8 +115,8 @@ class _Import:
                 pass  # an answer to a request: kept as a raw frame, no market event
             else:
                 self._take_event(line, frame)
-        except (ValueError, InvalidOperation, Gap, SnapshotTooOld, msgspec.DecodeError) as error:
-            raise BadInput(self._paths[line.file], f"line {line.line}", str(error)) from error
+        except (ValueError, ArithmeticError, Gap, SnapshotTooOld, msgspec.DecodeError) as error:
+            raise BadInput(self._paths[line.file], f"line {line.line}", str(error) or type(error).__name__) from error
 
     def _take_event(self, line: Line, frame: int) -> None:
         try:
@@ -161,7 +160,7 @@ class _Import:
                 try:
                     info = decode_exchange_info(line.body)
                     found |= {i.key: i for i in instruments(info)}
-                except (ValueError, InvalidOperation, msgspec.DecodeError) as error:
+                except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
                     raise BadInput(path, f"line {line.line}", f"exchangeInfo: {error}") from error
         return found
 

@@ -16,6 +16,7 @@ from interlock.domain.instruments import Instrument
 from interlock.market.collect import RowCollector
 from interlock.market.columns import RATE_UNIT, RowKind
 from interlock.market.numbers import Scale
+from interlock.venues.binance_usdm.capture import LATEST_NS
 from interlock.venues.binance_usdm.public import DepthBridge
 from interlock.venues.binance_usdm.wire import (
     AggTrade,
@@ -55,6 +56,8 @@ class SymbolState:
     def in_order(self, stream: type, time_ms: int) -> int:
         """The venue's time in ns, never before the stream's latest. Raises ValueError where it goes back far."""
         time_ns = time_ms * _NS_PER_MS
+        if not 0 < time_ns < LATEST_NS:
+            raise ValueError(f"expected a time in ms between 1970 and 2200, found {time_ms}")
         latest = self.latest_ns.get(stream, 0)
         if time_ns < latest - EXCHANGE_TOLERANCE_NS:
             raise ValueError(f"expected a transaction time of at least {latest // _NS_PER_MS} ms, found {time_ms}: time goes back")
@@ -85,11 +88,11 @@ class RowMaker:
         self.counts[kind.__name__] += 1
         if isinstance(message, DepthUpdate):
             state = self.symbol(message.s)
+            exchange_ns = state.in_order(DepthUpdate, message.T)
             self.latencies.append(receive_ns - message.T * _NS_PER_MS)
             if state.declared_depth_ms is None:
                 state.declared_depth_ms = declared_interval(stream)
             self._collector.updates(frame, message.U, message.u, message.pu)
-            exchange_ns = state.in_order(DepthUpdate, message.T)
             state.depth_ns.append(exchange_ns)
             if state.bridge.diff(message):
                 self._depth(state, (frame, exchange_ns, receive_ns, state.number), message)
@@ -97,9 +100,9 @@ class RowMaker:
                 state.waiting[message.u] = frame
         elif isinstance(message, BookTicker):
             state = self.symbol(message.s)
+            head = (frame, state.in_order(BookTicker, message.T), receive_ns, state.number)
             self.latencies.append(receive_ns - message.T * _NS_PER_MS)
             self._collector.updates(frame, message.u, message.u, 0)
-            head = (frame, state.in_order(BookTicker, message.T), receive_ns, state.number)
             self._collector.one(head, RowKind.TOP, 1, state.price[message.b], state.size[message.B])
             self._collector.one(head, RowKind.TOP, -1, state.price[message.a], state.size[message.A])
         elif isinstance(message, Trade | AggTrade):
@@ -115,7 +118,7 @@ class RowMaker:
             self.counts["snapshots not needed"] += 1
             return
         kept = state.bridge.snapshot(snapshot)
-        exchange_ns = snapshot.T * _NS_PER_MS
+        exchange_ns = state.in_order(Snapshot, snapshot.T)
         head = (frame, exchange_ns, receive_ns, state.number)
         self._collector.one(head, RowKind.CLEAR, 0, 0, 0)
         self._levels(head, 1, state, snapshot.bids)
@@ -145,13 +148,14 @@ class RowMaker:
 
     def _trade(self, message: Trade | AggTrade, frame: int, receive_ns: int) -> None:
         state = self.symbol(message.s)
+        exchange_ns = state.in_order(Trade, message.T)
         self.latencies.append(receive_ns - message.T * _NS_PER_MS)
         if state.trade_type is None:
             state.trade_type = type(message)
         if state.trade_type is not type(message):
             self.counts["trades also in another stream"] += 1
             return
-        head = (frame, state.in_order(Trade, message.T), receive_ns, state.number)
+        head = (frame, exchange_ns, receive_ns, state.number)
         kind = RowKind.TRADE
         if isinstance(message, Trade) and message.X != "MARKET":
             if message.X == "NA":
@@ -164,7 +168,10 @@ class RowMaker:
         state = self.symbol(message.s)
         head = (frame, state.in_order(MarkPrice, message.E), receive_ns, state.number)
         # Mark prices have more decimals than the tick: the nearest tick.
-        ticks = int((Decimal(message.p) / state.instrument.quantum).to_integral_value())
+        price = Decimal(message.p)
+        if not (price.is_finite() and price > 0):
+            raise ValueError(f"{message.s} mark price: expected a positive price, found {message.p!r}")
+        ticks = int((price / state.instrument.quantum).to_integral_value())
         self._collector.one(head, RowKind.MARK, 0, ticks, 0)
         if message.r:
             self._collector.one(head, RowKind.FUNDING_NEXT, 0, 0, int(Decimal(message.r) * _RATES_PER_ONE))
