@@ -68,8 +68,12 @@ BOOK = np.dtype(
         ("min_notional", "f8"),
         ("maker_rate", "f8"),
         ("taker_rate", "f8"),
-        # of the exchange's own book only: our orders that rest in it, and takings not yet refreshed
+        # of the exchange's own book only: our orders that rest in it and the cells they span, and takings not yet refreshed
         ("live_n", "i8"),
+        ("own_bid_low", "i8"),
+        ("own_bid_high", "i8"),
+        ("own_ask_low", "i8"),
+        ("own_ask_high", "i8"),
         ("taken_n", "i8"),
         ("reserved_lots", "i8"),
         ("funding_paid", "f8"),
@@ -106,37 +110,28 @@ def lots_at(book: Any, depth: Any, side: int, cell: int) -> int:
 @compiled(inline=True)
 def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
     """Set a level of the book; returns what changed at the top: UNCHANGED, SIZE_CHANGED or PRICE_CHANGED."""
-    if side > 0:
-        at = book.bids_at
-        depth[at + cell] = lots
-        best = book.bid_cell
-        if lots > 0:
-            if cell > best:
-                book.bid_cell = cell
-                return PRICE_CHANGED
-            return SIZE_CHANGED if cell == best else UNCHANGED
-        if cell != best:
-            return UNCHANGED
-        cell -= 1
-        while cell >= 0 and depth[at + cell] == 0:
-            cell -= 1
-        book.bid_cell = cell if cell >= 0 else -FAR
-        return PRICE_CHANGED
-    at = book.asks_at
+    # Both sides run the same instructions: which side comes next cannot be predicted, so a branch on it would cost more.
+    bid_cell = book.bid_cell
+    ask_cell = book.ask_cell
+    bids_at = book.bids_at
+    asks_at = book.asks_at
+    at = bids_at if side > 0 else asks_at
+    best = bid_cell if side > 0 else ask_cell
     depth[at + cell] = lots
-    best = book.ask_cell
-    if lots > 0:
-        if cell < best:
-            book.ask_cell = cell
-            return PRICE_CHANGED
-        return SIZE_CHANGED if cell == best else UNCHANGED
-    if cell != best:
+    better = (cell - best) * side
+    if better < 0 or (better > 0 and lots == 0):
         return UNCHANGED
-    cell += 1
-    cells = book.cells
-    while cell < cells and depth[at + cell] == 0:
-        cell += 1
-    book.ask_cell = cell if cell < cells else FAR
+    if better == 0:
+        if lots > 0:
+            return SIZE_CHANGED
+        cells = book.cells
+        cell -= side
+        while 0 <= cell < cells and depth[at + cell] == 0:
+            cell -= side
+        if cell < 0 or cell >= cells:
+            cell = -side * FAR
+    book.bid_cell = cell if side > 0 else bid_cell
+    book.ask_cell = ask_cell if side > 0 else cell
     return PRICE_CHANGED
 
 

@@ -22,7 +22,6 @@ from interlock.simulate.layout import (
     STOP_FULL,
     STOP_LIQUIDATED,
     STOP_OVERFLOW,
-    World,
 )
 from interlock.simulate.reasons import Reason
 from interlock.simulate.wire import count_event, overloaded, send_response
@@ -51,10 +50,10 @@ BAR_NOT_REACHED = int(Reason.BAR_NOT_REACHED)
 
 
 @compiled(inline=True)
-def price_step(world: World, instrument: int, ticks: int) -> int:
+def price_step(world: Any, instrument: int, ticks: int) -> int:
     """The venue's price unit at a price, in ticks."""
     step = 1
-    for i in range(world.steps.shape[0]):
+    for i in range(world.control.steps):
         row = world.steps[i]
         if row.instrument == instrument and row.first_ticks <= ticks:
             step = row.step_ticks
@@ -62,7 +61,7 @@ def price_step(world: World, instrument: int, ticks: int) -> int:
 
 
 @compiled(inline=True)
-def _reserve(world: World, instrument: int, slot: int, lots: int) -> None:
+def _reserve(world: Any, instrument: int, slot: int, lots: int) -> None:
     """Hold (or with negative lots release) what a resting order could cost at most."""
     book = world.exchange_books[instrument]
     order = world.orders[slot]
@@ -74,9 +73,9 @@ def _reserve(world: World, instrument: int, slot: int, lots: int) -> None:
 
 
 @compiled(inline=True)
-def fill(world: World, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
+def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
     """Execute `lots` of an order at `ticks`: position, cash, the record, and the answer under way to us."""
-    control = world.control[0]
+    control = world.control
     book = world.exchange_books[instrument]
     venue = world.venues[book.venue]
     order = world.orders[slot]
@@ -112,7 +111,27 @@ def fill(world: World, instrument: int, slot: int, lots: int, ticks: int, maker:
 
 
 @compiled(inline=True)
-def _remove_live(world: World, instrument: int, at: int) -> None:
+def span_none(book: Any) -> None:
+    """None of our orders rests in the book."""
+    book.own_bid_low = FAR
+    book.own_bid_high = -FAR
+    book.own_ask_low = FAR
+    book.own_ask_high = -FAR
+
+
+@compiled(inline=True)
+def _span(book: Any, side: int, cell: int) -> None:
+    """Widen the span of our resting orders by one; most events lie outside it and need not look at them."""
+    if side > 0:
+        book.own_bid_low = min(book.own_bid_low, cell)
+        book.own_bid_high = max(book.own_bid_high, cell)
+    else:
+        book.own_ask_low = min(book.own_ask_low, cell)
+        book.own_ask_high = max(book.own_ask_high, cell)
+
+
+@compiled(inline=True)
+def _remove_live(world: Any, instrument: int, at: int) -> None:
     """Take the order at position `at` off the instrument's list, keeping time priority."""
     book = world.exchange_books[instrument]
     book.live_n -= 1
@@ -122,12 +141,16 @@ def _remove_live(world: World, instrument: int, at: int) -> None:
         ours.slot = after.slot
         ours.side = after.side
         ours.cell = after.cell
+    span_none(book)
+    for i in range(book.live_n):
+        ours = world.live[instrument, i]
+        _span(book, ours.side, ours.cell)
 
 
 @compiled()
-def _taken_at(world: World, instrument: int, side: int, cell: int) -> int:
+def _taken_at(world: Any, instrument: int, side: int, cell: int) -> int:
     """Lots of a level that we took and the feed has not refreshed."""
-    for i in range(world.control[0].taken_n):
+    for i in range(world.control.taken_n):
         t = world.taken[i]
         if t.instrument == instrument and t.side == side and t.cell == cell:
             return t.lots
@@ -135,9 +158,9 @@ def _taken_at(world: World, instrument: int, side: int, cell: int) -> int:
 
 
 @compiled()
-def _take(world: World, instrument: int, side: int, cell: int, lots: int) -> None:
+def _take(world: Any, instrument: int, side: int, cell: int, lots: int) -> None:
     """Remember that we took lots of a level."""
-    control = world.control[0]
+    control = world.control
     for i in range(control.taken_n):
         t = world.taken[i]
         if t.instrument == instrument and t.side == side and t.cell == cell:
@@ -156,9 +179,9 @@ def _take(world: World, instrument: int, side: int, cell: int, lots: int) -> Non
 
 
 @compiled()
-def _refresh_taken(world: World, instrument: int, side: int, cell: int, before_lots: int, now_lots: int) -> None:
+def _refresh_taken(world: Any, instrument: int, side: int, cell: int, before_lots: int, now_lots: int) -> None:
     """A level changed: growth beyond what was displayed refreshes it, a shrinking level shrinks what we remember."""
-    control = world.control[0]
+    control = world.control
     for i in range(control.taken_n):
         t = world.taken[i]
         if t.instrument == instrument and t.side == side and t.cell == cell:
@@ -172,15 +195,20 @@ def _refresh_taken(world: World, instrument: int, side: int, cell: int, before_l
 
 
 @compiled(inline=True)
-def on_depth(world: World, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
     """A level of the true book is set; resting orders queue, or are reached by the opposite best price."""
-    control = world.control[0]
+    control = world.control
     book = world.exchange_books[instrument]
     cell = cell_of(book, ticks)
-    before = world.depth[(book.bids_at if side > 0 else book.asks_at) + cell]
-    set_level(book, world.depth, side, cell, lots)
+    before = depth[(book.bids_at if side > 0 else book.asks_at) + cell]
+    set_level(book, depth, side, cell, lots)
     if book.taken_n > 0:
         _refresh_taken(world, instrument, side, cell, before, lots)
+    if side > 0:
+        if (cell < book.own_bid_low or cell > book.own_bid_high) and book.bid_cell < book.own_ask_low:
+            return
+    elif (cell < book.own_ask_low or cell > book.own_ask_high) and book.ask_cell > book.own_bid_high:
+        return
     at = 0
     while at < book.live_n:
         ours = world.live[instrument, at]
@@ -201,12 +229,15 @@ def on_depth(world: World, instrument: int, side: int, ticks: int, lots: int, no
 
 
 @compiled(inline=True)
-def on_trade(world: World, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
     """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
-    control = world.control[0]
+    control = world.control
     book = world.exchange_books[instrument]
     used = 0
     at = 0
+    cell = cell_of(book, ticks)
+    if cell > book.own_bid_high and cell < book.own_ask_low:
+        return
     while at < book.live_n:
         if world.live[instrument, at].side == side:
             at += 1
@@ -215,21 +246,20 @@ def on_trade(world: World, instrument: int, side: int, ticks: int, lots: int, no
         order = world.orders[slot]
         rest = world.resting[slot]
         lots_filled = 0
-        if order.side == -side:
-            better = (order.ticks - ticks) * order.side
-            if better > 0:
-                lots_filled = rest.leaves_lots
-            elif better == 0:
-                queue.on_trade(rest, lots)
-                reached = queue.reached_lots(rest)
-                if reached > 0:
-                    if control.partial_fills == 0:
-                        lots_filled = rest.leaves_lots
-                    else:
-                        # Earlier orders of ours at this price had this part of the trade.
-                        lots_filled = min(rest.leaves_lots, max(reached - used, 0))
-                        used += lots_filled
-                    rest.front_lots = 0.0
+        better = (order.ticks - ticks) * order.side
+        if better > 0:
+            lots_filled = rest.leaves_lots
+        elif better == 0:
+            queue.on_trade(rest, lots)
+            reached = queue.reached_lots(rest)
+            if reached > 0:
+                if control.partial_fills == 0:
+                    lots_filled = rest.leaves_lots
+                else:
+                    # Earlier orders of ours at this price had this part of the trade.
+                    lots_filled = min(rest.leaves_lots, max(reached - used, 0))
+                    used += lots_filled
+                rest.front_lots = 0.0
         if lots_filled > 0:
             fill(world, instrument, slot, lots_filled, order.ticks, 1, now_ns)
         if lots_filled > 0 and rest.leaves_lots == 0:
@@ -239,19 +269,19 @@ def on_trade(world: World, instrument: int, side: int, ticks: int, lots: int, no
 
 
 @compiled()
-def _on_clear(world: World, instrument: int) -> None:
+def _on_clear(world: Any, depth: Any, instrument: int) -> None:
     """The book is emptied before a snapshot. Resting orders keep their queue; nothing is reached by an empty side."""
     book = world.exchange_books[instrument]
     for cell in range(book.cells):
-        world.depth[book.bids_at + cell] = 0
-        world.depth[book.asks_at + cell] = 0
+        depth[book.bids_at + cell] = 0
+        depth[book.asks_at + cell] = 0
     book.bid_cell = -FAR
     book.ask_cell = FAR
-    refresh_top(book, world.depth)
+    refresh_top(book, depth)
 
 
 @compiled()
-def _on_bar(world: World, instrument: int, kind: int, ticks: int, lots: int, now_ns: int) -> None:
+def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_ns: int) -> None:
     """A bar grows row by row; when complete, waiting orders fill at its worse extreme within a share of its volume, or expire."""
     book = world.exchange_books[instrument]
     if kind == BAR_OPEN:
@@ -288,9 +318,9 @@ def _on_bar(world: World, instrument: int, kind: int, ticks: int, lots: int, now
 
 
 @compiled()
-def _on_funding(world: World, instrument: int, ticks: int, rate: int, now_ns: int) -> None:
+def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int) -> None:
     """Funding settles: paid on mark times size by what is held at this instant, and by nothing else."""
-    control = world.control[0]
+    control = world.control
     book = world.exchange_books[instrument]
     if book.position_lots == 0:
         return
@@ -309,11 +339,11 @@ def _on_funding(world: World, instrument: int, ticks: int, rate: int, now_ns: in
 
 
 @compiled()
-def _tier(world: World, instrument: int, notional: float, maintenance: bool) -> float:
+def _tier(tiers: Any, count: int, instrument: int, notional: float, maintenance: bool) -> float:
     """Margin required for a notional, by the bracket it falls into; 0 for an instrument without tiers."""
     required = 0.0
-    for i in range(world.tiers.shape[0]):
-        row = world.tiers[i]
+    for i in range(count):
+        row = tiers[i]
         if row.instrument == instrument:
             required = notional * (row.maintenance if maintenance else row.initial)
             if notional <= row.max_notional:
@@ -322,10 +352,10 @@ def _tier(world: World, instrument: int, notional: float, maintenance: bool) -> 
 
 
 @compiled()
-def equity(world: World, number: int) -> float:
+def equity(world: Any, number: int) -> float:
     """A venue account at mark prices (mids where no mark is published), quote currency."""
     total = world.venues[number].cash
-    for k in range(world.exchange_books.shape[0]):
+    for k in range(world.control.instruments):
         book = world.exchange_books[k]
         if book.venue == number and book.position_lots != 0:
             mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
@@ -334,21 +364,21 @@ def equity(world: World, number: int) -> float:
 
 
 @compiled()
-def margin_required(world: World, number: int, maintenance: bool) -> float:
+def margin_required(world: Any, number: int, maintenance: bool) -> float:
     """Initial or maintenance margin of a venue's derivative positions, quote currency."""
     total = 0.0
-    for k in range(world.exchange_books.shape[0]):
+    for k in range(world.control.instruments):
         book = world.exchange_books[k]
         if book.venue == number and book.is_spot == 0 and book.position_lots != 0:
             mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
-            total += _tier(world, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance)
+            total += _tier(world.tiers, world.control.tiers, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance)
     return total
 
 
 @compiled()
-def check_liquidation(world: World) -> None:
+def check_liquidation(world: Any) -> None:
     """Stop the run if any margined account is at or below its maintenance margin; remember the peak margin used."""
-    for number in range(world.venues.shape[0]):
+    for number in range(world.control.venues):
         venue = world.venues[number]
         if venue.margin == 0:
             continue
@@ -357,16 +387,16 @@ def check_liquidation(world: World) -> None:
             venue.peak_margin = used
         needed = margin_required(world, number, True)
         if needed > 0.0 and equity(world, number) <= needed:
-            world.control[0].stop = STOP_LIQUIDATED
+            world.control.stop = STOP_LIQUIDATED
 
 
 @compiled()
-def sample(world: World, now_ns: int) -> None:
+def sample(world: Any, depth: Any, now_ns: int) -> None:
     """Record position, top and our own best quotes of every instrument, and check margins; once per sample period."""
-    control = world.control[0]
-    for k in range(world.exchange_books.shape[0]):
+    control = world.control
+    for k in range(world.control.instruments):
         book = world.exchange_books[k]
-        refresh_top(book, world.depth)
+        refresh_top(book, depth)
         record = world.samples[control.samples_n]
         record.exchange_ns = now_ns
         record.instrument = k
@@ -385,24 +415,24 @@ def sample(world: World, now_ns: int) -> None:
         record.own_bid_ticks = own_bid
         record.own_ask_ticks = own_ask
         control.samples_n += 1
-    if control.samples_n + world.exchange_books.shape[0] > world.samples.shape[0]:
+    if control.samples_n + world.control.instruments > world.samples.shape[0]:
         control.stop = STOP_FULL
     control.next_sample_ns = (now_ns // control.sample_period_ns + 1) * control.sample_period_ns
     check_liquidation(world)
 
 
 @compiled(inline=True)
-def on_row(world: World, row: Any) -> None:
+def on_row(world: Any, depth: Any, row: Any) -> None:
     """One market event happens at the exchange."""
     now_ns = row.exchange_ns
-    if now_ns >= world.control[0].next_sample_ns:
-        sample(world, now_ns)
+    if now_ns >= world.control.next_sample_ns:
+        sample(world, depth, now_ns)
     k = row.instrument
     kind = row.kind
-    if world.control[0].track_feed != 0:
+    if world.control.track_feed != 0:
         count_event(world.venues[world.exchange_books[k].venue], now_ns)
     if kind == DEPTH:
-        on_depth(world, k, row.side, row.ticks, row.lots, now_ns)
+        on_depth(world, depth, k, row.side, row.ticks, row.lots, now_ns)
     elif kind == TRADE:
         on_trade(world, k, row.side, row.ticks, row.lots, now_ns)
     elif BAR_OPEN <= kind <= BAR_CLOSE:
@@ -413,15 +443,15 @@ def on_row(world: World, row: Any) -> None:
         world.exchange_books[k].mark_twice = 2 * row.ticks
         check_liquidation(world)
     elif kind == CLEAR:
-        _on_clear(world, k)
+        _on_clear(world, depth, k)
     elif kind == STATUS:
         world.exchange_books[k].trading = row.lots
 
 
 @compiled(inline=True)
-def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
+def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
     """Why the exchange refuses a new order, or NONE; the checks in the order in which a venue answers."""
-    control = world.control[0]
+    control = world.control
     book = world.exchange_books[instrument]
     venue = world.venues[book.venue]
     order = world.orders[slot]
@@ -445,12 +475,13 @@ def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
                 return INSUFFICIENT_BALANCE
         elif notional * (1.0 + book.taker_rate) > venue.cash - venue.reserved_cash:
             return INSUFFICIENT_BALANCE
-    if venue.margin != 0 and book.is_spot == 0:
+    if venue.margin != 0 and book.is_spot == 0 and world.control.tiers > 0:
         after = abs(book.position_lots + order.side * order.lots)
         if after > abs(book.position_lots):
-            extra = _tier(world, instrument, after * book.lot_unit * order.ticks * book.price_unit, False)
+            tiers = world.tiers
+            extra = _tier(tiers, control.tiers, instrument, after * book.lot_unit * order.ticks * book.price_unit, False)
             held = abs(book.position_lots) * book.lot_unit * book.mid_twice * 0.5 * book.price_unit
-            others = margin_required(world, book.venue, False) - _tier(world, instrument, held, False)
+            others = margin_required(world, book.venue, False) - _tier(tiers, control.tiers, instrument, held, False)
             if extra + others > equity(world, book.venue):
                 return INSUFFICIENT_MARGIN
     for i in range(book.live_n):
@@ -461,7 +492,7 @@ def _refusal(world: World, instrument: int, slot: int, now_ns: int) -> int:
 
 
 @compiled()
-def _takeable(world: World, instrument: int, slot: int) -> int:
+def _takeable(world: Any, depth: Any, instrument: int, slot: int) -> int:
     """Lots that a taking order could get within its limit, less what we took before."""
     book = world.exchange_books[instrument]
     order = world.orders[slot]
@@ -470,28 +501,28 @@ def _takeable(world: World, instrument: int, slot: int) -> int:
     if order.side > 0:
         cell = book.ask_cell
         while cell < book.cells and cell <= rest.cell:
-            total += max(0, world.depth[book.asks_at + cell] - _taken_at(world, instrument, -1, cell))
+            total += max(0, depth[book.asks_at + cell] - _taken_at(world, instrument, -1, cell))
             cell += 1
     else:
         cell = book.bid_cell
         while cell >= 0 and cell >= rest.cell:
-            total += max(0, world.depth[book.bids_at + cell] - _taken_at(world, instrument, 1, cell))
+            total += max(0, depth[book.bids_at + cell] - _taken_at(world, instrument, 1, cell))
             cell -= 1
     return total
 
 
 @compiled()
-def _walk(world: World, instrument: int, slot: int, now_ns: int) -> None:
+def _walk(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> None:
     """Take from the best level toward the limit, one fill a level."""
     book = world.exchange_books[instrument]
     order = world.orders[slot]
     rest = world.resting[slot]
     cell = book.ask_cell if order.side > 0 else book.bid_cell
-    if world.control[0].partial_fills == 0:
+    if world.control.partial_fills == 0:
         fill(world, instrument, slot, rest.leaves_lots, book.base_ticks + cell * book.cell_ticks, 0, now_ns)
         return
     while 0 <= cell < book.cells and (rest.cell - cell) * order.side >= 0 and rest.leaves_lots > 0:
-        shown = lots_at(book, world.depth, -order.side, cell)
+        shown = lots_at(book, depth, -order.side, cell)
         if shown > 0:
             lots = min(rest.leaves_lots, shown - _taken_at(world, instrument, -order.side, cell))
             if lots > 0:
@@ -501,7 +532,7 @@ def _walk(world: World, instrument: int, slot: int, now_ns: int) -> None:
 
 
 @compiled(inline=True)
-def _end(world: World, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
+def _end(world: Any, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
     """The order is at its end without (further) fills; tell the strategy's side why."""
     rest = world.resting[slot]
     rest.leaves_lots = 0
@@ -512,7 +543,7 @@ def _end(world: World, kind: int, instrument: int, slot: int, reason: int, now_n
 
 
 @compiled(inline=True)
-def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
+def _on_place(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> None:
     """A new order arrives at the exchange."""
     book = world.exchange_books[instrument]
     order = world.orders[slot]
@@ -533,24 +564,25 @@ def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
         if crosses and order.tif == TIF_POST_ONLY:
             _end(world, RESPONSE_EXPIRED, instrument, slot, POST_ONLY_WOULD_TAKE, now_ns)
             return
-        if order.tif == TIF_FOK and _takeable(world, instrument, slot) < order.lots:
+        if order.tif == TIF_FOK and _takeable(world, depth, instrument, slot) < order.lots:
             _end(world, RESPONSE_EXPIRED, instrument, slot, FOK_NOT_FILLABLE, now_ns)
             return
         if crosses:
-            _walk(world, instrument, slot, now_ns)
+            _walk(world, depth, instrument, slot, now_ns)
         if rest.leaves_lots == 0:
             return
         if order.tif == TIF_IOC or order.tif == TIF_FOK:
             _end(world, RESPONSE_EXPIRED, instrument, slot, IOC_REST, now_ns)
             return
-        queue.join(rest, lots_at(book, world.depth, order.side, rest.cell))
+        queue.join(rest, lots_at(book, depth, order.side, rest.cell))
     if book.live_n == world.live.shape[1]:
-        world.control[0].stop = STOP_OVERFLOW
+        world.control.stop = STOP_OVERFLOW
         return
     ours = world.live[instrument, book.live_n]
     ours.slot = slot
     ours.side = order.side
     ours.cell = rest.cell
+    _span(book, order.side, rest.cell)
     book.live_n += 1
     _reserve(world, instrument, slot, rest.leaves_lots)
     if order.tif == TIF_GTC or order.tif == TIF_POST_ONLY or book.is_bars != 0:
@@ -558,7 +590,7 @@ def _on_place(world: World, instrument: int, slot: int, now_ns: int) -> None:
 
 
 @compiled(inline=True)
-def _on_cancel(world: World, instrument: int, slot: int, seq: int, now_ns: int) -> None:
+def _on_cancel(world: Any, instrument: int, slot: int, seq: int, now_ns: int) -> None:
     """A cancel arrives; if the order has ended meanwhile it is too late and changes nothing."""
     book = world.exchange_books[instrument]
     for at in range(book.live_n):
@@ -571,12 +603,12 @@ def _on_cancel(world: World, instrument: int, slot: int, seq: int, now_ns: int) 
 
 
 @compiled(inline=True)
-def on_request(world: World) -> None:
+def on_request(world: Any, depth: Any) -> None:
     """The next request of the ring arrives at its venue."""
-    control = world.control[0]
+    control = world.control
     message = world.requests[control.request_head & (world.requests.shape[0] - 1)]
     control.request_head += 1
     if message.kind == REQUEST_PLACE:
-        _on_place(world, message.instrument, message.slot, message.due_ns)
+        _on_place(world, depth, message.instrument, message.slot, message.due_ns)
     else:
         _on_cancel(world, message.instrument, message.slot, message.seq, message.due_ns)

@@ -36,7 +36,7 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
     ending = Ending.COMPLETE
     control["stop_row"] = min(block_rows, total)
     while True:
-        result = run_block(world, kernel)
+        result = run_block(*world.core, *world.kernel_side, kernel)
         if _settle_stop(world, recorder):
             ending = Ending.LIQUIDATED
             break
@@ -62,16 +62,14 @@ def replay_python(world: World, strategy: PythonStrategy) -> Outcome:
     """Replay with a strategy in plain Python: the compiled loop returns at each decision that is due."""
     recorder = Recorder(world)
     control = world.control[0]
-    now = control["now_ns"]
     enter = run_to_wake.overloads[run_to_wake.signatures[0]].entry_point  # skips the dispatcher: the one signature is fixed
     intents = 0
     ending = Ending.COMPLETE
     stop_at = control.dtype.fields["stop"][1] // 8
-    words = world.control.view("i8").reshape(-1)
+    words = world.memory.view("i8")[: control.dtype.itemsize // 8]
     now_at = control.dtype.fields["now_ns"][1] // 8
-    del now
     while True:
-        result = enter(world, intents)
+        result = enter(*world.core, intents)
         intents = 0
         if words[stop_at] and _settle_stop(world, recorder):
             ending = Ending.LIQUIDATED

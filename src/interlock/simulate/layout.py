@@ -6,14 +6,13 @@ the feed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import from_dtype, types
 
 from interlock.market.book import BOOK
 from interlock.market.columns import ROW
-from interlock.strategies.contract import FLOAT_ARRAY, INT_ARRAY, INTENT, ORDER, VIEW, records
+from interlock.simulate.reasons import REASONS
+from interlock.strategies.contract import INTENT, ORDER, VIEW
 
 RESTING = np.dtype(
     [
@@ -208,6 +207,10 @@ CONTROL = np.dtype(
         ("track_feed", "i8"),
         ("response_waits", "i8"),
         ("max_open_orders", "i8"),
+        ("instruments", "i8"),
+        ("venues", "i8"),
+        ("steps", "i8"),
+        ("tiers", "i8"),
         ("rng", "u8"),
     ],
     align=True,
@@ -222,63 +225,93 @@ RAN_OUT, AT_WAKE, AT_BLOCK, STOPPED = 0, 1, 2, 3
 """Why the loop returned: the tape is done; a decision is due; the block is done; `Control.stop` says why."""
 
 
-class World(NamedTuple):
-    """Every array of a replay. One per run; nothing else holds state."""
+INSTRUMENTS = 32
+VENUES = 8
+STEPS = 512
+TIERS = 512
+ORDER_SLOTS = 64
+LIVE_ORDERS = 64
+INTENTS = 64
+MESSAGES = 1024
+TAKEN_LEVELS = 1024
+LATENCY_SAMPLES = 1 << 15
+RECORDS = 1 << 13
+"""Capacities. The memory is one block of fixed shape, so that compiled code reaches everything from one pointer."""
 
-    rows: np.ndarray
-    exchange_order: np.ndarray
-    control: np.ndarray
-    moment: np.ndarray
-    venues: np.ndarray
-    steps: np.ndarray
-    tiers: np.ndarray
-    exchange_books: np.ndarray
-    books: np.ndarray
-    depth: np.ndarray
-    orders: np.ndarray
-    resting: np.ndarray
-    live: np.ndarray
-    requests: np.ndarray
-    responses: np.ndarray
-    taken: np.ndarray
-    latencies: np.ndarray
-    params: np.ndarray
-    state: np.ndarray
-    intents: np.ndarray
-    fills: np.ndarray
-    order_records: np.ndarray
-    samples: np.ndarray
-    fundings: np.ndarray
-    counts: np.ndarray
-
-
-WORLD = types.NamedTuple(
+MEMORY = np.dtype(
     [
-        types.Array(from_dtype(ROW), 1, "C", readonly=True, aligned=False),
-        types.Array(types.uint32, 1, "C", readonly=True),
-        records(CONTROL),
-        records(VIEW),
-        records(VENUE),
-        records(STEP),
-        records(TIER),
-        records(BOOK),
-        records(BOOK),
-        INT_ARRAY,
-        records(ORDER),
-        records(RESTING),
-        types.Array(from_dtype(LIVE), 2, "C"),
-        records(MESSAGE),
-        records(MESSAGE),
-        records(TAKEN),
-        INT_ARRAY,
-        FLOAT_ARRAY,
-        FLOAT_ARRAY,
-        records(INTENT),
-        records(FILL),
-        records(ORDER_RECORD),
-        records(SAMPLE),
-        records(FUNDING_PAYMENT),
-        INT_ARRAY,
+        ("control", CONTROL),
+        ("moment", VIEW, (1,)),
+        ("venues", VENUE, (VENUES,)),
+        ("exchange_books", BOOK, (INSTRUMENTS,)),
+        ("books", BOOK, (INSTRUMENTS,)),
+        ("orders", ORDER, (ORDER_SLOTS,)),
+        ("resting", RESTING, (ORDER_SLOTS,)),
+        ("live", LIVE, (INSTRUMENTS, LIVE_ORDERS + 1)),
+        ("requests", MESSAGE, (MESSAGES,)),
+        ("responses", MESSAGE, (MESSAGES,)),
+        ("intents", INTENT, (INTENTS,)),
+        ("counts", "i8", (REASONS,)),
+        ("steps", STEP, (STEPS,)),
+        ("tiers", TIER, (TIERS,)),
+        ("taken", TAKEN, (TAKEN_LEVELS,)),
+        ("latencies", "i8", (LATENCY_SAMPLES,)),
+        ("fills", FILL, (RECORDS,)),
+        ("order_records", ORDER_RECORD, (RECORDS,)),
+        ("samples", SAMPLE, (RECORDS,)),
+        ("fundings", FUNDING_PAYMENT, (RECORDS,)),
     ],
-    World,
+    align=True,
 )
+"""All state of a replay but the tape, the price ladders and what belongs to the kernel."""
+
+MEMORY_TYPE = from_dtype(MEMORY)
+
+ROWS = types.Array(from_dtype(ROW), 1, "C", readonly=True, aligned=False)
+ROW_NUMBERS = types.Array(types.uint32, 1, "C", readonly=True)
+
+
+class World:
+    """One replay's memory as Python sees it: views by name into the block, the tape, the ladders, the kernel's arrays.
+
+    Nothing else holds state. The views are arrays, also where there is one record (`control[0]`).
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        exchange_order: np.ndarray,
+        depth_cells: int,
+        instruments: int,
+        params: np.ndarray,
+        state: np.ndarray,
+    ) -> None:
+        self.rows = rows
+        self.exchange_order = exchange_order
+        self.depth = np.zeros(depth_cells, np.int64)
+        self.params = params
+        self.state = state
+        self.memory = np.zeros(1, MEMORY)
+        self.control = self.memory["control"]
+        self.moment = self.memory["moment"][0]
+        self.venues = self.memory["venues"][0]
+        self.exchange_books = self.memory["exchange_books"][0][:instruments]
+        self.books = self.memory["books"][0][:instruments]
+        self.orders = self.memory["orders"][0]
+        self.resting = self.memory["resting"][0]
+        self.requests = self.memory["requests"][0]
+        self.responses = self.memory["responses"][0]
+        self.intents = self.memory["intents"][0]
+        self.counts = self.memory["counts"][0]
+        self.steps = self.memory["steps"][0]
+        self.tiers = self.memory["tiers"][0]
+        self.latencies = self.memory["latencies"][0]
+        self.fills = self.memory["fills"][0]
+        self.order_records = self.memory["order_records"][0]
+        self.samples = self.memory["samples"][0]
+        self.fundings = self.memory["fundings"][0]
+        self.control["instruments"] = instruments
+        self.orders["tag"] = -1
+        # What the compiled entry points take, in order.
+        self.core = (self.memory, self.rows, self.exchange_order, self.depth)
+        self.kernel_side = (self.moment, self.books, self.orders, self.params, self.state, self.intents)

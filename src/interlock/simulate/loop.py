@@ -7,38 +7,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import FAR
+from interlock.market.book import BOOK, FAR
 from interlock.market.compiled import compiled
 from interlock.simulate import exchange, strategy_side
-from interlock.simulate.layout import AT_BLOCK, AT_WAKE, RAN_OUT, STOP_NONE, STOPPED, WORLD, World
+from interlock.simulate.layout import AT_BLOCK, AT_WAKE, MEMORY_TYPE, RAN_OUT, ROW_NUMBERS, ROWS, STOP_NONE, STOPPED
 from interlock.simulate.wire import next_due_ns
-from interlock.strategies.contract import KERNEL_TYPE, WAKE_RESPONSES, WAKE_TIMER
+from interlock.strategies.contract import FLOAT_ARRAY, INT_ARRAY, INTENT, KERNEL_TYPE, ORDER, VIEW, WAKE_RESPONSES, WAKE_TIMER, records
 from numba import types
 
 
 @compiled(inline=True)
-def exchange_row_index(world: World, at: int) -> int:
+def exchange_row_index(exchange_order: Any, at: int) -> int:
     """The row that is `at`-th in exchange order."""
-    if world.exchange_order.shape[0] > 0:
-        return world.exchange_order[at]
+    if exchange_order.shape[0] > 0:
+        return exchange_order[at]
     return at
 
 
 @compiled(inline=True)
-def frame_goes_on(world: World, at: int) -> bool:
+def frame_goes_on(rows: Any, at: int) -> bool:
     """Whether the row after `at` belongs to the same frame, so that no decision falls between them."""
-    if at + 1 >= world.rows.shape[0]:
+    if at + 1 >= rows.shape[0]:
         return False
-    row = world.rows[at]
-    after = world.rows[at + 1]
+    row = rows[at]
+    after = rows[at + 1]
     return after.receive_ns == row.receive_ns and after.frame == row.frame
 
 
-@compiled(types.int64(WORLD))
-def advance(world: World) -> int:
+@compiled(types.int64(MEMORY_TYPE, ROWS, ROW_NUMBERS, INT_ARRAY))
+def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
     """Run until a decision is due, the block or the tape ends, or something stops the run; returns which (AT_WAKE, ...)."""
-    control = world.control[0]
-    rows = world.rows
+    control = world.control
     n = rows.shape[0]
     i = control.exchange_row
     j = control.local_row
@@ -47,22 +46,22 @@ def advance(world: World) -> int:
     pending = control.pending_wake
     at_once = 0 if control.response_waits != 0 else WAKE_RESPONSES
     result = RAN_OUT
-    exchange_ns = rows[exchange_row_index(world, i)].exchange_ns if i < n else FAR
+    exchange_ns = rows[exchange_row_index(exchange_order, i)].exchange_ns if i < n else FAR
     local_ns = rows[j].receive_ns if j < n else FAR
     request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
     response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
     timer_ns = control.next_timer_ns
     while j < n:
         if exchange_ns <= local_ns and exchange_ns <= request_ns and exchange_ns <= response_ns and exchange_ns <= timer_ns:
-            exchange.on_row(world, rows[exchange_row_index(world, i)])
+            exchange.on_row(world, depth, rows[exchange_row_index(exchange_order, i)])
             response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
             i += 1
-            exchange_ns = rows[exchange_row_index(world, i)].exchange_ns if i < n else FAR
+            exchange_ns = rows[exchange_row_index(exchange_order, i)].exchange_ns if i < n else FAR
             if control.stop != STOP_NONE:
                 result = STOPPED
                 break
         elif request_ns <= response_ns and request_ns <= local_ns and request_ns <= timer_ns:
-            exchange.on_request(world)
+            exchange.on_request(world, depth)
             request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
             response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
             if control.stop != STOP_NONE:
@@ -81,11 +80,10 @@ def advance(world: World) -> int:
                 break
         elif local_ns <= timer_ns:
             control.now_ns = local_ns
-            pending |= strategy_side.on_row(world, rows[j])
-            frame_done = not frame_goes_on(world, j)
+            pending |= strategy_side.on_row(world, depth, rows[j])
             j += 1
             local_ns = rows[j].receive_ns if j < n else FAR
-            if frame_done and pending & mask:
+            if pending & mask and not frame_goes_on(rows, j - 1):
                 result = AT_WAKE
                 break
             if j >= stop_row:
@@ -106,41 +104,69 @@ def advance(world: World) -> int:
 
 
 @compiled(inline=True)
-def begin_decision(world: World) -> int:
+def begin_decision(world: Any) -> int:
     """Prepare the kernel's view of the moment; returns the time of the decision, nanoseconds."""
-    control = world.control[0]
+    control = world.control
     view = world.moment[0]
     view.now_ns = control.now_ns
     view.wake = control.pending_wake
-    view.instruments = world.books.shape[0]
+    view.instruments = world.control.instruments
     control.pending_wake = 0
     control.decisions += 1
     return control.now_ns
 
 
-@compiled(types.int64(WORLD, KERNEL_TYPE))
-def run_block(world: World, kernel: Any) -> int:
+@compiled(
+    types.int64(
+        types.Array(MEMORY_TYPE, 1, "C"),
+        ROWS,
+        ROW_NUMBERS,
+        INT_ARRAY,
+        records(VIEW),
+        records(BOOK),
+        records(ORDER),
+        FLOAT_ARRAY,
+        FLOAT_ARRAY,
+        records(INTENT),
+        KERNEL_TYPE,
+    )
+)
+def run_block(
+    memory: Any,
+    rows: Any,
+    exchange_order: Any,
+    depth: Any,
+    moment: Any,
+    books: Any,
+    orders: Any,
+    params: Any,
+    state: Any,
+    intents: Any,
+    kernel: Any,
+) -> int:
     """Replay with a compiled kernel up to `Control.stop_row` or the end; returns RAN_OUT, AT_BLOCK or STOPPED."""
-    control = world.control[0]
+    world = memory[0]
+    control = world.control
     while True:
-        result = advance(world)
+        result = advance(world, rows, exchange_order, depth)
         if result != AT_WAKE:
             return result
         now_ns = begin_decision(world)
-        n = kernel(world.moment, world.books, world.depth, world.orders, world.params, world.state, now_ns, world.intents)
+        n = kernel(moment, books, depth, orders, params, state, now_ns, intents)
         strategy_side.apply_intents(world, n, now_ns)
         if control.stop != STOP_NONE:
             return STOPPED
         if control.local_row >= control.stop_row:
-            return AT_BLOCK if control.local_row < world.rows.shape[0] else RAN_OUT
+            return AT_BLOCK if control.local_row < rows.shape[0] else RAN_OUT
 
 
-@compiled(types.int64(WORLD, types.int64))
-def run_to_wake(world: World, intents: int) -> int:
+@compiled(types.int64(types.Array(MEMORY_TYPE, 1, "C"), ROWS, ROW_NUMBERS, INT_ARRAY, types.int64))
+def run_to_wake(memory: Any, rows: Any, exchange_order: Any, depth: Any, intents: int) -> int:
     """For strategies in Python: send the intents of the last decision, then run until the next one is due, or the end."""
+    world = memory[0]
     if intents > 0:
-        strategy_side.apply_intents(world, intents, world.control[0].now_ns)
-    result = advance(world)
+        strategy_side.apply_intents(world, intents, world.control.now_ns)
+    result = advance(world, rows, exchange_order, depth)
     if result == AT_WAKE:
         begin_decision(world)
     return result

@@ -23,7 +23,6 @@ from interlock.simulate.layout import (
     RESPONSE_EXPIRED,
     RESPONSE_FILL,
     STOP_FULL,
-    World,
 )
 from interlock.simulate.reasons import Reason
 from interlock.simulate.wire import send_request, take_budget
@@ -63,7 +62,7 @@ NOT_TRADING = int(Reason.NOT_TRADING)
 
 
 @compiled()
-def _on_other_row(world: World, row: Any) -> int:
+def _on_other_row(world: Any, depth: Any, row: Any) -> int:
     """Rows that are neither depth nor trades, as our side learns them; returns wake bits."""
     book = world.books[row.instrument]
     kind = row.kind
@@ -100,28 +99,28 @@ def _on_other_row(world: World, row: Any) -> int:
         book.trading = row.lots
     elif kind == CLEAR:
         for cell in range(book.cells):
-            world.depth[book.bids_at + cell] = 0
-            world.depth[book.asks_at + cell] = 0
+            depth[book.bids_at + cell] = 0
+            depth[book.asks_at + cell] = 0
         book.bid_cell = -FAR
         book.ask_cell = FAR
-        refresh_top(book, world.depth)
+        refresh_top(book, depth)
         return WAKE_PRICE | WAKE_SIZE
     return 0
 
 
 @compiled(inline=True)
-def on_row(world: World, row: Any) -> int:
+def on_row(world: Any, depth: Any, row: Any) -> int:
     """A row of the feed reaches us; returns wake bits."""
     k = row.instrument
     book = world.books[k]
     wake = WAKE_FRAME
     if row.kind == DEPTH:
-        changed = set_level(book, world.depth, row.side, cell_of(book, row.ticks), row.lots)
+        changed = set_level(book, depth, row.side, cell_of(book, row.ticks), row.lots)
         if changed != UNCHANGED:
-            refresh_side(book, world.depth, row.side)
+            refresh_side(book, depth, row.side)
             if changed == PRICE_CHANGED:
                 wake |= WAKE_PRICE | WAKE_SIZE
-                if world.steps.shape[0] > world.books.shape[0]:
+                if world.control.steps > world.control.instruments:
                     book.step_ticks = price_step(world, k, book.mid_twice // 2)
             elif changed == SIZE_CHANGED:
                 wake |= WAKE_SIZE
@@ -129,18 +128,18 @@ def on_row(world: World, row: Any) -> int:
         book.last_trade_ticks = row.ticks
         wake |= WAKE_TRADE
     else:
-        wake |= _on_other_row(world, row)
+        wake |= _on_other_row(world, depth, row)
     book.exchange_ns = row.exchange_ns
     book.receive_ns = row.receive_ns
-    if world.control[0].track_feed != 0:
+    if world.control.track_feed != 0:
         world.venues[book.venue].feed_latency_ns = row.receive_ns - row.exchange_ns
     return wake
 
 
 @compiled(inline=True)
-def _finish(world: World, slot: int, final_state: int, reason: int, now_ns: int) -> None:
+def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -> None:
     """The order has ended as far as we know: record it and free its slot."""
-    control = world.control[0]
+    control = world.control
     order = world.orders[slot]
     book = world.books[order.instrument]
     if order.side > 0:
@@ -174,9 +173,9 @@ def _finish(world: World, slot: int, final_state: int, reason: int, now_ns: int)
 
 
 @compiled(inline=True)
-def on_response(world: World) -> int:
+def on_response(world: Any) -> int:
     """The next answer of a venue reaches us; returns wake bits (0 if it concerns nothing we still know)."""
-    control = world.control[0]
+    control = world.control
     message = world.responses[control.response_head & (world.responses.shape[0] - 1)]
     control.response_head += 1
     slot = message.slot
@@ -212,7 +211,7 @@ def on_response(world: World) -> int:
 
 
 @compiled(inline=True)
-def _free_slot(world: World) -> int:
+def _free_slot(world: Any) -> int:
     """The lowest free slot, or -1."""
     for slot in range(world.orders.shape[0]):
         if world.orders[slot].status == STATUS_FREE:
@@ -221,10 +220,10 @@ def _free_slot(world: World) -> int:
 
 
 @compiled(inline=True)
-def _denial(world: World, intent: Any) -> int:
+def _denial(world: Any, intent: Any) -> int:
     """Why our own limits deny a new order, or NONE. The order that a REPLACE gives up still counts: its cancel may come too late."""
-    control = world.control[0]
-    if intent.instrument < 0 or intent.instrument >= world.books.shape[0]:
+    control = world.control
+    if intent.instrument < 0 or intent.instrument >= world.control.instruments:
         return BAD_INTENT
     if intent.lots <= 0 or intent.ticks <= 0 or (intent.side != 1 and intent.side != -1) or intent.tif < 0 or intent.tif > 3:
         return BAD_INTENT
@@ -243,9 +242,9 @@ def _denial(world: World, intent: Any) -> int:
 
 
 @compiled(inline=True)
-def _place(world: World, intent: Any, slot: int, now_ns: int) -> None:
+def _place(world: Any, intent: Any, slot: int, now_ns: int) -> None:
     """Give an admitted order its slot and number and put it on the wire."""
-    control = world.control[0]
+    control = world.control
     book = world.books[intent.instrument]
     order = world.orders[slot]
     order.seq = control.next_seq
@@ -276,7 +275,7 @@ def _place(world: World, intent: Any, slot: int, now_ns: int) -> None:
 
 
 @compiled(inline=True)
-def _cancel(world: World, slot: int, now_ns: int) -> None:
+def _cancel(world: Any, slot: int, now_ns: int) -> None:
     """Put a cancel on the wire."""
     order = world.orders[slot]
     order.status = STATUS_CANCELLING
@@ -284,14 +283,14 @@ def _cancel(world: World, slot: int, now_ns: int) -> None:
 
 
 @compiled(inline=True)
-def _cancellable(world: World, slot: int) -> bool:
+def _cancellable(world: Any, slot: int) -> bool:
     return 0 <= slot < world.orders.shape[0] and (
         world.orders[slot].status == STATUS_OPEN or world.orders[slot].status == STATUS_SENT
     )
 
 
 @compiled(inline=True)
-def apply_intents(world: World, n: int, now_ns: int) -> None:
+def apply_intents(world: Any, n: int, now_ns: int) -> None:
     """Admit or deny each intent by limits and message budget and send what is admitted. A denied REPLACE leaves the old order alone."""
     for i in range(n):
         intent = world.intents[i]

@@ -11,7 +11,7 @@ from typing import Any
 from interlock.market.book import FAR
 from interlock.market.compiled import compiled
 from interlock.simulate.gate_limits import budget_left
-from interlock.simulate.layout import LATENCY_BOOTSTRAP, LATENCY_CONSTANT, STOP_OVERFLOW, World
+from interlock.simulate.layout import LATENCY_BOOTSTRAP, LATENCY_CONSTANT, STOP_OVERFLOW
 
 
 @compiled(inline=True)
@@ -26,7 +26,7 @@ def random_unit(control: Any) -> float:
 
 
 @compiled()
-def _sampled_ns(world: World, venue: Any) -> int:
+def _sampled_ns(world: Any, venue: Any) -> int:
     """The next latency of a block bootstrap: consecutive samples of one block, drawn from the third of blocks that is as busy as now."""
     if venue.sample_left <= 0:
         third = 1
@@ -34,7 +34,7 @@ def _sampled_ns(world: World, venue: Any) -> int:
             third = 0
         elif venue.rate > venue.rate_high:
             third = 2
-        block = int(random_unit(world.control[0]) * venue.samples_blocks)
+        block = int(random_unit(world.control) * venue.samples_blocks)
         venue.sample_next = venue.samples_at + (third * venue.samples_blocks + block) * venue.samples_block
         venue.sample_left = venue.samples_block
     value = world.latencies[venue.sample_next]
@@ -44,7 +44,7 @@ def _sampled_ns(world: World, venue: Any) -> int:
 
 
 @compiled(inline=True)
-def latency_ns(world: World, venue: Any, constant_ns: int) -> int:
+def latency_ns(world: Any, venue: Any, constant_ns: int) -> int:
     """The delay of one message: constant, or a multiple of the feed's latency now, or drawn; the constant is added as a floor."""
     if venue.latency_mode == LATENCY_CONSTANT:
         return constant_ns
@@ -110,9 +110,9 @@ def push(
 
 
 @compiled(inline=True)
-def send_request(world: World, kind: int, slot: int, seq: int, instrument: int, now_ns: int, cancel: bool) -> None:
+def send_request(world: Any, kind: int, slot: int, seq: int, instrument: int, now_ns: int, cancel: bool) -> None:
     """Put a request on the wire to the instrument's venue."""
-    control = world.control[0]
+    control = world.control
     number = world.books[instrument].venue
     venue = world.venues[number]
     if cancel:
@@ -129,9 +129,9 @@ def send_request(world: World, kind: int, slot: int, seq: int, instrument: int, 
 
 
 @compiled(inline=True)
-def send_response(world: World, kind: int, slot: int, seq: int, instrument: int, now_ns: int, lots: int, ticks: int) -> None:
+def send_response(world: Any, kind: int, slot: int, seq: int, instrument: int, now_ns: int, lots: int, ticks: int) -> None:
     """Put a venue's answer on the wire to us."""
-    control = world.control[0]
+    control = world.control
     number = world.books[instrument].venue
     venue = world.venues[number]
     due = max(venue.last_response_ns, now_ns + latency_ns(world, venue, venue.response_ns))

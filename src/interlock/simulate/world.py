@@ -16,35 +16,18 @@ from interlock.market.book import BOOK, FAR
 from interlock.market.columns import RowKind
 from interlock.market.compiled import compiled
 from interlock.simulate.layout import (
-    CONTROL,
-    FILL,
-    FUNDING_PAYMENT,
+    INSTRUMENTS,
     LATENCY_BOOTSTRAP,
     LATENCY_CONSTANT,
     LATENCY_FEED,
-    LIVE,
-    MESSAGE,
-    ORDER_RECORD,
+    LATENCY_SAMPLES,
     QUEUE_POWER,
     QUEUE_RISK_AVERSE,
-    RESTING,
-    SAMPLE,
-    STEP,
-    TAKEN,
-    TIER,
-    VENUE,
+    VENUES,
     World,
 )
-from interlock.simulate.reasons import REASONS
 from interlock.simulate.settings import LatencyKind, QueueModel, ReplaySettings, VenueSettings
-from interlock.strategies.contract import INTENT, ORDER, VIEW
 
-ORDER_SLOTS = 64
-LIVE_ORDERS = 64
-INTENTS = 64
-RECORDS = 1 << 15
-MESSAGES = 1 << 10
-TAKEN_LEVELS = 1 << 10
 MAX_CELLS = 1 << 24
 LATENCY_THIRDS = 3
 RATE_WINDOW_NS = 100_000_000
@@ -149,6 +132,8 @@ def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, 
             "check the tick size of the instrument, or cut far levels when importing"
         )
     record["cells"] = cells
+    record["own_bid_low"] = record["own_ask_low"] = FAR
+    record["own_bid_high"] = record["own_ask_high"] = -FAR
     record["bids_at"] = at
     record["asks_at"] = at + cells
     record["bid_cell"] = -FAR
@@ -196,22 +181,43 @@ def build_world(
         if instrument.key not in settings.instruments:
             raise UsageError(f"no settings for instrument {instrument.key!r}; the configuration names {sorted(settings.instruments)}")
     count = len(instruments)
-    samples: list[np.ndarray] = []
-    venues = np.zeros(len(names), VENUE)
-    for i, name in enumerate(names):
-        _venue_record(venues[i], name, settings.venues[name], settings.latency_factor, samples)
-
+    if count > INSTRUMENTS or len(names) > VENUES:
+        raise UsageError(f"a replay holds at most {INSTRUMENTS} instruments on {VENUES} venues, found {count} on {len(names)}")
     low = np.full(count, 2**62, np.int64)
     high = np.full(count, -1, np.int64)
     bars = np.zeros(count, np.int64)
     ladder_bounds(rows, low, high, bars)
-    exchange_books = np.zeros(count, BOOK)
-    books = np.zeros(count, BOOK)
+    both_sides: list[np.ndarray] = []
     at = 0
-    for side in (exchange_books, books):
+    for _ in range(2):
+        books = np.zeros(count, BOOK)
         for k, instrument in enumerate(instruments):
             bounds = (int(low[k]), int(high[k]), int(bars[k]))
-            at += _book_record(side[k], instrument, settings, names.index(instrument.venue), bounds, at)
+            at += _book_record(books[k], instrument, settings, names.index(instrument.venue), bounds, at)
+        both_sides.append(books)
+
+    # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
+    rows = np.asarray(rows)[:]
+    rows.flags.writeable = False
+    permutation = np.zeros(0, np.uint32) if exchange_order is None else np.asarray(exchange_order)[:]
+    permutation.flags.writeable = False
+    world = World(
+        rows,
+        permutation,
+        depth_cells=at,
+        instruments=count,
+        params=np.ascontiguousarray(strategy.params, dtype=np.float64),
+        state=np.zeros(max(strategy.state_size, 1), np.float64),
+    )
+    world.exchange_books[:], world.books[:] = both_sides
+    samples: list[np.ndarray] = []
+    for i, name in enumerate(names):
+        _venue_record(world.venues[i], name, settings.venues[name], settings.latency_factor, samples)
+    if samples:
+        drawn = np.concatenate(samples)
+        if len(drawn) > LATENCY_SAMPLES:
+            raise UsageError(f"bootstrapped latency: at most {LATENCY_SAMPLES} samples in all venues, found {len(drawn)}")
+        world.latencies[: len(drawn)] = drawn
 
     steps: list[tuple[int, int, int]] = []
     tiers: list[tuple[int, float, float, float]] = []
@@ -220,8 +226,15 @@ def build_world(
         steps += [(first, step, k) for first, step in instrument.step_table(on)]
         tiers += [(k, float(t.max_notional), float(t.initial), float(t.maintenance)) for t in instrument.margin_tiers]
 
-    control = np.zeros(1, CONTROL)
-    c = control[0]
+    for array, values, what in ((world.steps, steps, "price bands"), (world.tiers, tiers, "margin tiers")):
+        if len(values) > len(array):
+            raise UsageError(f"at most {len(array)} {what} in all instruments, found {len(values)}")
+        array[: len(values)] = values
+
+    c = world.control[0]
+    c["venues"] = len(names)
+    c["steps"] = len(steps)
+    c["tiers"] = len(tiers)
     c["stop_row"] = len(rows)
     c["next_seq"] = 1
     c["wake_mask"] = strategy.wakes
@@ -234,44 +247,11 @@ def build_world(
     c["partial_fills"] = settings.partial_fills
     c["self_match"] = settings.self_match_refused
     c["response_waits"] = settings.decide_on_feed_only
-    c["track_feed"] = bool(venues["track_rate"].any() or (venues["latency_mode"] == LATENCY_FEED).any())
+    c["track_feed"] = bool(world.venues["track_rate"].any() or (world.venues["latency_mode"] == LATENCY_FEED).any())
     c["max_open_orders"] = settings.max_open_orders
     c["rng"] = (settings.seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1) or 1
 
-    # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
-    rows = np.asarray(rows)[:]
-    rows.flags.writeable = False
-    permutation = np.zeros(0, np.uint32) if exchange_order is None else np.asarray(exchange_order)[:]
-    permutation.flags.writeable = False
-    orders = np.zeros(ORDER_SLOTS, ORDER)
-    orders["tag"] = -1
-    return World(
-        rows=rows,
-        exchange_order=permutation,
-        control=control,
-        moment=np.zeros(1, VIEW),
-        venues=venues,
-        steps=np.array(steps, STEP),
-        tiers=np.array(tiers, TIER),
-        exchange_books=exchange_books,
-        books=books,
-        depth=np.zeros(at, np.int64),
-        orders=orders,
-        resting=np.zeros(ORDER_SLOTS, RESTING),
-        live=np.zeros((count, LIVE_ORDERS + 1), LIVE),
-        requests=np.zeros(MESSAGES, MESSAGE),
-        responses=np.zeros(MESSAGES, MESSAGE),
-        taken=np.zeros(TAKEN_LEVELS, TAKEN),
-        latencies=np.concatenate(samples) if samples else np.zeros(0, np.int64),
-        params=np.ascontiguousarray(strategy.params, dtype=np.float64),
-        state=np.zeros(max(strategy.state_size, 1), np.float64),
-        intents=np.zeros(INTENTS, INTENT),
-        fills=np.zeros(RECORDS, FILL),
-        order_records=np.zeros(RECORDS, ORDER_RECORD),
-        samples=np.zeros(RECORDS, SAMPLE),
-        fundings=np.zeros(RECORDS, FUNDING_PAYMENT),
-        counts=np.zeros(REASONS, np.int64),
-    )
+    return world
 
 
 assert RowKind.DEPTH == 0 and RowKind.BAR_CLOSE == 10
