@@ -5,6 +5,7 @@ positions are signed lots, prices are ticks; worst cases assume that every open 
 """
 
 MAX_PRODUCT = 1 << 62
+SMALL = 1 << 31
 
 
 def worst_long(position: int, open_buys: int, lots: int) -> int:
@@ -28,6 +29,8 @@ def product_overflows(a: int, b: int) -> bool:
     """Whether |a * b| could leave 62 bits; checked before any multiplication of prices and sizes."""
     a = abs(a)
     b = abs(b)
+    if a < SMALL and b < SMALL:
+        return False  # the usual case, without a division
     return a != 0 and b > MAX_PRODUCT // a
 
 

@@ -371,7 +371,9 @@ def margin_required(world: Any, number: int, maintenance: bool) -> float:
         book = world.exchange_books[k]
         if book.venue == number and book.is_spot == 0 and book.position_lots != 0:
             mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
-            total += _tier(world.tiers, world.control.tiers, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance)
+            total += _tier(
+                world.tiers, world.control.tiers, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance
+            )
     return total
 
 
@@ -460,7 +462,8 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
         return HALTED
     if overloaded(control, venue):
         return OVERLOAD
-    if order.ticks <= 0 or order.ticks % price_step(world, instrument, order.ticks) != 0:
+    step = price_step(world, instrument, order.ticks)
+    if order.ticks <= 0 or (step != 1 and order.ticks % step != 0):
         return PRICE_STEP
     if order.lots < book.min_lots or order.lots > book.max_lots:
         return QUANTITY

@@ -15,7 +15,7 @@ OnBlock = Callable[[int, int], bool]
 """Called after each block with (rows done, rows in all); False interrupts the run."""
 
 
-def _settle_stop(world: World, recorder: Recorder) -> bool:
+def settle_stop(world: World, recorder: Recorder) -> bool:
     """After a stop: make room if records were full; returns whether the run is over by liquidation. Raises on an overflow."""
     control = world.control[0]
     stop = int(control["stop"])
@@ -23,8 +23,9 @@ def _settle_stop(world: World, recorder: Recorder) -> bool:
         return True
     if stop not in (STOP_NONE, STOP_FULL):
         raise OverflowError("more orders or messages under way than a replay can hold: lower max_open_orders or the quoting rate")
-    recorder.drain()
-    control["stop"] = STOP_NONE
+    if stop == STOP_FULL:
+        recorder.drain()
+        control["stop"] = STOP_NONE
     return False
 
 
@@ -37,13 +38,12 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
     control["stop_row"] = min(block_rows, total)
     while True:
         result = run_block(*world.core, *world.kernel_side, kernel)
-        if _settle_stop(world, recorder):
+        if settle_stop(world, recorder):
             ending = Ending.LIQUIDATED
             break
         if result == RAN_OUT:
             break
         if result == AT_BLOCK:
-            recorder.drain()
             done = int(control["local_row"])
             if done >= total:
                 break
@@ -71,12 +71,12 @@ def replay_python(world: World, strategy: PythonStrategy) -> Outcome:
     while True:
         result = enter(*world.core, intents)
         intents = 0
-        if words[stop_at] and _settle_stop(world, recorder):
+        if words[stop_at] and settle_stop(world, recorder):
             ending = Ending.LIQUIDATED
             break
         if result == AT_WAKE:
             intents = strategy(world, int(words[now_at]))
-        elif result == RAN_OUT or words[stop_at] == STOP_NONE and int(control["local_row"]) >= len(world.rows):
+        elif result == RAN_OUT or (words[stop_at] == STOP_NONE and int(control["local_row"]) >= len(world.rows)):
             break
         elif result == AT_BLOCK:
             control["stop_row"] = len(world.rows)

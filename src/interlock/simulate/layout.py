@@ -61,11 +61,11 @@ VENUE = np.dtype(
         ("overload_max", "f8"),
         ("limit_a", "i8"),
         ("window_a_ns", "i8"),
-        ("index_a", "i8"),
+        ("until_a_ns", "i8"),
         ("used_a", "i8"),
         ("limit_b", "i8"),
         ("window_b_ns", "i8"),
-        ("index_b", "i8"),
+        ("until_b_ns", "i8"),
         ("used_b", "i8"),
         ("reserve_a", "i8"),
         ("reserve_b", "i8"),
@@ -235,7 +235,7 @@ INTENTS = 64
 MESSAGES = 1024
 TAKEN_LEVELS = 1024
 LATENCY_SAMPLES = 1 << 15
-RECORDS = 1 << 13
+RECORDS = 1 << 18
 """Capacities. The memory is one block of fixed shape, so that compiled code reaches everything from one pointer."""
 
 MEMORY = np.dtype(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba import types
+
 from interlock.market.book import BOOK, FAR
 from interlock.market.compiled import compiled
 from interlock.simulate import exchange, strategy_side
 from interlock.simulate.layout import AT_BLOCK, AT_WAKE, MEMORY_TYPE, RAN_OUT, ROW_NUMBERS, ROWS, STOP_NONE, STOPPED
 from interlock.simulate.wire import next_due_ns
 from interlock.strategies.contract import FLOAT_ARRAY, INT_ARRAY, INTENT, KERNEL_TYPE, ORDER, VIEW, WAKE_RESPONSES, WAKE_TIMER, records
-from numba import types
 
 
 @compiled(inline=True)

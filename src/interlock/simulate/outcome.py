@@ -53,8 +53,8 @@ class Recorder:
         self._samples: list[np.ndarray] = []
         self._fundings: list[np.ndarray] = []
 
-    def drain(self) -> None:
-        """Copy what was recorded since the last call and make room."""
+    def drain(self, *, last: bool = False) -> None:
+        """Take what was recorded since the last call and make room; copied unless it is the last time."""
         world, control = self._world, self._world.control[0]
         for kept, array, counter in (
             (self._fills, world.fills, "fills_n"),
@@ -64,12 +64,12 @@ class Recorder:
         ):
             n = int(control[counter])
             if n:
-                kept.append(array[:n].copy())
+                kept.append(array[:n] if last else array[:n].copy())
                 control[counter] = 0
 
     def outcome(self, ending: Ending) -> Outcome:
-        """Close the account: orders still open are recorded as open at the end."""
-        self.drain()
+        """Close the account: orders still open are recorded as open at the end. The world must not be run on: its arrays are handed out."""
+        self.drain(last=True)
         world, control = self._world, self._world.control[0]
         end_ns = int(control["now_ns"])
         open_now = world.orders[world.orders["status"] != STATUS_FREE]
@@ -100,4 +100,6 @@ class Recorder:
 
 
 def _joined(parts: list[np.ndarray], dtype: np.dtype[np.void]) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.zeros(0, dtype)

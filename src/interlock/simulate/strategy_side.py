@@ -45,7 +45,6 @@ from interlock.strategies.contract import (
     WAKE_TRADE,
 )
 
-
 DEPTH, TRADE, CLEAR, MARK, FUNDING_NEXT, FUNDING = 0, 1, 3, 4, 5, 6
 BAR_OPEN, BAR_HIGH, BAR_LOW, BAR_CLOSE, STATUS = 7, 8, 9, 10, 12
 
@@ -284,9 +283,7 @@ def _cancel(world: Any, slot: int, now_ns: int) -> None:
 
 @compiled(inline=True)
 def _cancellable(world: Any, slot: int) -> bool:
-    return 0 <= slot < world.orders.shape[0] and (
-        world.orders[slot].status == STATUS_OPEN or world.orders[slot].status == STATUS_SENT
-    )
+    return 0 <= slot < world.orders.shape[0] and (world.orders[slot].status == STATUS_OPEN or world.orders[slot].status == STATUS_SENT)
 
 
 @compiled(inline=True)

@@ -156,16 +156,14 @@ def take_budget(venue: Any, now_ns: int, weight: int, cancel: bool) -> bool:
     """Use `weight` messages of both windows (fixed, aligned to the clock as at the venues), or nothing if either lacks them."""
     if venue.limit_a <= 0:
         return True
-    index = now_ns // venue.window_a_ns
-    if index != venue.index_a:
-        venue.index_a = index
+    if now_ns >= venue.until_a_ns:
+        venue.until_a_ns = (now_ns // venue.window_a_ns + 1) * venue.window_a_ns
         venue.used_a = 0
     if budget_left(venue.limit_a, venue.used_a, venue.reserve_a, cancel) < weight:
         return False
     if venue.limit_b > 0:
-        index = now_ns // venue.window_b_ns
-        if index != venue.index_b:
-            venue.index_b = index
+        if now_ns >= venue.until_b_ns:
+            venue.until_b_ns = (now_ns // venue.window_b_ns + 1) * venue.window_b_ns
             venue.used_b = 0
         if budget_left(venue.limit_b, venue.used_b, venue.reserve_b, cancel) < weight:
             return False

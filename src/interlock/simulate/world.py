@@ -90,7 +90,6 @@ def _venue_record(record: Any, name: str, settings: VenueSettings, latency_facto
         record[f"limit_{letter}"] = budget.messages
         record[f"window_{letter}_ns"] = budget.window_ns
         record[f"reserve_{letter}"] = budget.cancel_reserve
-        record[f"index_{letter}"] = -1
     record["place_weight"] = settings.place_weight
     record["cancel_weight"] = settings.cancel_weight
     record["cash"] = float(settings.cash)

@@ -31,22 +31,26 @@ WAKES = WAKE_PRICE | WAKE_ACCEPTED | WAKE_FILL | WAKE_ENDED
 def touch(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: Any, now_ns: int, intents: Any) -> int:
     """Keep one order at each best price of instrument 0."""
     book = books[0]
+    bid_slot = -1
+    ask_slot = -1
+    for s in range(view[0].orders_high):
+        status = orders[s].status
+        if status == STATUS_SENT or status == STATUS_OPEN:
+            if orders[s].side > 0:
+                bid_slot = s
+            else:
+                ask_slot = s
     n = 0
-    for tag in range(2):
-        side = 1 if tag == 0 else -1
-        best = book.bid_ticks if tag == 0 else book.ask_ticks
+    for side in (1, -1):
+        best = book.bid_ticks if side > 0 else book.ask_ticks
+        slot = bid_slot if side > 0 else ask_slot
         if best == 0:
             continue
         kind = PLACE
-        slot = -1
-        for s in range(view[0].orders_high):
-            order = orders[s]
-            if order.tag != tag or (order.status != STATUS_SENT and order.status != STATUS_OPEN):
+        if slot >= 0:
+            if orders[slot].status != STATUS_OPEN or orders[slot].ticks == best:
                 continue
-            slot = s
-            kind = REPLACE if order.status == STATUS_OPEN and order.ticks != best else 0
-        if kind == 0:
-            continue
+            kind = REPLACE
         intent = intents[n]
         intent.kind = kind
         intent.slot = slot
@@ -55,7 +59,7 @@ def touch(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: An
         intent.tif = TIF_POST_ONLY
         intent.ticks = best
         intent.lots = int(params[0])
-        intent.tag = tag
+        intent.tag = side
         intent.reduce_only = 0
         n += 1
     return n
