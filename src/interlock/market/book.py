@@ -43,6 +43,7 @@ BOOK = np.dtype(
         ("bar_close", "i8"),
         ("bar_lots", "i8"),
         ("bar_count", "i8"),
+        ("bar_ns", "i8"),
         # funding in units of 1e-12: the prediction published for the next settlement, and the last one settled
         ("funding_next", "i8"),
         ("funding_known", "i8"),

@@ -76,6 +76,7 @@ def _on_other_row(world: Any, depth: Any, row: Any) -> int:
         book.bar_close = row.ticks
         book.bar_lots = row.lots
         book.bar_count += 1
+        book.bar_ns = row.receive_ns
         book.mid_twice = 2 * row.ticks
         book.bid_ticks = book.bar_low
         book.ask_ticks = book.bar_high
