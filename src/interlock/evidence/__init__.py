@@ -1,0 +1,1 @@
+"""Evidence: what a run earned, where it came from, and what the result may claim."""
