@@ -176,9 +176,13 @@ def refresh_mid(book: Any) -> None:
 @compiled()
 def clear(book: Any, depth: Any) -> None:
     """Empty both ladders; the mid keeps its last value."""
-    for cell in range(book.cells):
-        depth[book.bids_at + cell] = 0
-        depth[book.asks_at + cell] = 0
+    # Only what is set is written: most of a wide ladder was never touched and need not become real memory.
+    for cell in range(book.bid_cell, -1, -1):
+        if depth[book.bids_at + cell] != 0:
+            depth[book.bids_at + cell] = 0
+    for cell in range(book.ask_cell, book.cells):
+        if depth[book.asks_at + cell] != 0:
+            depth[book.asks_at + cell] = 0
     book.bid_cell = -FAR
     book.ask_cell = FAR
     book.bid_ticks = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import FAR, cell_of, lots_at, refresh_mid, refresh_top, set_level
+from interlock.market.book import FAR, cell_of, clear, lots_at, refresh_mid, refresh_top, set_level
 from interlock.market.compiled import compiled
 from interlock.simulate import queue
 from interlock.simulate.layout import (
@@ -272,12 +272,7 @@ def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_
 def _on_clear(world: Any, depth: Any, instrument: int) -> None:
     """The book is emptied before a snapshot. Resting orders keep their queue; nothing is reached by an empty side."""
     book = world.exchange_books[instrument]
-    for cell in range(book.cells):
-        depth[book.bids_at + cell] = 0
-        depth[book.asks_at + cell] = 0
-    book.bid_cell = -FAR
-    book.ask_cell = FAR
-    refresh_top(book, depth)
+    clear(book, depth)
 
 
 @compiled()

@@ -51,7 +51,8 @@ class Overload:
 class VenueSettings:
     """One venue: delays in nanoseconds, up to two message budgets, and the account there.
 
-    `cash` is the opening balance of the quote currency. `funds_checked` makes the venue refuse spot orders that the account cannot pay for;
+    `cash` is the opening balance of the quote currency; `opening_cost` the notional of derivative positions held at the start (negative for
+    shorts), so that the venue's own equity starts at `cash`. `funds_checked` makes the venue refuse spot orders that the account cannot pay for;
     `margined` applies margin tiers, refusals and liquidation. An empty `budgets` means that message rates are not limited, which caps what
     the result may claim.
     """
@@ -68,6 +69,7 @@ class VenueSettings:
     cancel_weight: int = 1
     overload: Overload | None = None
     cash: Decimal = Decimal(0)
+    opening_cost: Decimal = Decimal(0)
     funds_checked: bool = True
     margined: bool = True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import FAR, PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, refresh_side, refresh_top, set_level
+from interlock.market.book import PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, clear, refresh_side, set_level
 from interlock.market.compiled import compiled
 from interlock.simulate.exchange import price_step
 from interlock.simulate.gate_limits import exceeds_collar, exceeds_position
@@ -98,12 +98,7 @@ def _on_other_row(world: Any, depth: Any, row: Any) -> int:
     elif kind == STATUS:
         book.trading = row.lots
     elif kind == CLEAR:
-        for cell in range(book.cells):
-            depth[book.bids_at + cell] = 0
-            depth[book.asks_at + cell] = 0
-        book.bid_cell = -FAR
-        book.ask_cell = FAR
-        refresh_top(book, depth)
+        clear(book, depth)
         return WAKE_PRICE | WAKE_SIZE
     return 0
 

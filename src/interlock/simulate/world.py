@@ -92,7 +92,7 @@ def _venue_record(record: Any, name: str, settings: VenueSettings, latency_facto
         record[f"reserve_{letter}"] = budget.cancel_reserve
     record["place_weight"] = settings.place_weight
     record["cancel_weight"] = settings.cancel_weight
-    record["cash"] = float(settings.cash)
+    record["cash"] = float(settings.cash - settings.opening_cost)
     record["check_funds"] = settings.funds_checked
     record["margin"] = settings.margined
 

@@ -38,7 +38,7 @@ class ArbitrageParams(Params):
     """What the operator sets for all pairs. `_bps` are 1e-4 of notional, `_s` seconds of market time.
 
     `fx_instrument` is the number of the KRW-USDT instrument, or -1: FX is what the other pairs imply. `entry_edge_bps` is the least expected
-    edge, `standard_errors` the z of the forecast's discount, `fx_uncertainty_bps` half the spread plus half a tick of the FX source.
+    edge, `fx_shift_bps` a deliberate error of FX for fragility runs, `standard_errors` the z of the forecast's discount, `fx_uncertainty_bps` half the spread plus half a tick of the FX source.
     """
 
     fx_instrument: int = -1
@@ -56,6 +56,7 @@ class ArbitrageParams(Params):
     max_skew_s: float = 1.0
     health_age_s: float = 3_600.0
     max_premium: float = 0.3
+    fx_shift_bps: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.take_profit_bps > 0 and self.stop_loss_bps > 0 and self.time_limit_s > 0):
@@ -80,6 +81,7 @@ FX_INSTRUMENT, ENTRY_EDGE, TAKE_PROFIT, STOP_LOSS = _G["fx_instrument"], _G["ent
 TIME_LIMIT, HALF_LIFE, SAMPLES, STANDARD_ERRORS = _G["time_limit_s"], _G["basis_half_life_s"], _G["basis_samples"], _G["standard_errors"]
 FX_UNCERTAINTY, BUFFER, COLLAR = _G["fx_uncertainty_bps"], _G["buffer_bps"], _G["collar_bps"]
 MAX_AGE, MAX_SKEW, HEALTH_AGE, MAX_PREMIUM = _G["max_age_s"], _G["max_skew_s"], _G["health_age_s"], _G["max_premium"]
+FX_SHIFT = _G["fx_shift_bps"]
 GLOBALS = len(_G)
 _P = index_of(PairParams)
 SPOT, PERP, TRADE_LOTS, START_SPOT, START_PERP = (
@@ -149,7 +151,7 @@ def log_fx(books: Any, params: Any, pairs: int, judged: int, skew_ns: int) -> fl
     number = int(params[FX_INSTRUMENT])
     if number >= 0:
         book = books[number]
-        return math.log(book.mid_twice * 0.5 * book.price_unit) if book.mid_twice > 0 else UNKNOWN
+        return math.log(book.mid_twice * 0.5 * book.price_unit) + params[FX_SHIFT] * 1e-4 if book.mid_twice > 0 else UNKNOWN
     now = data_ns(books[int(params[GLOBALS + PAIR * judged + SPOT])])
     total = 0.0
     used = 0
@@ -162,7 +164,7 @@ def log_fx(books: Any, params: Any, pairs: int, judged: int, skew_ns: int) -> fl
         if ratio != UNKNOWN and abs(data_ns(spot) - now) <= skew_ns and abs(data_ns(perp) - now) <= skew_ns:
             total += ratio
             used += 1
-    return total / used if used > 0 else UNKNOWN
+    return total / used + params[FX_SHIFT] * 1e-4 if used > 0 else UNKNOWN
 
 
 @compiled(inline=True)

@@ -1,0 +1,1 @@
+"""The composition root: from a configuration and a mode to the parts that run."""

@@ -1,0 +1,207 @@
+"""The configuration of a run: one TOML file, every key known, every unit in a name.
+
+An unknown key, a missing one or a value out of range is one error that names file and key (exit code 2). The digest of a configuration is
+taken over the parsed result, so that comments and order do not change it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from interlock.domain.errors import BadInput, UsageError
+from interlock.domain.ids import TAG_WIDTH
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError(f"write amounts as text to keep them exact: \"{value}\"")
+    return value
+
+
+Exact = Annotated[Decimal, BeforeValidator(_decimal)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class BudgetConfig(_Section):
+    """A message budget of a venue: `messages` in each `window_s` seconds, `cancel_reserve` of them for cancels alone."""
+
+    messages: int = Field(gt=0)
+    window_s: float = Field(gt=0)
+    cancel_reserve: int = Field(ge=0)
+
+
+class OverloadConfig(_Section):
+    """Above `events_per_s` the venue refuses with probability slope x (rate / events_per_s - 1), at most `most`."""
+
+    events_per_s: float = Field(gt=0)
+    slope: float = Field(ge=0)
+    most: float = Field(ge=0, le=1)
+
+
+class FeesConfig(_Section):
+    """Another fee profile than the instrument's own. `condition` names the programme that grants it."""
+
+    profile: str
+    maker: Exact
+    taker: Exact
+    source: str
+    as_of: str
+    condition: str
+
+
+class VenueConfig(_Section):
+    """A venue: one-way delays in milliseconds, message budgets ("off" caps the verdict), opening balance in the quote currency."""
+
+    order_latency_ms: float = Field(ge=0)
+    cancel_latency_ms: float = Field(ge=0)
+    response_latency_ms: float = Field(ge=0)
+    latency: Literal["constant", "feed", "bootstrap"] = "constant"
+    feed_multiple: float = Field(default=1.0, ge=0)
+    rate_limits: Literal["off"] | tuple[BudgetConfig, ...]
+    place_weight: int = Field(default=1, gt=0)
+    cancel_weight: int = Field(default=1, ge=0)
+    overload: OverloadConfig | None = None
+    cash: Exact = Field(ge=0)
+    funds_checked: bool = True
+    margined: bool = True
+
+    @model_validator(mode="after")
+    def _windows(self) -> VenueConfig:
+        if self.rate_limits != "off" and not 1 <= len(self.rate_limits) <= 2:
+            raise ValueError('rate_limits: give one or two windows, or "off"')
+        return self
+
+
+class InstrumentConfig(_Section):
+    """Our limits on an instrument and its opening position, in lots."""
+
+    max_position_lots: int = Field(gt=0)
+    collar_bps: float = Field(ge=0)
+    bar_participation: float = Field(default=0.05, gt=0, le=1)
+    start_lots: int = 0
+    fees: FeesConfig | None = None
+
+
+class RateConfig(_Section):
+    """A rate for reports: what it is, who says so, since when."""
+
+    value: Exact = Field(gt=0)
+    source: str
+    as_of: datetime
+
+    @model_validator(mode="after")
+    def _zone(self) -> RateConfig:
+        if self.as_of.tzinfo is None:
+            raise ValueError("as_of: expected a time with its zone, such as 2024-08-08T23:54:00Z")
+        return self
+
+
+class ReportingConfig(_Section):
+    """Rates into which results are translated. Without them the figures in that currency are null."""
+
+    usd_per_usdt: RateConfig | None = None
+    krw_per_usdt: RateConfig | Literal["implied"] | None = None
+
+
+class ModelConfig(_Section):
+    """The matching model's choices."""
+
+    queue: Literal["risk_averse", "power"] = "risk_averse"
+    queue_power: float = Field(default=2.0, gt=0)
+    partial_fills: bool = True
+    max_open_orders: int = Field(default=32, gt=0, le=48)
+    sample_period_s: float = Field(default=1.0, gt=0)
+    timer_ms: float = Field(default=0.0, ge=0)
+
+
+class MakingConfig(_Section):
+    """The making strategy; see `interlock.strategies.making` for each parameter."""
+
+    instrument: str
+    params: dict[str, float] = Field(default_factory=dict)
+
+
+class PairConfig(_Section):
+    """One pair of the arbitrage: `trade_lots` are the perpetual's lots of one trade."""
+
+    spot: str
+    perp: str
+    trade_lots: int = Field(gt=0)
+
+
+class ArbitrageConfig(_Section):
+    """The arbitrage strategy; see `interlock.strategies.arbitrage` for each parameter."""
+
+    pairs: tuple[PairConfig, ...] = Field(min_length=1)
+    fx_instrument: str | None = None
+    params: dict[str, float] = Field(default_factory=dict)
+
+
+class RunConfig(_Section):
+    """A whole configuration. Exactly one strategy section."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    tag: str = Field(pattern=rf"^[0-9a-z]{{{TAG_WIDTH}}}$")
+    environment: str = "local"
+    seed: int = Field(default=1, ge=0)
+    universe_mode: Literal["single", "fixed_list"] = "single"
+    fee_venue: str
+    venues: dict[str, VenueConfig]
+    instruments: dict[str, InstrumentConfig]
+    model: ModelConfig = ModelConfig()
+    reporting: ReportingConfig = ReportingConfig()
+    making: MakingConfig | None = None
+    arbitrage: ArbitrageConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_strategy(self) -> RunConfig:
+        if (self.making is None) == (self.arbitrage is None):
+            raise ValueError("expected exactly one of the sections [making] and [arbitrage]")
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """The parsed values as plain JSON types; what the digest is taken over."""
+        return self.model_dump(mode="json")
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration. Raises BadInput naming file and key for anything that is not right."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(path, "", "expected a configuration file, found none; see examples/ for complete ones") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(path, "", f"expected a readable text file: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(path, "", f"expected TOML: {error}") from error
+    return parse_config(raw, path)
+
+
+def parse_config(raw: dict[str, Any], path: Path) -> RunConfig:
+    """Check parsed TOML. Raises BadInput for the first thing that is not right, and counts the others."""
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        place = ".".join(str(part) for part in first["loc"]) or "top level"
+        message = "unknown key; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
+        if "input" in first and first["type"] not in ("extra_forbidden", "missing"):
+            message += f", found {first['input']!r:.80}"
+        if others:
+            message += f" (and {len(others)} more)"
+        raise BadInput(path, place, message) from error
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UsageError unless the condition holds."""
+    if not condition:
+        raise UsageError(message)

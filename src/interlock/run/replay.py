@@ -1,0 +1,245 @@
+"""Replay: a configuration and a tape become a world, a kernel, an outcome and the evidence of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interlock.domain.errors import BadInput, UsageError
+from interlock.domain.instruments import Fees, Instrument, Kind
+from interlock.market.tape import Tape
+from interlock.run.config import ArbitrageConfig, FeesConfig, MakingConfig, RunConfig, VenueConfig
+from interlock.simulate.fast import replay_fast
+from interlock.simulate.full import replay_full
+from interlock.simulate.outcome import Outcome
+from interlock.simulate.settings import Budget, InstrumentSettings, LatencyKind, Overload, QueueModel, ReplaySettings, VenueSettings
+from interlock.simulate.world import Strategy, build_world
+from interlock.strategies import arbitrage, making
+from interlock.strategies.params import index_of
+
+NS_PER_MS = 1_000_000
+BOOTSTRAP_SAMPLES = 8_192
+
+Progress = Callable[[int, int], bool]
+"""(rows done, rows in all) -> go on?"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a replay of one tape needs; `run` may be called again under other settings for the fragility card."""
+
+    config: RunConfig
+    tape: Tape
+    instruments: tuple[Instrument, ...]
+    settings: ReplaySettings
+    strategy: Strategy
+    pairs: tuple[tuple[int, int], ...]
+
+    def run(
+        self,
+        settings: ReplaySettings | None = None,
+        *,
+        fx_shift: Decimal = Decimal(0),
+        full: bool = False,
+        progress: Progress | None = None,
+    ) -> Outcome:
+        """Replay the tape, by default under the plan's own settings."""
+        strategy = self.strategy
+        if fx_shift and self.config.arbitrage is not None:
+            params = strategy.params.copy()
+            params[index_of(arbitrage.ArbitrageParams)["fx_shift_bps"]] += float(fx_shift) * 1e4
+            strategy = dataclasses.replace(strategy, params=params)
+        world = build_world(self.tape.rows, self.tape.exchange_order, self.instruments, settings or self.settings, strategy)
+        if full:
+            return replay_full(world, strategy.kernel)
+        return replay_fast(world, strategy.kernel, progress)
+
+
+def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
+    """Bring configuration and tape together. Raises BadInput or UsageError where one names what the other does not hold."""
+    held = {i.key: i for i in tape.instruments}
+    for key in config.instruments:
+        if key not in held:
+            raise BadInput(
+                config_path, f"instruments.{key}", f"the tape {tape.path} does not hold this symbol; it holds {', '.join(sorted(held))}"
+            )
+    missing = [key for key in held if key not in config.instruments]
+    if missing:
+        raise BadInput(
+            config_path, "instruments", f"the tape {tape.path} also holds {', '.join(missing)}: give each a section with its limits"
+        )
+    for venue in sorted({i.venue for i in tape.instruments}):
+        if venue not in config.venues:
+            raise BadInput(config_path, "venues", f"the tape {tape.path} has data of {venue!r}: give it a section")
+    instruments = tuple(_with_fees(i, config.instruments[i.key].fees) for i in tape.instruments)
+    numbers = {i.key: n for n, i in enumerate(instruments)}
+    settings = _settings(config, tape)
+    pairs: tuple[tuple[int, int], ...] = ()
+    if config.making is not None:
+        strategy = _making(config, config_path, config.making, numbers)
+    else:
+        assert config.arbitrage is not None
+        strategy, pairs = _arbitrage(config, config_path, config.arbitrage, numbers, instruments)
+    settings = _opened_perpetuals(settings, instruments, tape)
+    return Plan(config, tape, instruments, settings, strategy, pairs)
+
+
+def _with_fees(instrument: Instrument, fees: FeesConfig | None) -> Instrument:
+    if fees is None:
+        return instrument
+    profile = Fees(
+        maker=fees.maker,
+        taker=fees.taker,
+        profile=fees.profile,
+        source=fees.source,
+        as_of=date.fromisoformat(fees.as_of),
+        condition=fees.condition,
+    )
+    return _replaced(instrument, fees=profile)
+
+
+def _replaced(instrument: Instrument, **changes: Any) -> Instrument:
+    values = {f: getattr(instrument, f) for f in instrument.__struct_fields__}
+    return Instrument(**(values | changes))
+
+
+def _settings(config: RunConfig, tape: Tape) -> ReplaySettings:
+    samples = _feed_latencies(tape) if any(v.latency == "bootstrap" for v in config.venues.values()) else None
+    return ReplaySettings(
+        venues={name: _venue(venue, samples) for name, venue in config.venues.items()},
+        instruments={
+            key: InstrumentSettings(
+                max_position_lots=i.max_position_lots,
+                collar_millionths=round(i.collar_bps * 100),
+                participation_millionths=round(i.bar_participation * 1_000_000),
+                start_lots=i.start_lots,
+            )
+            for key, i in config.instruments.items()
+        },
+        queue=QueueModel(config.model.queue),
+        queue_power=config.model.queue_power,
+        partial_fills=config.model.partial_fills,
+        max_open_orders=config.model.max_open_orders,
+        sample_period_ns=round(config.model.sample_period_s * 1e9),
+        seed=config.seed,
+    )
+
+
+def _venue(venue: VenueConfig, samples: np.ndarray | None) -> VenueSettings:
+    budgets: tuple[Budget, ...] = ()
+    if venue.rate_limits != "off":
+        budgets = tuple(Budget(b.messages, round(b.window_s * 1e9), b.cancel_reserve) for b in venue.rate_limits)
+    return VenueSettings(
+        order_ns=round(venue.order_latency_ms * NS_PER_MS),
+        cancel_ns=round(venue.cancel_latency_ms * NS_PER_MS),
+        response_ns=round(venue.response_latency_ms * NS_PER_MS),
+        latency=LatencyKind(venue.latency),
+        feed_multiple=venue.feed_multiple,
+        samples=samples if venue.latency == "bootstrap" else None,
+        budgets=budgets,
+        place_weight=venue.place_weight,
+        cancel_weight=venue.cancel_weight,
+        overload=None if venue.overload is None else Overload(venue.overload.events_per_s, venue.overload.slope, venue.overload.most),
+        cash=venue.cash,
+        funds_checked=venue.funds_checked,
+        margined=venue.margined,
+    )
+
+
+def _feed_latencies(tape: Tape) -> np.ndarray:
+    """Feed latencies of the tape, evenly thinned, as the pool that bootstrapped order latencies are drawn from."""
+    latencies = np.asarray(tape.rows["receive_ns"] - tape.rows["exchange_ns"])
+    every = max(1, len(latencies) // BOOTSTRAP_SAMPLES)
+    return np.maximum(latencies[::every][:BOOTSTRAP_SAMPLES], 0)
+
+
+def _opened_perpetuals(settings: ReplaySettings, instruments: tuple[Instrument, ...], tape: Tape) -> ReplaySettings:
+    """Give the venue's running cash what an opening derivative position would otherwise appear to have earned at once.
+
+    A position that is held at the start was opened at the first price of the tape: its notional is owed (long) or was received (short).
+    """
+    starts = {k: settings.instruments[i.key].start_lots for k, i in enumerate(instruments) if i.kind is Kind.PERPETUAL}
+    if not any(starts.values()):
+        return settings
+    venues = dict(settings.venues)
+    for k, lots in starts.items():
+        if lots == 0:
+            continue
+        instrument = instruments[k]
+        prices = tape.rows[(tape.rows["instrument"] == k) & ((tape.rows["kind"] == 10) | (tape.rows["kind"] == 1))]["ticks"]
+        if not len(prices):
+            raise UsageError(f"{instrument.key}: start_lots is {lots}, but the tape has no price to open that position at")
+        owed = instrument.notional(int(prices[0]), lots)
+        venue = venues[instrument.venue]
+        venues[instrument.venue] = dataclasses.replace(venue, opening_cost=venue.opening_cost + owed)
+    return dataclasses.replace(settings, venues=venues)
+
+
+def _checked_params(kind: type[Any], given: Mapping[str, float], path: Path, section: str, **fixed: float) -> Any:
+    known = index_of(kind)
+    for name in given:
+        if name not in known or name in fixed:
+            raise BadInput(path, f"{section}.params.{name}", f"unknown parameter; known are {', '.join(n for n in known if n not in fixed)}")
+    try:
+        return kind(**given, **fixed)
+    except ValueError as error:
+        raise BadInput(path, f"{section}.params", str(error)) from error
+
+
+def _number(numbers: Mapping[str, int], key: str, path: Path, place: str) -> int:
+    if key not in numbers:
+        raise BadInput(path, place, f"{key!r} is not in the tape; it holds {', '.join(sorted(numbers))}")
+    return numbers[key]
+
+
+def _making(config: RunConfig, path: Path, section: MakingConfig, numbers: Mapping[str, int]) -> Strategy:
+    if _number(numbers, section.instrument, path, "making.instrument") != 0 or len(numbers) != 1:
+        raise BadInput(path, "making.instrument", f"making quotes one instrument on a tape of its own; this tape holds {len(numbers)}")
+    params = _checked_params(making.MakingParams, section.params, path, "making")
+    return Strategy(
+        name="making",
+        kernel=making.making,
+        params=params.pack(),
+        state_size=making.STATE_SIZE,
+        wakes=making.WAKES,
+        timer_period_ns=round((config.model.timer_ms or 100.0) * NS_PER_MS),
+    )
+
+
+def _arbitrage(
+    config: RunConfig, path: Path, section: ArbitrageConfig, numbers: Mapping[str, int], instruments: tuple[Instrument, ...]
+) -> tuple[Strategy, tuple[tuple[int, int], ...]]:
+    pairs: list[tuple[int, int]] = []
+    packed: list[arbitrage.PairParams] = []
+    for n, pair in enumerate(section.pairs):
+        spot = _number(numbers, pair.spot, path, f"arbitrage.pairs.{n}.spot")
+        perp = _number(numbers, pair.perp, path, f"arbitrage.pairs.{n}.perp")
+        if instruments[spot].kind is not Kind.SPOT or instruments[perp].kind is not Kind.PERPETUAL:
+            raise BadInput(path, f"arbitrage.pairs.{n}", "expected a spot instrument in `spot` and a perpetual in `perp`")
+        if instruments[spot].base != instruments[perp].base:
+            raise BadInput(
+                path, f"arbitrage.pairs.{n}", f"the legs are not one coin: {instruments[spot].base} and {instruments[perp].base}"
+            )
+        pairs.append((spot, perp))
+        starts = (config.instruments[pair.spot].start_lots, config.instruments[pair.perp].start_lots)
+        packed.append(arbitrage.PairParams(spot, perp, pair.trade_lots, *starts))
+    fx = -1 if section.fx_instrument is None else _number(numbers, section.fx_instrument, path, "arbitrage.fx_instrument")
+    if fx < 0 and len(pairs) < 2:
+        raise BadInput(path, "arbitrage", "implied FX leaves out the pair being judged: give fx_instrument or at least two pairs")
+    params = _checked_params(arbitrage.ArbitrageParams, section.params, path, "arbitrage", fx_instrument=fx)
+    strategy = Strategy(
+        name="arbitrage",
+        kernel=arbitrage.arbitrage,
+        params=arbitrage.pack(params, packed),
+        state_size=arbitrage.state_size(len(packed)),
+        wakes=arbitrage.WAKES,
+        timer_period_ns=round(config.model.timer_ms * NS_PER_MS),
+    )
+    return strategy, tuple(pairs)
