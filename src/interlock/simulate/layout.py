@@ -315,3 +315,18 @@ class World:
         # What the compiled entry points take, in order.
         self.core = (self.memory, self.rows, self.exchange_order, self.depth)
         self.kernel_side = (self.moment, self.books, self.orders, self.params, self.state, self.intents)
+
+    @property
+    def words(self) -> memoryview:
+        """The memory as int64 words: the fastest way for plain Python to read and write it (see `word_of`)."""
+        return memoryview(self.memory.view(np.int64)).cast("B").cast("q")
+
+
+def word_of(block: str, index: int, field: str) -> int:
+    """The place of an int64 field in `World.words`: `word_of("books", 0, "bid_ticks")`. Raises KeyError for unknown names."""
+    fields = MEMORY.fields
+    assert fields is not None
+    dtype, offset = fields[block][:2]
+    record = dtype.base
+    assert record.fields is not None
+    return int(offset + index * record.itemsize + record.fields[field][1]) // 8
