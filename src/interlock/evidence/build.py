@@ -52,7 +52,7 @@ def findings(facts: RunFacts) -> Findings:
     marks = run_marks(facts)
     ledger = build_ledger(facts.instruments, settings, outcome, marks.closing)
     if facts.kind is StrategyKind.MAKING:
-        trips = making_trips(ledger.instruments, outcome.fills, outcome.fundings, into)
+        trips = making_trips(ledger.instruments, outcome.fills, outcome.fundings, into, outcome.start_ns)
         edge = making_edge(ledger, outcome.fills, marks.later_twice[ATTRIBUTION], into)
     else:
         trips = arbitrage_trips(ledger.instruments, facts.pairs, outcome.fills, outcome.fundings, into)

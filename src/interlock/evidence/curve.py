@@ -73,7 +73,7 @@ def equity_curve(ledger: Ledger, fills: np.ndarray, fundings: np.ndarray, sample
     tracks = [
         _track(
             a,
-            into.factors.get(a.currency, Decimal(0)),
+            into.factors[a.currency],
             at_ns,
             grid[:, k],
             fills[fills["instrument"] == k],

@@ -73,7 +73,7 @@ def arbitrage_edge(
         _add(parts, _PairWalk(pair, (ledger.instruments[pair.spot], ledger.instruments[pair.perp]), mark, into).parts(own))
     for k, account in enumerate(ledger.instruments):
         own = fills[fills["instrument"] == k]
-        factor = into.factors.get(account.currency, Decimal(0)) * account.unit
+        factor = into.factors[account.currency] * account.unit
         signed = times(own["side"].astype(np.int64), own["lots"])
         arrival, decision = _references(own)
         parts["latency"] += factor * total(times(signed, decision - arrival))
@@ -106,7 +106,7 @@ class _PairWalk:
         self._legs = legs
         self._marks = marks
         self._sizes = base_units_of_a_lot(pair, legs)
-        self._closing = [into.factors.get(a.currency, Decimal(0)) for a in legs]
+        self._closing = [into.factors[a.currency] for a in legs]
         self._usdt = into.factors.get("USDT", Decimal(0))
 
     def _factor(self, leg: int, rates: Sequence[Decimal], i: int) -> Decimal:

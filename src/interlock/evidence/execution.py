@@ -39,7 +39,7 @@ class Execution:
 
 def weights(accounts: Sequence[InstrumentAccount], into: Translation) -> npt.NDArray[np.float64]:
     """By instrument, what half a tick times one lot is worth in the currency of the report."""
-    return np.array([float(a.unit * into.factors.get(a.currency, 0)) for a in accounts])
+    return np.array([float(a.unit * into.factors[a.currency]) for a in accounts])
 
 
 def execution(fills: np.ndarray, orders: np.ndarray, weight: npt.NDArray[np.float64]) -> Execution:

@@ -92,16 +92,18 @@ def fifo_realised(opening_lots: int, opening_twice: int, fills: np.ndarray) -> i
 
 
 @exact
-def making_trips(accounts: Sequence[InstrumentAccount], fills: np.ndarray, fundings: np.ndarray, into: Translation) -> Trips:
-    """The trips of every instrument on its own."""
+def making_trips(
+    accounts: Sequence[InstrumentAccount], fills: np.ndarray, fundings: np.ndarray, into: Translation, start_ns: int
+) -> Trips:
+    """The trips of every instrument on its own. start_ns: when opening positions were taken over."""
     closed: list[Trip] = []
     entries = exits = 0
     for k, account in enumerate(accounts):
         own = fills[fills["instrument"] == k]
-        found, opened, ended = _flat_to_flat(account, own)
+        found, opened, ended = _flat_to_flat(account, own, start_ns)
         entries, exits = entries + opened, exits + ended
         payments = fundings[fundings["instrument"] == k]
-        rate = into.factors.get(account.currency, Decimal(0))
+        rate = into.factors[account.currency]
         for trip, end_ns in found:
             paid = _between(payments, trip.start_ns, end_ns)
             net = _trip_net(account, trip, 0, paid)
@@ -111,12 +113,12 @@ def making_trips(accounts: Sequence[InstrumentAccount], fills: np.ndarray, fundi
     return Trips(tuple(sorted(closed, key=lambda t: (t.end_ns, t.label))), entries, exits)
 
 
-def _flat_to_flat(account: InstrumentAccount, fills: np.ndarray) -> tuple[list[tuple[_Open, int]], int, int]:
+def _flat_to_flat(account: InstrumentAccount, fills: np.ndarray, start_ns: int) -> tuple[list[tuple[_Open, int]], int, int]:
     position = 0 if account.is_spot else account.opening_lots
     trip: _Open | None = None
     if position:
         carried = position * account.quote.first_mid_twice
-        trip = _Open(0, [-carried], [0], [0], [abs(carried)])
+        trip = _Open(start_ns, [-carried], [0], [0], [abs(carried)])
     found: list[tuple[_Open, int]] = []
     entries = exits = 0
     columns = (fills[name].tolist() for name in ("exchange_ns", "seq", "side", "maker", "ticks", "lots"))
@@ -174,7 +176,7 @@ def arbitrage_trips(
         found, opened, ended = _both_closed(pair, legs, own)
         entries, exits = entries + opened, exits + ended
         label = f"{legs[0].instrument.key}/{legs[1].instrument.key}"
-        factors = [into.factors.get(a.currency, Decimal(0)) for a in legs]
+        factors = [into.factors[a.currency] for a in legs]
         for trip, end_ns in found:
             net = notional = Decimal(0)
             for leg, (number, account) in enumerate(zip((pair.spot, pair.perp), legs, strict=True)):
