@@ -38,7 +38,7 @@ $(STAMP): $(LOCKS) pyproject.toml Makefile scripts/system_packages.sh
 	@echo "setup: making $(VENV) with $$($(PYTHON) --version)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@[ -x $(UV) ] || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	@$(UV) pip sync $(UV_TARGET) --require-hashes requirements/dev.txt
+	@$(UV) pip sync $(UV_TARGET) --compile-bytecode --require-hashes requirements/dev.txt
 	@$(UV) pip install $(UV_TARGET) --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "setup: done; the command is $(BIN)/interlock"

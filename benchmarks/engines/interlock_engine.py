@@ -22,7 +22,7 @@ from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import Budget, InstrumentSettings, QueueModel, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy, build_world
 from interlock.strategies import touch
-from interlock.strategies.contract import PLACE, REPLACE, STATUS_OPEN, STATUS_SENT, TIF_POST_ONLY
+from interlock.strategies.contract import PLACE, REPLACE, STATUS_OPEN, STATUS_SENT, TIF_POST_ONLY, WAKE_ACCEPTED
 
 INSTRUMENT = Instrument(
     venue="bench",
@@ -71,6 +71,7 @@ class PythonTouch:
     def __init__(self, world: World) -> None:
         self.words = world.words
         self.high_at = word_of("moment", 0, "orders_high")
+        self.also_wake_at = word_of("moment", 0, "also_wake")
         self.best_at = {1: word_of("books", 0, "bid_ticks"), -1: word_of("books", 0, "ask_ticks")}
         self.slots = [tuple(word_of("orders", i, name) for name in ("status", "side", "ticks")) for i in range(ORDER_SLOTS)]
         names = ("kind", "slot", "instrument", "side", "tif", "ticks", "lots", "tag", "reduce_only")
@@ -91,7 +92,10 @@ class PythonTouch:
             kind, slot = PLACE, -1
             if side in present:
                 slot, status, ticks = present[side]
-                if status != STATUS_OPEN or ticks == best:
+                if ticks == best:
+                    continue
+                if status != STATUS_OPEN:
+                    words[self.also_wake_at] |= WAKE_ACCEPTED
                     continue
                 kind = REPLACE
             if best == 0:

@@ -76,7 +76,7 @@ def replay_full(world: World, kernel: Any, observer: Observer | None = None) -> 
     exchange_ns = rows["exchange_ns"].tolist()
     receive_ns = rows["receive_ns"].tolist()
     frames = rows["frame"].tolist()
-    mask = int(control["wake_mask"])
+    own_mask = mask = int(control["wake_mask"])
     at_once = 0 if control["response_waits"] else WAKE_RESPONSES
     period = int(control["timer_period_ns"])
     timer_ns = int(control["next_timer_ns"]) if period > 0 else None
@@ -86,14 +86,15 @@ def replay_full(world: World, kernel: Any, observer: Observer | None = None) -> 
     ending = Ending.COMPLETE
 
     def decide(now_ns: int) -> None:
-        nonlocal pending
+        nonlocal pending, mask
         moment = world.moment[0]
-        moment["now_ns"], moment["wake"], moment["instruments"] = now_ns, pending, len(world.books)
+        moment["now_ns"], moment["wake"], moment["instruments"], moment["also_wake"] = now_ns, pending, len(world.books), 0
         control["decisions"] += 1
         pending = 0
         view, books, orders, params, state, intents = world.kernel_side
         count = kernel(view, books, world.depth, orders, params, state, now_ns, intents)
         send_intents(world.memory, count, now_ns)
+        mask = own_mask | int(moment["also_wake"])
 
     while j < n:
         due: list[tuple[int, EventClass]] = [(receive_ns[j], EventClass.LOCAL)]

@@ -18,14 +18,6 @@ from interlock.strategies.contract import FLOAT_ARRAY, INT_ARRAY, INTENT, KERNEL
 
 
 @compiled(inline=True)
-def exchange_row_index(exchange_order: Any, at: int) -> int:
-    """The row that is `at`-th in exchange order."""
-    if exchange_order.shape[0] > 0:
-        return exchange_order[at]
-    return at
-
-
-@compiled(inline=True)
 def frame_goes_on(rows: Any, at: int) -> bool:
     """Whether the row after `at` belongs to the same frame, so that no decision falls between them."""
     if at + 1 >= rows.shape[0]:
@@ -43,43 +35,40 @@ def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
     i = control.exchange_row
     j = control.local_row
     stop_row = control.stop_row
-    mask = control.wake_mask
+    mask = control.wake_mask | world.moment[0].also_wake
     pending = control.pending_wake
     at_once = 0 if control.response_waits != 0 else WAKE_RESPONSES
     result = RAN_OUT
-    exchange_ns = rows[exchange_row_index(exchange_order, i)].exchange_ns if i < n else FAR
+    permuted = exchange_order.shape[0] > 0
+    row_number = i
+    exchange_ns = FAR
+    if i < n:
+        row_number = exchange_order[i] if permuted else i
+        exchange_ns = rows[row_number].exchange_ns
     local_ns = rows[j].receive_ns if j < n else FAR
     request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
     response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
     timer_ns = control.next_timer_ns
+    # The earliest of what is not market data. Market data is nearly all that happens, so it is asked for first, with one comparison.
+    others_ns = min(request_ns, response_ns, timer_ns)
+    answered = control.response_tail
     while j < n:
-        if exchange_ns <= local_ns and exchange_ns <= request_ns and exchange_ns <= response_ns and exchange_ns <= timer_ns:
-            exchange.on_row(world, depth, rows[exchange_row_index(exchange_order, i)])
-            response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
+        if exchange_ns <= local_ns and exchange_ns <= others_ns:
+            exchange.on_row(world, depth, rows[row_number])
             i += 1
-            exchange_ns = rows[exchange_row_index(exchange_order, i)].exchange_ns if i < n else FAR
+            if i < n:
+                row_number = exchange_order[i] if permuted else i
+                exchange_ns = rows[row_number].exchange_ns
+            else:
+                exchange_ns = FAR
+            if control.response_tail != answered:
+                answered = control.response_tail
+                response_ns = next_due_ns(world.responses, control.response_head, answered)
+                others_ns = min(request_ns, response_ns, timer_ns)
             if control.stop != STOP_NONE:
                 result = STOPPED
                 break
-        elif request_ns <= response_ns and request_ns <= local_ns and request_ns <= timer_ns:
-            exchange.on_request(world, depth)
-            request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
-            response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
-            if control.stop != STOP_NONE:
-                result = STOPPED
-                break
-        elif response_ns <= local_ns and response_ns <= timer_ns:
-            control.now_ns = response_ns
-            pending |= strategy_side.on_response(world)
-            response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
-            if pending & mask & at_once:
-                # Before the check for a stop, which the caller repeats after the decision: a full record must not lose one.
-                result = AT_WAKE
-                break
-            if control.stop != STOP_NONE:
-                result = STOPPED
-                break
-        elif local_ns <= timer_ns:
+        elif local_ns < others_ns or (local_ns == timer_ns and local_ns < request_ns and local_ns < response_ns):
             control.now_ns = local_ns
             pending |= strategy_side.on_row(world, depth, rows[j])
             j += 1
@@ -90,9 +79,31 @@ def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
             if j >= stop_row:
                 result = AT_BLOCK
                 break
+        elif request_ns <= response_ns and request_ns <= timer_ns:
+            exchange.on_request(world, depth)
+            answered = control.response_tail
+            request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
+            response_ns = next_due_ns(world.responses, control.response_head, answered)
+            others_ns = min(request_ns, response_ns, timer_ns)
+            if control.stop != STOP_NONE:
+                result = STOPPED
+                break
+        elif response_ns <= timer_ns:
+            control.now_ns = response_ns
+            pending |= strategy_side.on_response(world)
+            response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
+            others_ns = min(request_ns, response_ns, timer_ns)
+            if pending & mask & at_once:
+                # Before the check for a stop, which the caller repeats after the decision: a full record must not lose one.
+                result = AT_WAKE
+                break
+            if control.stop != STOP_NONE:
+                result = STOPPED
+                break
         else:
             control.now_ns = timer_ns
             timer_ns += control.timer_period_ns
+            others_ns = min(request_ns, response_ns, timer_ns)
             pending |= WAKE_TIMER
             if pending & mask:
                 result = AT_WAKE
@@ -112,6 +123,7 @@ def begin_decision(world: Any) -> int:
     view.now_ns = control.now_ns
     view.wake = control.pending_wake
     view.instruments = world.control.instruments
+    view.also_wake = 0
     control.pending_wake = 0
     control.decisions += 1
     return control.now_ns

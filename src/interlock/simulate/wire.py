@@ -77,8 +77,10 @@ def overloaded(control: Any, venue: Any) -> bool:
 @compiled(inline=True)
 def _before(ring: Any, at: int, due_ns: int, venue: int, instrument: int) -> bool:
     other = ring[at]
-    if due_ns != other.due_ns:
-        return due_ns < other.due_ns
+    if due_ns > other.due_ns:
+        return False
+    if due_ns < other.due_ns:
+        return True
     if venue != other.venue:
         return venue < other.venue
     return instrument < other.instrument

@@ -19,10 +19,12 @@ VIEW = np.dtype(
         ("wake", "i8"),
         ("orders_high", "i8"),
         ("instruments", "i8"),
+        ("also_wake", "i8"),
     ],
     align=True,
 )
-"""The moment of a decision. wake: the WAKE_ bits that led to it; orders_high: slots at or above it are free."""
+"""The moment of a decision. wake: the WAKE_ bits that led to it; orders_high: slots at or above it are free; also_wake: WAKE_ bits that the
+kernel may set to be woken by them too, until its next decision."""
 
 ORDER = np.dtype(
     [

@@ -24,7 +24,7 @@ from interlock.strategies.contract import (
     WAKE_PRICE,
 )
 
-WAKES = WAKE_PRICE | WAKE_ACCEPTED | WAKE_FILL | WAKE_ENDED
+WAKES = WAKE_PRICE | WAKE_FILL | WAKE_ENDED
 
 
 @compiled(KERNEL)
@@ -48,7 +48,10 @@ def touch(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: An
             continue
         kind = PLACE
         if slot >= 0:
-            if orders[slot].status != STATUS_OPEN or orders[slot].ticks == best:
+            if orders[slot].ticks == best:
+                continue
+            if orders[slot].status != STATUS_OPEN:
+                view[0].also_wake |= WAKE_ACCEPTED
                 continue
             kind = REPLACE
         intent = intents[n]
