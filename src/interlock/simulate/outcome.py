@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from interlock.simulate.layout import FILL, FINAL_OPEN_AT_END, FUNDING_PAYMENT, ORDER_RECORD, SAMPLE, World
+from interlock.simulate.layout import FILL, FINAL_OPEN_AT_END, FUNDING_PAYMENT, NEVER_ARRIVED, ORDER_RECORD, SAMPLE, World
 from interlock.simulate.reasons import Reason
 from interlock.strategies.contract import STATUS_FREE
 
@@ -75,9 +75,10 @@ class Recorder:
         open_now = world.orders[world.orders["status"] != STATUS_FREE]
         if len(open_now):
             left = np.zeros(len(open_now), ORDER_RECORD)
-            for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns", "decision_twice"):
+            for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns"):
                 left[name] = open_now[name]
             left["filled_lots"] = open_now["lots"] - open_now["leaves_lots"]
+            left["arrived_after_us"] = NEVER_ARRIVED
             left["final_ns"] = end_ns
             left["final_state"] = FINAL_OPEN_AT_END
             self._orders.append(left)

@@ -16,6 +16,7 @@ from interlock.simulate.layout import (
     FINAL_EXPIRED,
     FINAL_FILLED,
     FINAL_REJECTED,
+    NEVER_ARRIVED,
     REQUEST_CANCEL,
     REQUEST_PLACE,
     RESPONSE_ACCEPTED,
@@ -152,9 +153,9 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
     record.lots = order.lots
     record.filled_lots = order.lots - order.leaves_lots
     record.decided_ns = order.decided_ns
-    record.arrived_ns = world.resting[slot].arrived_ns
+    arrived_ns = world.resting[slot].arrived_ns
+    record.arrived_after_us = (arrived_ns - order.decided_ns) // 1000 if arrived_ns > 0 else NEVER_ARRIVED
     record.final_ns = now_ns
-    record.decision_twice = order.decision_twice
     record.final_state = final_state
     record.reason = reason
     control.orders_n += 1
