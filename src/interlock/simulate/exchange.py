@@ -19,8 +19,10 @@ from interlock.simulate.layout import (
     RESPONSE_EXPIRED,
     RESPONSE_FILL,
     RESPONSE_REJECTED,
+    RESPONSE_UNKNOWN,
     STOP_FULL,
     STOP_LIQUIDATED,
+    STOP_NONE,
     STOP_OVERFLOW,
 )
 from interlock.simulate.reasons import Reason
@@ -67,7 +69,7 @@ def _reserve(world: Any, instrument: int, slot: int, lots: int) -> None:
     order = world.orders[slot]
     if order.side > 0:
         venue = world.venues[book.venue]
-        venue.reserved_cash += lots * order.ticks * book.price_unit * book.lot_unit
+        venue.reserved_cash += lots * book.lot_unit * (order.ticks * book.price_unit)
     else:
         book.reserved_lots += lots
 
@@ -86,7 +88,7 @@ def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: i
     if maker:
         _reserve(world, instrument, slot, -lots)
     book.position_lots += order.side * lots
-    notional = lots * ticks * book.price_unit * book.lot_unit
+    notional = lots * book.lot_unit * (ticks * book.price_unit)
     rate = book.maker_rate if maker else book.taker_rate
     venue.cash -= order.side * notional + rate * notional
     record = world.fills[control.fills_n]
@@ -105,7 +107,8 @@ def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: i
     record.decided_ns = order.decided_ns
     record.position_lots = book.position_lots
     control.fills_n += 1
-    if control.fills_n + world.live.shape[1] >= world.fills.shape[0]:
+    # One event fills at most as often as answers can be under way.
+    if control.fills_n + world.responses.shape[0] >= world.fills.shape[0] and control.stop == STOP_NONE:
         control.stop = STOP_FULL
     send_response(world, RESPONSE_FILL, slot, order.seq, instrument, now_ns, lots, ticks)
 
@@ -155,6 +158,31 @@ def _taken_at(world: Any, instrument: int, side: int, cell: int) -> int:
         if t.instrument == instrument and t.side == side and t.cell == cell:
             return t.lots
     return 0
+
+
+@compiled()
+def _untaken_best(world: Any, depth: Any, instrument: int, side: int) -> int:
+    """The best cell of a side that shows more than we took of it; beyond all cells if there is none."""
+    book = world.exchange_books[instrument]
+    cell = book.bid_cell if side > 0 else book.ask_cell
+    while 0 <= cell < book.cells:
+        if lots_at(book, depth, side, cell) > _taken_at(world, instrument, side, cell):
+            return cell
+        cell -= side
+    return -side * FAR
+
+
+@compiled()
+def _fill_reducing(world: Any, instrument: int, slot: int, lots: int, now_ns: int) -> None:
+    """Fill a resting reduce-only order, never past flat; the part that would open a position ends the order."""
+    book = world.exchange_books[instrument]
+    order = world.orders[slot]
+    room = min(lots, max(0, -order.side * book.position_lots))
+    if room > 0:
+        fill(world, instrument, slot, room, order.ticks, 1, now_ns)
+    if room < lots:
+        _reserve(world, instrument, slot, -world.resting[slot].leaves_lots)
+        _end(world, RESPONSE_EXPIRED, instrument, slot, REDUCE_ONLY, now_ns)
 
 
 @compiled()
@@ -209,6 +237,9 @@ def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lot
             return
     elif (cell < book.own_ask_low or cell > book.own_ask_high) and book.ask_cell > book.own_bid_high:
         return
+    best = book.bid_cell if side > 0 else book.ask_cell
+    if book.taken_n > 0:
+        best = _untaken_best(world, depth, instrument, side)
     at = 0
     while at < book.live_n:
         ours = world.live[instrument, at]
@@ -217,12 +248,15 @@ def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lot
             if ours.cell == cell:
                 queue.on_depth(world.resting[ours.slot], before, lots, control.queue_model, control.queue_power)
         elif side < 0:
-            reached = book.ask_cell <= ours.cell
+            reached = best <= ours.cell
         else:
-            reached = book.bid_cell >= ours.cell
+            reached = best >= ours.cell
         if reached:
             slot = ours.slot
-            fill(world, instrument, slot, world.resting[slot].leaves_lots, world.orders[slot].ticks, 1, now_ns)
+            if world.orders[slot].reduce_only != 0:
+                _fill_reducing(world, instrument, slot, world.resting[slot].leaves_lots, now_ns)
+            else:
+                fill(world, instrument, slot, world.resting[slot].leaves_lots, world.orders[slot].ticks, 1, now_ns)
             _remove_live(world, instrument, at)
         else:
             at += 1
@@ -261,7 +295,10 @@ def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_
                     used += lots_filled
                 rest.front_lots = 0.0
         if lots_filled > 0:
-            fill(world, instrument, slot, lots_filled, order.ticks, 1, now_ns)
+            if order.reduce_only != 0:
+                _fill_reducing(world, instrument, slot, lots_filled, now_ns)
+            else:
+                fill(world, instrument, slot, lots_filled, order.ticks, 1, now_ns)
         if lots_filled > 0 and rest.leaves_lots == 0:
             _remove_live(world, instrument, at)
         else:
@@ -288,11 +325,12 @@ def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_n
     if kind == BAR_LOW:
         book.bar_low = ticks
         return
+    # The bar that orders were decided on is the one before, and a bar without volume shows no price that was there.
+    left = lots * book.participation_millionths // 1_000_000 if book.bar_lots > 0 else 0
     book.bar_close = ticks
     book.bar_lots = lots
     book.bar_count += 1
     book.mid_twice = 2 * ticks
-    left = lots * book.participation_millionths // 1_000_000
     at = 0
     while book.live_n > 0:
         slot = world.live[instrument, at].slot
@@ -302,13 +340,15 @@ def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_n
         _reserve(world, instrument, slot, -rest.leaves_lots)
         if (order.ticks - price) * order.side >= 0 and left > 0:
             lots_filled = min(left, rest.leaves_lots)
-            left -= lots_filled
-            fill(world, instrument, slot, lots_filled, price, 0, now_ns)
+            if order.reduce_only != 0:
+                lots_filled = min(lots_filled, max(0, -order.side * book.position_lots))
+            if order.tif == TIF_FOK and lots_filled < order.lots:
+                lots_filled = 0
+            if lots_filled > 0:
+                left -= lots_filled
+                fill(world, instrument, slot, lots_filled, price, 0, now_ns)
         if rest.leaves_lots > 0:
-            rest.leaves_lots = 0
-            rest.final_ns = now_ns
-            rest.reason = BAR_NOT_REACHED
-            send_response(world, RESPONSE_EXPIRED, slot, order.seq, instrument, now_ns, 0, BAR_NOT_REACHED)
+            _end(world, RESPONSE_EXPIRED, instrument, slot, BAR_NOT_REACHED, now_ns)
         _remove_live(world, instrument, at)
 
 
@@ -327,7 +367,7 @@ def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int)
     record.mark_twice = mark
     record.rate = rate
     control.fundings_n += 1
-    if control.fundings_n == world.fundings.shape[0]:
+    if control.fundings_n == world.fundings.shape[0] and control.stop == STOP_NONE:
         control.stop = STOP_FULL
     paid = book.position_lots * book.lot_unit * (mark * 0.5 * book.price_unit) * (rate * 1e-12)
     world.venues[book.venue].cash -= paid
@@ -373,6 +413,16 @@ def margin_required(world: Any, number: int, maintenance: bool) -> float:
 
 
 @compiled()
+def _all_priced(world: Any, number: int) -> bool:
+    """Whether every position of a venue has a price yet; an opening position has none before its market's first."""
+    for k in range(world.control.instruments):
+        book = world.exchange_books[k]
+        if book.venue == number and book.position_lots != 0 and book.mark_twice <= 0 and book.mid_twice <= 0:
+            return False
+    return True
+
+
+@compiled()
 def check_liquidation(world: Any) -> None:
     """Stop the run if any margined account is at or below its maintenance margin; remember the peak margin used."""
     for number in range(world.control.venues):
@@ -383,7 +433,7 @@ def check_liquidation(world: Any) -> None:
         if used > venue.peak_margin:
             venue.peak_margin = used
         needed = margin_required(world, number, True)
-        if needed > 0.0 and equity(world, number) <= needed:
+        if needed > 0.0 and equity(world, number) <= needed and _all_priced(world, number):
             world.control.stop = STOP_LIQUIDATED
 
 
@@ -412,7 +462,7 @@ def sample(world: Any, depth: Any, now_ns: int) -> None:
         record.own_bid_ticks = own_bid
         record.own_ask_ticks = own_ask
         control.samples_n += 1
-    if control.samples_n + world.control.instruments > world.samples.shape[0]:
+    if control.samples_n + world.control.instruments > world.samples.shape[0] and control.stop == STOP_NONE:
         control.stop = STOP_FULL
     control.next_sample_ns = (now_ns // control.sample_period_ns + 1) * control.sample_period_ns
     check_liquidation(world)
@@ -445,6 +495,17 @@ def on_row(world: Any, depth: Any, row: Any) -> None:
         world.exchange_books[k].trading = row.lots
 
 
+@compiled()
+def _resting_lots(world: Any, instrument: int, side: int, reducing: bool) -> int:
+    """Lots of our resting orders on a side; with `reducing` only those that may only reduce."""
+    total = 0
+    for i in range(world.exchange_books[instrument].live_n):
+        ours = world.live[instrument, i]
+        if ours.side == side and (not reducing or world.orders[ours.slot].reduce_only != 0):
+            total += world.resting[ours.slot].leaves_lots
+    return total
+
+
 @compiled(inline=True)
 def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
     """Why the exchange refuses a new order, or NONE; the checks in the order in which a venue answers."""
@@ -462,10 +523,13 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
         return PRICE_STEP
     if order.lots < book.min_lots or order.lots > book.max_lots:
         return QUANTITY
-    if order.reduce_only != 0 and (book.position_lots * order.side >= 0 or order.lots > abs(book.position_lots)):
-        return REDUCE_ONLY
-    notional = order.lots * order.ticks * book.price_unit * book.lot_unit
-    if notional < book.min_notional and order.reduce_only == 0:
+    if order.reduce_only != 0:
+        room = -order.side * book.position_lots - _resting_lots(world, instrument, order.side, True)
+        if order.lots > room:
+            return REDUCE_ONLY
+    notional = order.lots * book.lot_unit * (order.ticks * book.price_unit)
+    # The tolerance: a value exactly at the minimum may come out a rounding error below it.
+    if notional < book.min_notional * (1.0 - 1e-12) and order.reduce_only == 0:
         return MIN_NOTIONAL
     if venue.check_funds != 0 and book.is_spot != 0:
         if order.side < 0:
@@ -474,11 +538,12 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
         elif notional * (1.0 + book.taker_rate) > venue.cash - venue.reserved_cash:
             return INSUFFICIENT_BALANCE
     if venue.margin != 0 and book.is_spot == 0 and world.control.tiers > 0:
-        after = abs(book.position_lots + order.side * order.lots)
+        after = abs(book.position_lots + order.side * (order.lots + _resting_lots(world, instrument, order.side, False)))
         if after > abs(book.position_lots):
             tiers = world.tiers
             extra = _tier(tiers, control.tiers, instrument, after * book.lot_unit * order.ticks * book.price_unit, False)
-            held = abs(book.position_lots) * book.lot_unit * book.mid_twice * 0.5 * book.price_unit
+            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            held = abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit
             others = margin_required(world, book.venue, False) - _tier(tiers, control.tiers, instrument, held, False)
             if extra + others > equity(world, book.venue):
                 return INSUFFICIENT_MARGIN
@@ -519,7 +584,7 @@ def _walk(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> No
     if world.control.partial_fills == 0:
         fill(world, instrument, slot, rest.leaves_lots, book.base_ticks + cell * book.cell_ticks, 0, now_ns)
         return
-    while 0 <= cell < book.cells and (rest.cell - cell) * order.side >= 0 and rest.leaves_lots > 0:
+    while 0 <= cell < book.cells and (rest.cell - cell) * order.side >= 0 and rest.leaves_lots > 0 and world.control.stop != STOP_OVERFLOW:
         shown = lots_at(book, depth, -order.side, cell)
         if shown > 0:
             lots = min(rest.leaves_lots, shown - _taken_at(world, instrument, -order.side, cell))
@@ -598,6 +663,9 @@ def _on_cancel(world: Any, instrument: int, slot: int, seq: int, now_ns: int) ->
             _end(world, RESPONSE_CANCELLED, instrument, slot, CANCELLED, now_ns)
             return
     world.counts[CANCEL_TOO_LATE] += 1
+    if world.orders[slot].seq == seq and world.resting[slot].arrived_ns == 0:
+        # It overtook its order. Without this answer our side would wait for a cancellation that never comes.
+        send_response(world, RESPONSE_UNKNOWN, slot, seq, instrument, now_ns, 0, 0)
 
 
 @compiled(inline=True)

@@ -100,7 +100,8 @@ MESSAGE = np.dtype(
 """A request to a venue or a response from it, on the wire until due_ns."""
 
 REQUEST_PLACE, REQUEST_CANCEL = 1, 2
-RESPONSE_ACCEPTED, RESPONSE_FILL, RESPONSE_CANCELLED, RESPONSE_EXPIRED, RESPONSE_REJECTED = 1, 2, 3, 4, 5
+RESPONSE_ACCEPTED, RESPONSE_FILL, RESPONSE_CANCELLED, RESPONSE_EXPIRED, RESPONSE_REJECTED, RESPONSE_UNKNOWN = 1, 2, 3, 4, 5, 6
+"""UNKNOWN: a cancel came for an order that has not arrived yet."""
 
 STEP = np.dtype([("first_ticks", "i8"), ("step_ticks", "i8"), ("instrument", "i8")], align=True)
 """From first_ticks on, prices of the instrument are multiples of step_ticks; by (instrument, first_ticks)."""

@@ -72,13 +72,15 @@ class Recorder:
         self.drain(last=True)
         world, control = self._world, self._world.control[0]
         end_ns = int(control["now_ns"])
-        open_now = world.orders[world.orders["status"] != STATUS_FREE]
+        still_open = world.orders["status"] != STATUS_FREE
+        open_now = world.orders[still_open]
         if len(open_now):
             left = np.zeros(len(open_now), ORDER_RECORD)
             for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns"):
                 left[name] = open_now[name]
             left["filled_lots"] = open_now["lots"] - open_now["leaves_lots"]
-            left["arrived_after_us"] = NEVER_ARRIVED
+            arrived_ns = world.resting["arrived_ns"][still_open]
+            left["arrived_after_us"] = np.where(arrived_ns > 0, (arrived_ns - open_now["decided_ns"]) // 1000, NEVER_ARRIVED)
             left["final_ns"] = end_ns
             left["final_state"] = FINAL_OPEN_AT_END
             self._orders.append(left)

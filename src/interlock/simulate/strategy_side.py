@@ -23,7 +23,9 @@ from interlock.simulate.layout import (
     RESPONSE_CANCELLED,
     RESPONSE_EXPIRED,
     RESPONSE_FILL,
+    RESPONSE_UNKNOWN,
     STOP_FULL,
+    STOP_NONE,
 )
 from interlock.simulate.reasons import Reason
 from interlock.simulate.wire import send_request, take_budget
@@ -59,6 +61,9 @@ RATE_BUDGET = int(Reason.RATE_BUDGET)
 NO_SLOT = int(Reason.NO_SLOT)
 NOT_CANCELLABLE = int(Reason.NOT_CANCELLABLE)
 NOT_TRADING = int(Reason.NOT_TRADING)
+
+LARGEST = 1 << 53
+"""Ticks and lots above it make no order: sums and differences of fewer than a thousand such fit 64 bits."""
 
 
 @compiled()
@@ -159,7 +164,7 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
     record.final_state = final_state
     record.reason = reason
     control.orders_n += 1
-    if control.orders_n + world.orders.shape[0] >= world.order_records.shape[0]:
+    if control.orders_n + world.orders.shape[0] >= world.order_records.shape[0] and control.stop == STOP_NONE:
         control.stop = STOP_FULL
     order.status = STATUS_FREE
     order.tag = -1
@@ -199,6 +204,10 @@ def on_response(world: Any) -> int:
     elif kind == RESPONSE_CANCELLED:
         wake = WAKE_CANCELLED
         _finish(world, slot, FINAL_CANCELLED, message.ticks, message.due_ns)
+    elif kind == RESPONSE_UNKNOWN:
+        # Our cancel overtook the order, which is still on its way: its own answer will wake the strategy.
+        order.status = STATUS_SENT
+        wake = 0
     elif kind == RESPONSE_EXPIRED:
         _finish(world, slot, FINAL_EXPIRED, message.ticks, message.due_ns)
     else:
@@ -220,6 +229,8 @@ def _denial(world: Any, intent: Any) -> int:
     """Why our own limits deny a new order, or NONE. The order that a REPLACE gives up still counts: its cancel may come too late."""
     control = world.control
     if intent.instrument < 0 or intent.instrument >= world.control.instruments:
+        return BAD_INTENT
+    if intent.ticks > LARGEST or intent.lots > LARGEST:
         return BAD_INTENT
     if intent.lots <= 0 or intent.ticks <= 0 or (intent.side != 1 and intent.side != -1) or intent.tif < 0 or intent.tif > 3:
         return BAD_INTENT
@@ -305,6 +316,8 @@ def apply_intents(world: Any, n: int, now_ns: int) -> None:
             world.counts[NOT_CANCELLABLE] += 1
             continue
         reason = _denial(world, intent)
+        if reason == NONE and intent.kind == REPLACE and world.orders[intent.slot].instrument != intent.instrument:
+            reason = BAD_INTENT
         if reason != NONE:
             world.counts[reason] += 1
             continue

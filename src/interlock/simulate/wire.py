@@ -50,7 +50,8 @@ def latency_ns(world: Any, venue: Any, constant_ns: int) -> int:
         return constant_ns
     if venue.latency_mode == LATENCY_BOOTSTRAP:
         return constant_ns + _sampled_ns(world, venue)
-    return constant_ns + int(venue.feed_multiple * venue.feed_latency_ns)
+    # A clock that runs ahead can make the feed's latency negative; a message never arrives before it was sent.
+    return constant_ns + max(0, int(venue.feed_multiple * venue.feed_latency_ns))
 
 
 @compiled(inline=True)

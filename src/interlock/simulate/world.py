@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -52,12 +53,16 @@ class Strategy:
 
 
 @compiled()
-def ladder_bounds(rows: Any, low: Any, high: Any, bars: Any) -> None:
-    """Per instrument the lowest and highest tick of depth rows, and whether it has bars."""
+def ladder_bounds(rows: Any, low: Any, high: Any, grid: Any, bars: Any, times: Any) -> None:
+    """Per instrument the lowest and highest tick of depth rows, their greatest common divisor, whether it has bars; the range of times."""
     for i in range(rows.shape[0]):
         row = rows[i]
         k = row.instrument
+        times[0] = min(times[0], row.exchange_ns, row.receive_ns)
+        times[1] = max(times[1], row.exchange_ns, row.receive_ns)
         if row.kind == 0:
+            if grid[k] != 1 and (grid[k] == 0 or row.ticks % grid[k] != 0):
+                grid[k] = math.gcd(grid[k], row.ticks)
             if row.ticks < low[k]:
                 low[k] = row.ticks
             if row.ticks > high[k]:
@@ -114,16 +119,18 @@ def _latency_blocks(settings: VenueSettings, latency_factor: float) -> np.ndarra
     return cut[np.argsort(cut.mean(axis=1), kind="stable")].reshape(-1)
 
 
-def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, venue: int, bounds: tuple[int, int, int], at: int) -> int:
+def _book_record(
+    record: Any, instrument: Instrument, settings: ReplaySettings, venue: int, bounds: tuple[int, int, int, int], day: date, at: int
+) -> int:
     """Fill one book's record; returns the number of depth cells it needs (both sides)."""
-    low, high, bars = bounds
+    low, high, grid, bars = bounds
     own = settings.instruments[instrument.key]
-    day = instrument.valid_from
-    record["base_ticks"] = low
     record["cell_ticks"] = 1
     cells = 1
     if high >= low:
-        record["cell_ticks"] = instrument.ladder_step(low, high, day)
+        # Levels may lie off the price steps: orders older than a coarser step.
+        record["base_ticks"] = low
+        record["cell_ticks"] = math.gcd(instrument.ladder_step(low, high, day), grid)
         cells = (high - low) // int(record["cell_ticks"]) + 1
     if cells > MAX_CELLS:
         raise UsageError(
@@ -158,6 +165,16 @@ def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, 
     return 2 * cells
 
 
+def _rate_thirds(rows: np.ndarray, numbers: Sequence[int]) -> tuple[int, int]:
+    """The event counts of a window that part a venue's windows into quiet, usual and busy ones; windows without events left out."""
+    times = rows["exchange_ns"][np.isin(rows["instrument"], numbers)]
+    if len(times) == 0:
+        return 0, 0
+    counts = np.unique(times // RATE_WINDOW_NS, return_counts=True)[1]
+    low, high = np.quantile(counts, [1 / LATENCY_THIRDS, 2 / LATENCY_THIRDS], method="lower")
+    return int(low), int(high)
+
+
 def fee_rates(instrument: Instrument, settings: ReplaySettings) -> tuple[Decimal, Decimal]:
     """(maker, taker) rates as fractions, with the changes that a fragility run asks for."""
     maker = instrument.fees.maker if settings.maker_fee_set is None else settings.maker_fee_set
@@ -172,6 +189,8 @@ def build_world(
     strategy: Strategy,
 ) -> World:
     """Allocate and fill every array of a replay. Raises UsageError if settings and tape do not fit each other."""
+    if len(rows) == 0:
+        raise UsageError("the tape has no rows: there is nothing to replay")
     names = sorted({i.venue for i in instruments})
     for name in names:
         if name not in settings.venues:
@@ -184,15 +203,20 @@ def build_world(
         raise UsageError(f"a replay holds at most {INSTRUMENTS} instruments on {VENUES} venues, found {count} on {len(names)}")
     low = np.full(count, 2**62, np.int64)
     high = np.full(count, -1, np.int64)
+    grid = np.zeros(count, np.int64)
     bars = np.zeros(count, np.int64)
-    ladder_bounds(rows, low, high, bars)
+    times = np.array([FAR, 0], np.int64)
+    ladder_bounds(rows, low, high, grid, bars, times)
+    if times[0] <= 0 or times[1] >= FAR:
+        raise UsageError(f"the tape's times: expected nanoseconds between 0 and {FAR}, found {times[0]} to {times[1]}; import it again")
+    day = datetime.fromtimestamp(int(rows["exchange_ns"][0]) / 1e9, UTC).date()
     both_sides: list[np.ndarray] = []
     at = 0
     for _ in range(2):
         books = np.zeros(count, BOOK)
         for k, instrument in enumerate(instruments):
-            bounds = (int(low[k]), int(high[k]), int(bars[k]))
-            at += _book_record(books[k], instrument, settings, names.index(instrument.venue), bounds, at)
+            bounds = (int(low[k]), int(high[k]), int(grid[k]), int(bars[k]))
+            at += _book_record(books[k], instrument, settings, names.index(instrument.venue), bounds, day, at)
         both_sides.append(books)
 
     # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
@@ -212,6 +236,9 @@ def build_world(
     samples: list[np.ndarray] = []
     for i, name in enumerate(names):
         _venue_record(world.venues[i], name, settings.venues[name], settings.latency_factor, samples)
+        if settings.venues[name].latency is LatencyKind.BOOTSTRAP:
+            numbers = [k for k, instrument in enumerate(instruments) if instrument.venue == name]
+            world.venues[i]["rate_low"], world.venues[i]["rate_high"] = _rate_thirds(rows, numbers)
     if samples:
         drawn = np.concatenate(samples)
         if len(drawn) > LATENCY_SAMPLES:
@@ -220,9 +247,8 @@ def build_world(
 
     steps: list[tuple[int, int, int]] = []
     tiers: list[tuple[int, float, float, float]] = []
-    on = datetime.fromtimestamp(int(rows["exchange_ns"][0]) / 1e9, UTC).date() if len(rows) else datetime.now(UTC).date()
     for k, instrument in enumerate(instruments):
-        steps += [(first, step, k) for first, step in instrument.step_table(on)]
+        steps += [(first, step, k) for first, step in instrument.step_table(day)]
         tiers += [(k, float(t.max_notional), float(t.initial), float(t.maintenance)) for t in instrument.margin_tiers]
 
     for array, values, what in ((world.steps, steps, "price bands"), (world.tiers, tiers, "margin tiers")):
@@ -238,7 +264,7 @@ def build_world(
     c["next_seq"] = 1
     c["wake_mask"] = strategy.wakes
     c["timer_period_ns"] = strategy.timer_period_ns
-    first_ns = int(rows["receive_ns"][0]) if len(rows) else 0
+    first_ns = int(rows["receive_ns"][0])
     c["next_timer_ns"] = first_ns + strategy.timer_period_ns if strategy.timer_period_ns > 0 else FAR
     c["sample_period_ns"] = settings.sample_period_ns
     c["queue_model"] = QUEUE_RISK_AVERSE if settings.queue is QueueModel.RISK_AVERSE else QUEUE_POWER
