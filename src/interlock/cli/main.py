@@ -19,6 +19,8 @@ from interlock.domain.errors import InterlockError
 
 VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
+    ("demo", "interlock.cli.demo:demo", "Run both strategies on recorded markets and write a report of each."),
+    ("replay", "interlock.cli.replay:replay", "Replay a tape through a strategy and write the evidence."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
 )

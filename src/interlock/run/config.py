@@ -20,7 +20,7 @@ from interlock.domain.ids import TAG_WIDTH
 
 def _decimal(value: object) -> object:
     if isinstance(value, float):
-        raise ValueError(f"write amounts as text to keep them exact: \"{value}\"")
+        raise ValueError(f'write amounts as text to keep them exact: "{value}"')
     return value
 
 
@@ -147,14 +147,17 @@ class ArbitrageConfig(_Section):
 
 
 class RunConfig(_Section):
-    """A whole configuration. Exactly one strategy section."""
+    """A whole configuration. Exactly one strategy section.
+
+    `fee_venue` is to be named where the fees are not those of the venue whose flow is replayed; it then caps the verdict.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     tag: str = Field(pattern=rf"^[0-9a-z]{{{TAG_WIDTH}}}$")
     environment: str = "local"
     seed: int = Field(default=1, ge=0)
     universe_mode: Literal["single", "fixed_list"] = "single"
-    fee_venue: str
+    fee_venue: str | None = None
     venues: dict[str, VenueConfig]
     instruments: dict[str, InstrumentConfig]
     model: ModelConfig = ModelConfig()

@@ -186,7 +186,9 @@ def _checked_params(kind: type[Any], given: Mapping[str, float], path: Path, sec
     known = index_of(kind)
     for name in given:
         if name not in known or name in fixed:
-            raise BadInput(path, f"{section}.params.{name}", f"unknown parameter; known are {', '.join(n for n in known if n not in fixed)}")
+            raise BadInput(
+                path, f"{section}.params.{name}", f"unknown parameter; known are {', '.join(n for n in known if n not in fixed)}"
+            )
     try:
         return kind(**given, **fixed)
     except ValueError as error:

@@ -324,7 +324,7 @@ class World:
     @property
     def words(self) -> memoryview:
         """The memory as int64 words: the fastest way for plain Python to read and write it (see `word_of`)."""
-        return memoryview(self.memory.view(np.int64)).cast("B").cast("q")
+        return self.memory.view(np.int64).data.cast("B").cast("q")
 
 
 def word_of(block: str, index: int, field: str) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
 from interlock.market.book import BOOK, FAR
-from interlock.market.columns import RowKind
 from interlock.market.compiled import compiled
 from interlock.simulate.layout import (
     INSTRUMENTS,
@@ -277,6 +276,3 @@ def build_world(
     c["rng"] = (settings.seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1) or 1
 
     return world
-
-
-assert RowKind.DEPTH == 0 and RowKind.BAR_CLOSE == 10
