@@ -38,7 +38,7 @@ def cache_dir() -> Path:
     return Path(base) / "compiled" / source_digest()[:16]
 
 
-numba.config.CACHE_DIR = str(cache_dir())
+numba.config.CACHE_DIR = str(cache_dir())  # type: ignore[attr-defined]
 
 
 def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:

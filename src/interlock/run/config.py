@@ -197,7 +197,7 @@ def parse_config(raw: dict[str, Any], path: Path) -> RunConfig:
         first, *others = error.errors(include_url=False)
         place = ".".join(str(part) for part in first["loc"]) or "top level"
         message = "unknown key; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
-        if "input" in first and first["type"] not in ("extra_forbidden", "missing"):
+        if first["type"] not in ("extra_forbidden", "missing"):
             message += f", found {first['input']!r:.80}"
         if others:
             message += f" (and {len(others)} more)"

@@ -157,7 +157,8 @@ def _feed_latencies(tape: Tape) -> np.ndarray:
     """Feed latencies of the tape, evenly thinned, as the pool that bootstrapped order latencies are drawn from."""
     latencies = np.asarray(tape.rows["receive_ns"] - tape.rows["exchange_ns"])
     every = max(1, len(latencies) // BOOTSTRAP_SAMPLES)
-    return np.maximum(latencies[::every][:BOOTSTRAP_SAMPLES], 0)
+    thinned: np.ndarray = np.maximum(latencies[::every][:BOOTSTRAP_SAMPLES], 0)
+    return thinned
 
 
 def _opened_perpetuals(settings: ReplaySettings, instruments: tuple[Instrument, ...], tape: Tape) -> ReplaySettings:

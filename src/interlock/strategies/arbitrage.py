@@ -38,7 +38,8 @@ class ArbitrageParams(Params):
     """What the operator sets for all pairs. `_bps` are 1e-4 of notional, `_s` seconds of market time.
 
     `fx_instrument` is the number of the KRW-USDT instrument, or -1: FX is what the other pairs imply. `entry_edge_bps` is the least expected
-    edge, `fx_shift_bps` a deliberate error of FX for fragility runs, `standard_errors` the z of the forecast's discount, `fx_uncertainty_bps` half the spread plus half a tick of the FX source.
+        edge, `standard_errors` the z of the forecast's discount, `fx_uncertainty_bps` half the spread plus half a tick of the FX source,
+        `fx_shift_bps` a deliberate error of FX for fragility runs.
     """
 
     fx_instrument: int = -1
@@ -205,8 +206,8 @@ def collared(book: Any, side: int, price_ticks: float, collar_bps: float) -> int
     """The limit of a taking order: the collar beyond the expected price, rounded toward it to the price step, in ticks."""
     step = book.step_ticks
     if side > 0:
-        return int(math.floor(price_ticks * (1.0 + collar_bps * 1e-4) / step)) * step
-    return int(math.ceil(price_ticks * (1.0 - collar_bps * 1e-4) / step)) * step
+        return math.floor(price_ticks * (1.0 + collar_bps * 1e-4) / step) * step
+    return math.ceil(price_ticks * (1.0 - collar_bps * 1e-4) / step) * step
 
 
 @compiled(inline=True)
@@ -327,9 +328,7 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     spot_price = spot_ask if side > 0 else spot_bid
     perp_price = perp_bid if side > 0 else perp_ask
     tag = tag_of(ENTRY, p, edge)
-    n = put(
-        intents, n, spot_number, side, collared(spot, side, spot_price / spot.price_unit * spot_per_base, collar), spot_lots, tag
-    )
+    n = put(intents, n, spot_number, side, collared(spot, side, spot_price / spot.price_unit * spot_per_base, collar), spot_lots, tag)
     n = put(intents, n, perp_number, -side, collared(perp, -side, perp_price / perp.price_unit * per_base, collar), perp_lots, tag)
     state[at + DIRECTION] = side
     state[at + ENTRY_PREMIUM] = buy_premium if side > 0 else sell_premium

@@ -118,7 +118,7 @@ def update_variance(state: Any, mid: float, now_ns: int, half_life_s: float) -> 
         state[SEEN] = 1.0
     else:
         elapsed_s = (seconds - state[LAST_NS_HIGH]) + (rest_ns - state[LAST_NS_LOW]) * 1e-9
-        if elapsed_s <= 0.0 or mid == state[LAST_MID] and elapsed_s < 0.05:
+        if elapsed_s <= 0.0 or (mid == state[LAST_MID] and elapsed_s < 0.05):
             return state[VARIANCE]
         move = math.log(mid / state[LAST_MID])
         keep = 0.5 ** (elapsed_s / half_life_s)
@@ -143,9 +143,9 @@ def quote_ticks(side: int, centre: float, distance: float, book: Any) -> int:
     """The price of a quote, rounded away from the market to the price step and never crossing it, in ticks."""
     step = book.step_ticks
     if side > 0:
-        ticks = int(math.floor((centre - distance) / step)) * step
+        ticks = math.floor((centre - distance) / step) * step
         return min(ticks, book.ask_ticks - step)
-    ticks = int(math.ceil((centre + distance) / step)) * step
+    ticks = math.ceil((centre + distance) / step) * step
     return max(ticks, book.bid_ticks + step)
 
 
@@ -197,9 +197,9 @@ def making(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: A
                 age_ms = (now_ns - order.decided_ns) * 1e-6
                 if not wanted or (fair - order.ticks) * side < too_close:
                     kind = CANCEL
-                elif abs(order.ticks - ticks) > tolerance and age_ms >= params[MIN_AGE_MS]:
-                    kind = REPLACE
-                elif order.ticks != ticks and age_ms >= params[MAX_AGE_MS]:
+                elif (abs(order.ticks - ticks) > tolerance and age_ms >= params[MIN_AGE_MS]) or (
+                    order.ticks != ticks and age_ms >= params[MAX_AGE_MS]
+                ):
                     kind = REPLACE
             if kind != 0:
                 intent = intents[n]

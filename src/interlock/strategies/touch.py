@@ -35,7 +35,7 @@ def touch(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: An
     ask_slot = -1
     for s in range(view[0].orders_high):
         status = orders[s].status
-        if status == STATUS_SENT or status == STATUS_OPEN:
+        if status in (STATUS_SENT, STATUS_OPEN):
             if orders[s].side > 0:
                 bid_slot = s
             else:
