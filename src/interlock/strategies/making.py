@@ -7,7 +7,8 @@ max(min_half_spread, volatility_multiple x volatility over the horizon), volatil
 second. Levels stand step_bps apart, each smaller by level_shrink.
 
 An order is left alone while it is within the tolerance of where it should be, replaced when it is not (or when it is older than max_age and not
-exact), and cancelled at once when the fair value has come too close to it. All orders are post-only.
+exact), and cancelled at once when the centre has come too close to it or the inventory's bound no longer has room for it. All orders are
+post-only.
 """
 
 from __future__ import annotations
@@ -76,6 +77,17 @@ class MakingParams(Params):
             raise ValueError("making: distances and ages must not be negative")
         if not (self.volatility_half_life_s > 0 and self.volatility_horizon_s > 0 and 0 < self.level_shrink <= 1):
             raise ValueError("making: expected positive volatility times and 0 < level_shrink <= 1")
+        if (
+            min(self.micro_weight, self.imbalance_weight) < 0
+            or self.micro_weight + self.imbalance_weight > 1 + 1e-9
+            or self.imbalance_levels < 1
+        ):
+            raise ValueError(
+                "making: expected imbalance_levels >= 1 and micro_weight and imbalance_weight >= 0 with a sum of at most 1, "
+                "so that fair value stays between bid and ask"
+            )
+        if not self.fast_cancel_bps < self.min_half_spread_bps:
+            raise ValueError("making: expected fast_cancel_bps < min_half_spread_bps; every quote would be cancelled as soon as it rests")
 
 
 _I = index_of(MakingParams)
@@ -95,7 +107,8 @@ SPLIT = 1_000_000_000
 @compiled(inline=True)
 def micro_price(book: Any) -> float:
     """Best prices weighted by the other side's size, in ticks."""
-    return (book.bid_ticks * book.ask_lots + book.ask_ticks * book.bid_lots) / (book.bid_lots + book.ask_lots)
+    # In floats: the integer product of a price and a size of a small coin does not fit into 64 bits.
+    return (book.bid_ticks * float(book.ask_lots) + book.ask_ticks * float(book.bid_lots)) / (book.bid_lots + book.ask_lots)
 
 
 @compiled(inline=True)
@@ -144,9 +157,10 @@ def quote_ticks(side: int, centre: float, distance: float, book: Any) -> int:
     step = book.step_ticks
     if side > 0:
         ticks = math.floor((centre - distance) / step) * step
-        return min(ticks, book.ask_ticks - step)
+        # The market itself may stand between two steps, on a recording from before the venue made them coarser.
+        return min(ticks, (book.ask_ticks - 1) // step * step)
     ticks = math.ceil((centre + distance) / step) * step
-    return max(ticks, book.bid_ticks + step)
+    return max(ticks, (book.bid_ticks // step + 1) * step)
 
 
 @compiled(KERNEL)
@@ -188,14 +202,15 @@ def making(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: A
             for s in range(high):
                 if orders[s].tag == tag and orders[s].status != STATUS_FREE and orders[s].status != STATUS_CANCELLING:
                     slot = s
-            wanted = size >= book.min_lots and size * ticks * book.price_unit * book.lot_unit >= book.min_notional
+            notional = float(size) * ticks * book.price_unit * book.lot_unit
+            wanted = ticks > 0 and size >= book.min_lots and notional >= book.min_notional
             kind = 0
             if slot < 0:
                 kind = PLACE if wanted else 0
             elif orders[slot].status == STATUS_OPEN:
                 order = orders[slot]
                 age_ms = (now_ns - order.decided_ns) * 1e-6
-                if not wanted or (fair - order.ticks) * side < too_close:
+                if not wanted or order.leaves_lots > size or (centre - order.ticks) * side < too_close:
                     kind = CANCEL
                 elif (abs(order.ticks - ticks) > tolerance and age_ms >= params[MIN_AGE_MS]) or (
                     order.ticks != ticks and age_ms >= params[MAX_AGE_MS]
