@@ -139,24 +139,29 @@ def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
 @compiled(inline=True)
 def refresh_side(book: Any, depth: Any, side: int) -> None:
     """Write one side's best price and size, and the mid, from the best cells. The mid keeps its last value while a side is empty."""
-    if side > 0:
-        cell = book.bid_cell
-        if cell >= 0:
-            book.bid_ticks = book.base_ticks + cell * book.cell_ticks
-            book.bid_lots = depth[book.bids_at + cell]
-        else:
-            book.bid_ticks = 0
-            book.bid_lots = 0
-    else:
-        cell = book.ask_cell
-        if cell < FAR:
-            book.ask_ticks = book.base_ticks + cell * book.cell_ticks
-            book.ask_lots = depth[book.asks_at + cell]
-        else:
-            book.ask_ticks = 0
-            book.ask_lots = 0
-    if book.bid_ticks != 0 and book.ask_ticks != 0:
-        book.mid_twice = book.bid_ticks + book.ask_ticks
+    # As in set_level, both sides run the same instructions.
+    bid_ticks = book.bid_ticks
+    ask_ticks = book.ask_ticks
+    bid_lots = book.bid_lots
+    ask_lots = book.ask_lots
+    bids_at = book.bids_at
+    asks_at = book.asks_at
+    bid_cell = book.bid_cell
+    ask_cell = book.ask_cell
+    cell = bid_cell if side > 0 else ask_cell
+    ticks = 0
+    lots = 0
+    if 0 <= cell < book.cells:
+        ticks = book.base_ticks + cell * book.cell_ticks
+        lots = depth[(bids_at if side > 0 else asks_at) + cell]
+    bid_ticks = ticks if side > 0 else bid_ticks
+    ask_ticks = ask_ticks if side > 0 else ticks
+    book.bid_ticks = bid_ticks
+    book.ask_ticks = ask_ticks
+    book.bid_lots = lots if side > 0 else bid_lots
+    book.ask_lots = ask_lots if side > 0 else lots
+    if bid_ticks != 0 and ask_ticks != 0:
+        book.mid_twice = bid_ticks + ask_ticks
 
 
 @compiled(inline=True)

@@ -74,7 +74,7 @@ def _reserve(world: Any, instrument: int, slot: int, lots: int) -> None:
         book.reserved_lots += lots
 
 
-@compiled(inline=True)
+@compiled()
 def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
     """Execute `lots` of an order at `ticks`: position, cash, the record, and the answer under way to us."""
     control = world.control
@@ -232,10 +232,17 @@ def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lot
     set_level(book, depth, side, cell, lots)
     if book.taken_n > 0:
         _refresh_taken(world, instrument, side, cell, before, lots)
-    if side > 0:
-        if (cell < book.own_bid_low or cell > book.own_bid_high) and book.bid_cell < book.own_ask_low:
-            return
-    elif (cell < book.own_ask_low or cell > book.own_ask_high) and book.ask_cell > book.own_bid_high:
+    # Nearly every event lies outside the span of our orders and brings no best price to them; no branch on the side here.
+    bid_low = book.own_bid_low
+    bid_high = book.own_bid_high
+    ask_low = book.own_ask_low
+    ask_high = book.own_ask_high
+    bid_reach = book.bid_cell - ask_low
+    ask_reach = bid_high - book.ask_cell
+    low = bid_low if side > 0 else ask_low
+    high = bid_high if side > 0 else ask_high
+    reach = bid_reach if side > 0 else ask_reach
+    if ((cell < low) | (cell > high)) & (reach < 0):
         return
     best = book.bid_cell if side > 0 else book.ask_cell
     if book.taken_n > 0:
@@ -594,7 +601,7 @@ def _walk(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> No
         cell += order.side
 
 
-@compiled(inline=True)
+@compiled()
 def _end(world: Any, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
     """The order is at its end without (further) fills; tell the strategy's side why."""
     rest = world.resting[slot]
@@ -668,7 +675,7 @@ def _on_cancel(world: Any, instrument: int, slot: int, seq: int, now_ns: int) ->
         send_response(world, RESPONSE_UNKNOWN, slot, seq, instrument, now_ns, 0, 0)
 
 
-@compiled(inline=True)
+@compiled()
 def on_request(world: Any, depth: Any) -> None:
     """The next request of the ring arrives at its venue."""
     control = world.control

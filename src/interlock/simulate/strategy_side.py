@@ -173,7 +173,7 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
         view.orders_high -= 1
 
 
-@compiled(inline=True)
+@compiled()
 def on_response(world: Any) -> int:
     """The next answer of a venue reaches us; returns wake bits (0 if it concerns nothing we still know)."""
     control = world.control
@@ -294,7 +294,7 @@ def _cancellable(world: Any, slot: int) -> bool:
     return 0 <= slot < world.orders.shape[0] and (world.orders[slot].status == STATUS_OPEN or world.orders[slot].status == STATUS_SENT)
 
 
-@compiled(inline=True)
+@compiled()
 def apply_intents(world: Any, n: int, now_ns: int) -> None:
     """Admit or deny each intent by limits and message budget and send what is admitted. A denied REPLACE leaves the old order alone."""
     for i in range(n):
