@@ -88,7 +88,7 @@ def scripted(view: Any, books: Any, depth: Any, orders: Any, params: Any, state:
 @compiled(inline=True)
 def _random(state: Any, below: int) -> int:
     """The next number of a small generator kept in state[0], 0 <= number < below."""
-    x = (int(state[0]) * 1103515245 + 12345) % 2147483648
+    x: int = (int(state[0]) * 1103515245 + 12345) % 2147483648
     state[0] = x
     return (x >> 8) % below
 
@@ -101,7 +101,7 @@ def restless(view: Any, books: Any, depth: Any, orders: Any, params: Any, state:
     """
     if _random(state, 100) >= int(params[0]):
         return 0
-    n = 1 + _random(state, 3)
+    n: int = 1 + _random(state, 3)
     for i in range(n):
         intent = intents[i]
         action = _random(state, 20)

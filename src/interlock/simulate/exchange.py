@@ -359,6 +359,15 @@ def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_n
         _remove_live(world, instrument, at)
 
 
+@compiled(inline=True)
+def _mark_twice(book: Any) -> int:
+    """Twice the mark price; where none is published, the mid of this instant stands for it."""
+    if book.mark_twice > 0:
+        return book.mark_twice
+    refresh_mid(book)
+    return book.mid_twice
+
+
 @compiled()
 def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int) -> None:
     """Funding settles: paid on mark times size by what is held at this instant, and by nothing else."""
@@ -366,7 +375,7 @@ def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int)
     book = world.exchange_books[instrument]
     if book.position_lots == 0:
         return
-    mark = 2 * ticks if ticks > 0 else (book.mark_twice if book.mark_twice > 0 else book.mid_twice)
+    mark = 2 * ticks if ticks > 0 else _mark_twice(book)
     record = world.fundings[control.fundings_n]
     record.exchange_ns = now_ns
     record.instrument = instrument
@@ -400,7 +409,7 @@ def equity(world: Any, number: int) -> float:
     for k in range(world.control.instruments):
         book = world.exchange_books[k]
         if book.venue == number and book.position_lots != 0:
-            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            mark = _mark_twice(book)
             total += book.position_lots * book.lot_unit * mark * 0.5 * book.price_unit
     return total
 
@@ -412,7 +421,7 @@ def margin_required(world: Any, number: int, maintenance: bool) -> float:
     for k in range(world.control.instruments):
         book = world.exchange_books[k]
         if book.venue == number and book.is_spot == 0 and book.position_lots != 0:
-            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            mark = _mark_twice(book)
             total += _tier(
                 world.tiers, world.control.tiers, k, abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit, maintenance
             )
@@ -424,7 +433,7 @@ def _all_priced(world: Any, number: int) -> bool:
     """Whether every position of a venue has a price yet; an opening position has none before its market's first."""
     for k in range(world.control.instruments):
         book = world.exchange_books[k]
-        if book.venue == number and book.position_lots != 0 and book.mark_twice <= 0 and book.mid_twice <= 0:
+        if book.venue == number and book.position_lots != 0 and _mark_twice(book) <= 0:
             return False
     return True
 
@@ -549,7 +558,7 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
         if after > abs(book.position_lots):
             tiers = world.tiers
             extra = _tier(tiers, control.tiers, instrument, after * book.lot_unit * order.ticks * book.price_unit, False)
-            mark = book.mark_twice if book.mark_twice > 0 else book.mid_twice
+            mark = _mark_twice(book)
             held = abs(book.position_lots) * book.lot_unit * mark * 0.5 * book.price_unit
             others = margin_required(world, book.venue, False) - _tier(tiers, control.tiers, instrument, held, False)
             if extra + others > equity(world, book.venue):
