@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from interlock.evidence.exact import exact
+from interlock.evidence.exact import decimal_sum, exact
 from interlock.evidence.facts import RunFacts, StrategyKind
 from interlock.evidence.report_data import KeyFigure
 from interlock.evidence.report_numbers import NONE, figure, fixed, money, utc
@@ -27,6 +27,7 @@ def key_figures(facts: RunFacts, evidence: Evidence) -> tuple[KeyFigure, ...]:
         _net(evidence),
         _round_trips(facts, evidence),
         _win_rate(evidence),
+        *_of_trips(evidence),
         _drawdown(evidence),
         *_costs(facts, evidence),
         _turnover(facts, evidence),
@@ -62,6 +63,16 @@ def _win_rate(evidence: Evidence) -> KeyFigure:
     bound = 100 * wilson_lower_bound(trips.wins, count)
     note = f"{trips.wins:,} won, {trips.losses:,} lost after costs; with 95 % confidence above {bound:.0f} %"
     return KeyFigure("Win rate", fixed(100 * trips.wins / count, 1), "%", note)
+
+
+def _of_trips(evidence: Evidence) -> tuple[KeyFigure, ...]:
+    """What closed round trips earned, where that is not the whole of net."""
+    trips, code = evidence.trips.closed, evidence.into.into
+    earned = decimal_sum(t.net for t in trips)
+    if not trips or earned == evidence.edge.net:
+        return ()
+    note = "after costs; the rest of net is on what was held at the start or the end"
+    return (KeyFigure("Net of round trips", money(earned, code, plus=True), code, note),)
 
 
 def _drawdown(evidence: Evidence) -> KeyFigure:
@@ -140,7 +151,10 @@ def _submitted(facts: RunFacts) -> KeyFigure:
     codes = Reason.__members__
     denied = sum(n for name, n in outcome.counts.items() if name.upper() in codes and codes[name.upper()] < LAST_DENIAL)
     seconds = (outcome.end_ns - outcome.start_ns) / NS_PER_S
-    parts = [f"{figure(outcome.submitted / seconds)} a second"] if outcome.submitted and seconds > 0 else []
+    parts = []
+    if outcome.submitted and seconds > 0:
+        a_second = outcome.submitted / seconds
+        parts = [f"{figure(a_second)} a second" if a_second >= 0.1 else f"{figure(86_400 * a_second)} a day"]
     parts += [f"{denied:,} requests denied by our own limits"] if denied else []
     return KeyFigure("Orders submitted", f"{outcome.submitted:,}", "", "; ".join(parts))
 
@@ -166,8 +180,7 @@ def _slippage(evidence: Evidence) -> KeyFigure:
 
 
 def _two(first: float | None, second: float | None, scale: int) -> str:
-    digits = 1 if scale == 100 else 2
-    return " / ".join(NONE if value is None else fixed(scale * value, digits) for value in (first, second))
+    return " / ".join(NONE if value is None else fixed(scale * value, 1) for value in (first, second))
 
 
 def _loop_latency(evidence: Evidence) -> tuple[KeyFigure, ...]:

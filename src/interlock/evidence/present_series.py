@@ -38,12 +38,12 @@ def equity(evidence: Evidence) -> Equity | None:
 
 
 def inventories(facts: RunFacts) -> tuple[Inventory, ...]:
-    """By instrument that ever held something."""
+    """By instrument whose position changed; what only lay there is said in the table by instrument."""
     grid = sample_grid(facts.outcome.samples, len(facts.instruments))
     found = []
     for k, instrument in enumerate(facts.instruments):
         lots = grid["position_lots"][:, k]
-        if np.any(lots):
+        if np.any(lots != lots[:1]):
             ns = grid["exchange_ns"][:, k].astype(np.int64)
             found.append(Inventory(instrument.key, quantity_unit(instrument), ns, lots * float(instrument.lot)))
     return tuple(found)

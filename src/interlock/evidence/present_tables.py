@@ -19,6 +19,7 @@ from interlock.evidence.present_words import EXITS, FINAL_STATES, REFUSALS
 from interlock.evidence.report_data import Count, MakerRate, Markout, Table
 from interlock.evidence.report_numbers import Number, utc
 from interlock.evidence.result import Evidence
+from interlock.simulate.reasons import Reason
 from interlock.strategies.tags import Leg
 
 Row = tuple[str | Number | None, ...]
@@ -89,8 +90,16 @@ def orders(facts: RunFacts) -> tuple[Count, ...]:
         own = records[records["final_state"] == code]
         partly = int(np.count_nonzero((own["filled_lots"] > 0) & (own["filled_lots"] < own["lots"])))
         if len(own):
-            rows.append(Count(name, len(own), meaning + (f"; {partly:,} after a part was filled" if partly else "")))
+            rows.append(Count(name, len(own), meaning + _why(own) + (f"; {partly:,} after a part was filled" if partly else "")))
     return tuple(rows)
+
+
+def _why(records: np.ndarray) -> str:
+    """The venue's reasons for ending these orders, the most frequent first."""
+    codes = {reason.value: reason.name.lower().replace("_", " ") for reason in Reason if reason not in (Reason.NONE, Reason.CANCELLED)}
+    values, counts = np.unique(records["reason"], return_counts=True)
+    found = sorted(((int(n), codes[int(v)]) for v, n in zip(values, counts, strict=True) if int(v) in codes), reverse=True)
+    return "".join(f"; {name} {n:,}" for n, name in found[:3])
 
 
 def refusals(facts: RunFacts) -> tuple[Count, ...]:
@@ -132,21 +141,11 @@ def _by_instrument(evidence: Evidence) -> Table:
     rows: list[Row] = []
     for a in evidence.ledger.instruments:
         rate = evidence.into.factors[a.currency]
-        amounts = (a.maker_turnover, a.taker_turnover, a.price_move, a.fees + a.rebates, a.funding, a.liquidation, a.net)
+        amounts = (a.maker_turnover + a.taker_turnover, a.price_move, a.fees + a.rebates, a.funding, a.liquidation, a.net)
         rows.append((a.instrument.key, a.fills, f"{a.instrument.quantity(a.closing_lots).normalize():f}", *(rate * v for v in amounts)))
-    columns = (
-        ("Instrument", ""),
-        ("Fills", ""),
-        ("Held at the end", ""),
-        ("Maker turnover", code),
-        ("Taker turnover", code),
-        ("Price moves", code),
-        ("Fees and rebates", code),
-        ("Funding", code),
-        ("Closing the rest", code),
-        ("Net", code),
-    )
-    return Table("By instrument", columns, tuple(rows), "Net is price moves, fees and rebates, funding and closing the rest.")
+    names = ("Instrument", "Fills", "Held at the end", "Turnover", "Price moves", "Fees, rebates", "Funding", "Closing", "Net")
+    note = "Net is price moves, fees and rebates, funding and the closing of what is held at the end."
+    return Table(f"By instrument, in {code}", tuple((name, "") for name in names), tuple(rows), note)
 
 
 @exact

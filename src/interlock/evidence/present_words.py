@@ -43,7 +43,7 @@ WORLDS: Mapping[str, str] = {
 FINAL_STATES: tuple[tuple[int, str, str], ...] = (
     (FINAL_FILLED, "filled", "in full"),
     (FINAL_CANCELLED, "cancelled", "taken back by us"),
-    (FINAL_EXPIRED, "expired", "ended by the venue: what an immediate order could not take"),
+    (FINAL_EXPIRED, "expired", "ended by the venue"),
     (FINAL_REJECTED, "rejected", "refused by the venue"),
     (FINAL_OPEN_AT_END, "open at end", "still ours when the data ended"),
 )
