@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
-from interlock.market.book import BOOK, FAR, UNCHANGED, cell_of, clear, refresh_top, set_level
+from interlock.market.book import UNCHANGED, cell_of, clear, refresh_top, set_level
 from interlock.market.compiled import compiled
-from interlock.simulate.world import MAX_CELLS, ladder_bounds
+from interlock.market.ladders import plan_ladders
 
 DEPTH, CLEAR, BAR_HIGH, BAR_LOW, BAR_CLOSE = 0, 3, 8, 9, 10
 
@@ -93,7 +91,8 @@ def marks_from_rows(
 
     Raises UsageError where an instrument's levels span more price steps than a replay can hold.
     """
-    books, cells = _books(rows, instruments)
+    ladders = plan_ladders(rows, instruments)
+    books, cells = ladders.empty_books(), ladders.total
     rows = np.asarray(rows)[:]
     rows.flags.writeable = False
     order = np.zeros(0, np.uint32) if exchange_order is None else np.asarray(exchange_order)[:]
@@ -132,31 +131,3 @@ def marks_from_samples(samples: np.ndarray, instruments: int, instrument: Times,
         for name in ("bid_ticks", "ask_ticks", "mid_twice"):
             answers[name][asked[known]] = own[name][at[known]]
     return Marks(answers, first_ns, first_mid)
-
-
-def _books(rows: np.ndarray, instruments: Sequence[Instrument]) -> tuple[np.ndarray, int]:
-    """Empty books with ladders that hold every level of the tape, and the cells of all ladders together."""
-    count = len(instruments)
-    low, high = np.full(count, 2**62, np.int64), np.full(count, -1, np.int64)
-    ladder_bounds(rows, low, high, np.zeros(count, np.int64))
-    books = np.zeros(count, BOOK)
-    at = 0
-    day = datetime.fromtimestamp(int(rows["exchange_ns"][0]) // 1_000_000_000, UTC).date()
-    for k, instrument in enumerate(instruments):
-        book, cells = books[k], 1
-        book["base_ticks"], book["cell_ticks"] = low[k], 1
-        if high[k] >= low[k]:
-            step = instrument.ladder_step(int(low[k]), int(high[k]), day)
-            if step > 1 and np.any((rows["ticks"][(rows["instrument"] == k) & (rows["kind"] == DEPTH)] - low[k]) % step):
-                step = 1  # recorded under an older table of price units
-            book["cell_ticks"] = step
-            cells = int(high[k] - low[k]) // step + 1
-        if cells > MAX_CELLS:
-            raise UsageError(
-                f"{instrument.key}: expected its levels to span at most {MAX_CELLS} price steps, found {cells}; "
-                "check the tick size of the instrument, or cut far levels when importing"
-            )
-        book["cells"], book["bids_at"], book["asks_at"] = cells, at, at + cells
-        book["bid_cell"], book["ask_cell"] = -FAR, FAR
-        at += 2 * cells
-    return books, at

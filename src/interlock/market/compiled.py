@@ -15,7 +15,16 @@ from typing import Any
 
 import numba
 
-_SOURCES = ("gate/limits.py", "market/book.py", "market/columns.py", "market/compiled.py", "simulate/*.py", "strategies/*.py")
+_SOURCES = (
+    "gate/limits.py",
+    "market/book.py",
+    "market/ladders.py",
+    "evidence/mids.py",
+    "market/columns.py",
+    "market/compiled.py",
+    "simulate/*.py",
+    "strategies/*.py",
+)
 
 
 def source_digest() -> str:

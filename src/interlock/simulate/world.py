@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
-from interlock.market.book import BOOK, FAR
-from interlock.market.compiled import compiled
+from interlock.market.book import FAR
+from interlock.market.ladders import plan_ladders
 from interlock.simulate.layout import (
     INSTRUMENTS,
     LATENCY_BOOTSTRAP,
@@ -28,7 +27,6 @@ from interlock.simulate.layout import (
 )
 from interlock.simulate.settings import LatencyKind, QueueModel, ReplaySettings, VenueSettings
 
-MAX_CELLS = 1 << 24
 LATENCY_THIRDS = 3
 RATE_WINDOW_NS = 100_000_000
 
@@ -49,25 +47,6 @@ class Strategy:
     state_size: int
     wakes: int
     timer_period_ns: int = 0
-
-
-@compiled()
-def ladder_bounds(rows: Any, low: Any, high: Any, grid: Any, bars: Any, times: Any) -> None:
-    """Per instrument the lowest and highest tick of depth rows, their greatest common divisor, whether it has bars; the range of times."""
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        k = row.instrument
-        times[0] = min(times[0], row.exchange_ns, row.receive_ns)
-        times[1] = max(times[1], row.exchange_ns, row.receive_ns)
-        if row.kind == 0:
-            if grid[k] != 1 and (grid[k] == 0 or row.ticks % grid[k] != 0):
-                grid[k] = math.gcd(grid[k], row.ticks)
-            if row.ticks < low[k]:
-                low[k] = row.ticks
-            if row.ticks > high[k]:
-                high[k] = row.ticks
-        elif row.kind == 10:
-            bars[k] = 1
 
 
 def _venue_record(record: Any, name: str, settings: VenueSettings, latency_factor: float, samples: list[np.ndarray]) -> None:
@@ -118,33 +97,10 @@ def _latency_blocks(settings: VenueSettings, latency_factor: float) -> np.ndarra
     return cut[np.argsort(cut.mean(axis=1), kind="stable")].reshape(-1)
 
 
-def _book_record(
-    record: Any, instrument: Instrument, settings: ReplaySettings, venue: int, bounds: tuple[int, int, int, int], day: date, at: int
-) -> int:
-    """Fill one book's record; returns the number of depth cells it needs (both sides)."""
-    low, high, grid, bars = bounds
+def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, venue: int, day: date) -> None:
+    """Write the fixed facts of an instrument into its book's record."""
     own = settings.instruments[instrument.key]
-    record["cell_ticks"] = 1
-    cells = 1
-    if high >= low:
-        # Levels may lie off the price steps: orders older than a coarser step.
-        record["base_ticks"] = low
-        record["cell_ticks"] = math.gcd(instrument.ladder_step(low, high, day), grid)
-        cells = (high - low) // int(record["cell_ticks"]) + 1
-    if cells > MAX_CELLS:
-        raise UsageError(
-            f"{instrument.key}: its levels span {cells} price steps, more than {MAX_CELLS}; "
-            "check the tick size of the instrument, or cut far levels when importing"
-        )
-    record["cells"] = cells
-    record["own_bid_low"] = record["own_ask_low"] = FAR
-    record["own_bid_high"] = record["own_ask_high"] = -FAR
-    record["bids_at"] = at
-    record["asks_at"] = at + cells
-    record["bid_cell"] = -FAR
-    record["ask_cell"] = FAR
     record["venue"] = venue
-    record["is_bars"] = bars
     record["is_spot"] = instrument.kind is Kind.SPOT
     record["trading"] = instrument.status is Status.TRADING
     record["min_lots"] = instrument.min_lots
@@ -161,7 +117,6 @@ def _book_record(
     record["collar_millionths"] = own.collar_millionths
     record["participation_millionths"] = own.participation_millionths
     record["position_lots"] = own.start_lots
-    return 2 * cells
 
 
 def _rate_thirds(rows: np.ndarray, numbers: Sequence[int]) -> tuple[int, int]:
@@ -188,8 +143,6 @@ def build_world(
     strategy: Strategy,
 ) -> World:
     """Allocate and fill every array of a replay. Raises UsageError if settings and tape do not fit each other."""
-    if len(rows) == 0:
-        raise UsageError("the tape has no rows: there is nothing to replay")
     names = sorted({i.venue for i in instruments})
     for name in names:
         if name not in settings.venues:
@@ -200,23 +153,11 @@ def build_world(
     count = len(instruments)
     if count > INSTRUMENTS or len(names) > VENUES:
         raise UsageError(f"a replay holds at most {INSTRUMENTS} instruments on {VENUES} venues, found {count} on {len(names)}")
-    low = np.full(count, 2**62, np.int64)
-    high = np.full(count, -1, np.int64)
-    grid = np.zeros(count, np.int64)
-    bars = np.zeros(count, np.int64)
-    times = np.array([FAR, 0], np.int64)
-    ladder_bounds(rows, low, high, grid, bars, times)
-    if times[0] <= 0 or times[1] >= FAR:
-        raise UsageError(f"the tape's times: expected nanoseconds between 0 and {FAR}, found {times[0]} to {times[1]}; import it again")
-    day = datetime.fromtimestamp(int(rows["exchange_ns"][0]) / 1e9, UTC).date()
-    both_sides: list[np.ndarray] = []
-    at = 0
-    for _ in range(2):
-        books = np.zeros(count, BOOK)
+    ladders = plan_ladders(rows, instruments)
+    both_sides = (ladders.empty_books(), ladders.empty_books(ladders.total))
+    for books in both_sides:
         for k, instrument in enumerate(instruments):
-            bounds = (int(low[k]), int(high[k]), int(grid[k]), int(bars[k]))
-            at += _book_record(books[k], instrument, settings, names.index(instrument.venue), bounds, day, at)
-        both_sides.append(books)
+            _book_record(books[k], instrument, settings, names.index(instrument.venue), ladders.day)
 
     # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
     rows = np.asarray(rows)[:]
@@ -226,7 +167,7 @@ def build_world(
     world = World(
         rows,
         permutation,
-        depth_cells=at,
+        depth_cells=2 * ladders.total,
         instruments=count,
         params=np.ascontiguousarray(strategy.params, dtype=np.float64),
         state=np.zeros(max(strategy.state_size, 1), np.float64),
@@ -247,7 +188,7 @@ def build_world(
     steps: list[tuple[int, int, int]] = []
     tiers: list[tuple[int, float, float, float]] = []
     for k, instrument in enumerate(instruments):
-        steps += [(first, step, k) for first, step in instrument.step_table(day)]
+        steps += [(first, step, k) for first, step in instrument.step_table(ladders.day)]
         tiers += [(k, float(t.max_notional), float(t.initial), float(t.maintenance)) for t in instrument.margin_tiers]
 
     for array, values, what in ((world.steps, steps, "price bands"), (world.tiers, tiers, "margin tiers")):
