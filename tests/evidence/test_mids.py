@@ -67,6 +67,6 @@ def test_samples_serve_where_there_is_no_tape() -> None:
 
 def test_a_tape_with_absurd_levels_is_refused() -> None:
     rows = np.zeros(2, ROW)
-    rows["exchange_ns"], rows["side"], rows["lots"], rows["ticks"] = START, 1, 1, [1, 1 << 40]
+    rows["exchange_ns"], rows["receive_ns"], rows["side"], rows["lots"], rows["ticks"] = START, START, 1, 1, [1, 1 << 40]
     with pytest.raises(UsageError, match="price steps"):
         marks_from_rows(rows, None, [BTC], np.zeros(1, np.int64), np.array([START]))
