@@ -45,9 +45,7 @@ class DataLedger:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         names = data_sets(item)
         if not names:
@@ -83,13 +81,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    unnamed = [
-        item.nodeid
-        for item in items
-        if "data_dir" in getattr(item, "fixturenames", ()) and not data_sets(item)
-    ]
+    unnamed = [item.nodeid for item in items if "data_dir" in getattr(item, "fixturenames", ()) and not data_sets(item)]
     if unnamed:
-        raise pytest.UsageError(
-            "these tests take data_dir without naming a data set; add @pytest.mark.data(...): "
-            + ", ".join(unnamed)
-        )
+        raise pytest.UsageError("these tests take data_dir without naming a data set; add @pytest.mark.data(...): " + ", ".join(unnamed))

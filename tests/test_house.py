@@ -53,9 +53,7 @@ AMBIENT_NAMES = {
 
 def tracked_files() -> list[Path]:
     """Return the files that git tracks and that are there."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if listed.returncode != 0:
         pytest.skip(f"the house rules look at a git checkout: {listed.stderr.strip()}")
     names = [name for name in listed.stdout.split("\0") if name]
@@ -96,16 +94,12 @@ def locks() -> list[Path]:
 
 def test_no_file_names_a_path_of_one_machine() -> None:
     found = lines_with(MACHINE_PATH, "machine-path")
-    assert not found, "write the path relative to the repository, or take it as an option:\n" + "\n".join(
-        found
-    )
+    assert not found, "write the path relative to the repository, or take it as an option:\n" + "\n".join(found)
 
 
 def test_no_file_names_a_package_index() -> None:
     found = lines_with(INDEX_HOST, "index-host")
-    assert not found, "which index serves a package is the reader's choice; leave it out:\n" + "\n".join(
-        found
-    )
+    assert not found, "which index serves a package is the reader's choice; leave it out:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("text", ["cd /" + "home/me/x", "'/" + "work/a'", "see https://pypi." + "org/x"])
@@ -113,9 +107,7 @@ def test_the_patterns_find_what_they_are_for(text: str) -> None:
     assert MACHINE_PATH.search(text) or INDEX_HOST.search(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["../work/a", "https://example.invalid/home/x", "tests/work/a", "a / work / b"]
-)
+@pytest.mark.parametrize("text", ["../work/a", "https://example.invalid/home/x", "tests/work/a", "a / work / b"])
 def test_the_patterns_leave_other_text_alone(text: str) -> None:
     assert not MACHINE_PATH.search(text)
 
@@ -124,9 +116,9 @@ def test_locks_hold_no_address_and_a_hash_for_every_requirement() -> None:
     for lock in locks():
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text, f"{relative(lock)} holds an address: run make lock"
-        assert not re.search(
-            r"^\s*(-i|-f|--index|--extra-index|--find-links|--trusted)", text, re.MULTILINE
-        ), f"{relative(lock)} holds an option that names an index: run make lock"
+        assert not re.search(r"^\s*(-i|-f|--index|--extra-index|--find-links|--trusted)", text, re.MULTILINE), (
+            f"{relative(lock)} holds an option that names an index: run make lock"
+        )
         for requirement in re.sub(r"\\\n", " ", text).splitlines():
             if requirement and not requirement.startswith("#"):
                 assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", requirement), (
@@ -184,10 +176,7 @@ def test_time_chance_and_environment_come_in_through_ports() -> None:
         if not name.startswith(COMPOSITION)
         for line, what in ambient_uses(tree)
     ]
-    assert not found, (
-        "take a Clock, a seed or a configuration value from the caller, so that a replay repeats:\n"
-        + "\n".join(found)
-    )
+    assert not found, "take a Clock, a seed or a configuration value from the caller, so that a replay repeats:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize(
@@ -240,9 +229,7 @@ def test_tests_use_fakes_not_mocks() -> None:
 def test_shell_scripts_stop_at_the_first_error() -> None:
     for path in tracked_files():
         if path.suffix == ".sh" or relative(path) == ".ci/run":
-            assert "set -euo pipefail" in path.read_text(encoding="utf-8"), (
-                f"{relative(path)}: set -euo pipefail"
-            )
+            assert "set -euo pipefail" in path.read_text(encoding="utf-8"), f"{relative(path)}: set -euo pipefail"
 
 
 TESTS_THAT_READ_DATA = """

@@ -23,9 +23,7 @@ sys.exit(code)
 
 
 def test_help_imports_nothing_slow() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LIST_SLOW_AFTER_HELP], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", LIST_SLOW_AFTER_HELP], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (exit_codes.DONE, "")
     assert done.stdout.splitlines()[-1].strip() == "imported:"
 
@@ -48,9 +46,7 @@ def test_every_verb_exists_and_has_one_line_of_help(verb: str, target: str, line
 
 
 def test_python_m_is_the_same_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "interlock", "version", "--json"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "interlock", "version", "--json"], capture_output=True, text=True, check=True)
     assert set(json.loads(done.stdout)) == {"interlock", "python"}
 
 
@@ -108,9 +104,7 @@ def a_failing_verb(monkeypatch: pytest.MonkeyPatch) -> None:
         ("interrupt", exit_codes.INTERRUPTED, "Interrupted", "interrupted"),
     ],
 )
-def test_an_error_is_one_message_and_an_exit_code(
-    how: str, code: int, kind: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_is_one_message_and_an_exit_code(how: str, code: int, kind: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["end", how]) == code
     shown = capsys.readouterr()
     assert shown.out == ""
