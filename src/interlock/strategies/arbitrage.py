@@ -8,11 +8,13 @@ standard error; only the distance from that mean is opportunity.
     costs         = taker fees of four legs + half spreads of the exit + expected funding + FX uncertainty + buffer
 
 Executable means at size: the book is walked for the order's lots. FX is an instrument's mid (Upbit's KRW-USDT), or the mean of what the **other**
-pairs imply, never the judged one's own. Entries need fresh data on both legs; exits come in this order: health, stop, take-profit, time limit,
-reversal. Spot can only be sold if it is held, so a position that is short the premium uses the inventory that the account opened with.
+pairs imply, never the judged one's own. Entries need fresh data on both legs and of FX; exits come in this order: health (which includes that
+nothing could be judged for too long), stop, take-profit, time limit, reversal. Spot can only be sold if it is held, so a position that is
+short the premium uses the inventory that the account opened with.
 
-Both legs are sent at once as immediate-or-cancel limits; what fills on one leg only is hedged on the perpetual at the next decision. Sizes are
-floored to both legs' lots; the remainder is the hedge residual of the report.
+Both legs are sent at once as immediate-or-cancel limits; what fills on one leg only is hedged on the perpetual at the next decision, and what
+does not fill then is tried again on newer data or after max_age_s. Sizes are floored to both legs' lots; the remainder is the hedge residual
+of the report.
 """
 
 from __future__ import annotations
@@ -95,8 +97,8 @@ SPOT, PERP, TRADE_LOTS, START_SPOT, START_PERP = (
 PAIR = len(_P)
 
 # state of one pair
-MEAN, VARIANCE, COUNT, SEEN_S, ENTRY_PREMIUM, ENTRY_S, DIRECTION, EVALUATED_S = 0, 1, 2, 3, 4, 5, 6, 7
-PAIR_STATE = 8
+MEAN, VARIANCE, COUNT, SEEN_S, ENTRY_PREMIUM, ENTRY_S, DIRECTION, EVALUATED_S, TRIED_S = 0, 1, 2, 3, 4, 5, 6, 7, 8
+PAIR_STATE = 9
 
 ENTRY, TOOK_PROFIT, STOPPED_LOSS, TIMED_OUT, REVERSED, UNHEALTHY, HEDGED = (int(leg) for leg in Leg)
 UNKNOWN = -1e9
@@ -150,10 +152,12 @@ def log_ratio(spot: Any, perp: Any) -> float:
 def log_fx(books: Any, params: Any, pairs: int, judged: int, skew_ns: int) -> float:
     """ln(KRW per USDT) without the judged pair's own say; UNKNOWN if nothing fresh tells it."""
     number = int(params[FX_INSTRUMENT])
+    now = data_ns(books[int(params[GLOBALS + PAIR * judged + SPOT])])
     if number >= 0:
         book = books[number]
-        return math.log(book.mid_twice * 0.5 * book.price_unit) + params[FX_SHIFT] * 1e-4 if book.mid_twice > 0 else UNKNOWN
-    now = data_ns(books[int(params[GLOBALS + PAIR * judged + SPOT])])
+        if book.mid_twice <= 0 or (now - data_ns(book)) * 1e-9 > params[MAX_AGE]:
+            return UNKNOWN
+        return math.log(book.mid_twice * 0.5 * book.price_unit) + params[FX_SHIFT] * 1e-4
     total = 0.0
     used = 0
     for p in range(pairs):
@@ -166,6 +170,12 @@ def log_fx(books: Any, params: Any, pairs: int, judged: int, skew_ns: int) -> fl
             total += ratio
             used += 1
     return total / used + params[FX_SHIFT] * 1e-4 if used > 0 else UNKNOWN
+
+
+@compiled(inline=True)
+def is_crossed(book: Any) -> bool:
+    """Whether a book's best prices are no market. A bar's extremes may be equal."""
+    return book.is_bars == 0 and (book.bid_ticks <= 0 or book.bid_ticks >= book.ask_ticks)
 
 
 @compiled(inline=True)
@@ -236,7 +246,13 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     # What one leg filled and the other did not is hedged on the perpetual, whatever else is true.
     naked = held_spot * spot.base_unit + held_perp * perp.base_unit
     fix_lots = int(abs(naked) / perp.base_unit + 1e-9)
+    tried_s = state[at + TRIED_S]
+    # What did not fill is not sent again on the same data at once: a venue that fills nothing would be sent an order each round trip.
+    tired = seconds - tried_s < params[MAX_AGE] and data_ns(perp) * 1e-9 <= tried_s
     if fix_lots >= perp.min_lots and perp.trading != 0 and perp.mid_twice > 0:
+        if tired:
+            return n
+        state[at + TRIED_S] = seconds
         side = -1 if naked > 0 else 1
         price = 0.5 * perp.mid_twice
         return put(intents, n, perp_number, side, collared(perp, side, price, collar), fix_lots, tag_of(HEDGED, p, 0.0))
@@ -245,6 +261,8 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     age_s = (now_ns - known_ns) * 1e-9
     skew_ns = int(params[MAX_SKEW] * 1e9)
     fresh = age_s <= params[MAX_AGE] and abs(data_ns(spot) - data_ns(perp)) <= skew_ns
+    if is_crossed(spot) or is_crossed(perp):
+        fresh = False
     if spot.is_bars != 0:
         fresh = fresh and spot.bar_lots > 0 and perp.bar_lots > 0
     fx = log_fx(books, params, pairs, p, skew_ns)
@@ -255,8 +273,10 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
         direction = 0
         state[at + DIRECTION] = 0.0
     if not fresh or fx == UNKNOWN or ratio == UNKNOWN:
-        if flat or age_s <= params[HEALTH_AGE] or spot.mid_twice <= 0 or perp.mid_twice <= 0:
+        blind_s = seconds - state[at + EVALUATED_S] if state[at + EVALUATED_S] > 0.0 else age_s
+        if flat or blind_s <= params[HEALTH_AGE] or tired or spot.mid_twice <= 0 or perp.mid_twice <= 0:
             return n
+        state[at + TRIED_S] = seconds
         return _close(spot, perp, spot_number, perp_number, held_spot, held_perp, collar, tag_of(UNHEALTHY, p, 0.0), intents, n)
     if known_ns * 1e-9 <= state[at + EVALUATED_S]:
         return n
@@ -266,6 +286,9 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     usable = abs(premium) <= params[MAX_PREMIUM]
     perp_lots = int(params[base + TRADE_LOTS]) if flat else abs(held_perp)
     spot_lots = int(perp_lots * perp.base_unit / spot.base_unit + 1e-6) if flat else abs(held_spot)
+    if flat:
+        # Where a spot lot is more than a contract, the perpetual follows what spot can do.
+        perp_lots = min(perp_lots, int(spot_lots * spot.base_unit / perp.base_unit + 1e-6))
     per_base = perp.base_unit / perp.lot_unit
     spot_per_base = spot.base_unit / spot.lot_unit
     spot_ask = executable_ticks(spot, depth, 1, spot_lots) * spot.price_unit / spot_per_base
@@ -313,17 +336,12 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     short_edge = 1e4 * (sell_premium - mean) - costs_bps - max(funding_bps, 0.0)
     if usable:
         learn(state, at, premium, seconds, params[HALF_LIFE])
-    if not usable or not ready or spot.trading == 0 or perp.trading == 0 or spot_lots < spot.min_lots:
+    if not usable or not ready or spot.trading == 0 or perp.trading == 0 or spot_lots < spot.min_lots or perp_lots < perp.min_lots:
         return n
-    side = 0
-    edge = 0.0
-    if long_edge >= params[ENTRY_EDGE]:
-        side = 1
-        edge = long_edge
-    elif short_edge >= params[ENTRY_EDGE] and spot.position_lots >= spot_lots:
-        side = -1
-        edge = short_edge
-    if side == 0:
+    # With a negative least edge both directions can pass: the better one that we can do is judged, so that a cost never turns one into the other.
+    side = -1 if short_edge > long_edge and spot.position_lots >= spot_lots else 1
+    edge = long_edge if side > 0 else short_edge
+    if edge < params[ENTRY_EDGE]:
         return n
     spot_price = spot_ask if side > 0 else spot_bid
     perp_price = perp_bid if side > 0 else perp_ask
