@@ -7,15 +7,16 @@ taken over the parsed result, so that comments and order do not change it.
 from __future__ import annotations
 
 import tomllib
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from interlock.domain.errors import BadInput, UsageError
 from interlock.domain.ids import TAG_WIDTH
+from interlock.domain.instruments import Fees
 
 
 def _decimal(value: object) -> object:
@@ -38,6 +39,12 @@ class BudgetConfig(_Section):
     window_s: float = Field(gt=0)
     cancel_reserve: int = Field(ge=0)
 
+    @model_validator(mode="after")
+    def _reserve(self) -> BudgetConfig:
+        if self.cancel_reserve >= self.messages:
+            raise ValueError("cancel_reserve: expected less than messages; nothing would be left for orders")
+        return self
+
 
 class OverloadConfig(_Section):
     """Above `events_per_s` the venue refuses with probability slope x (rate / events_per_s - 1), at most `most`."""
@@ -54,8 +61,20 @@ class FeesConfig(_Section):
     maker: Exact
     taker: Exact
     source: str
-    as_of: str
+    as_of: date
     condition: str
+
+    @property
+    def fees(self) -> Fees:
+        """The profile as an instrument holds it."""
+        return Fees(
+            maker=self.maker, taker=self.taker, profile=self.profile, source=self.source, as_of=self.as_of, condition=self.condition
+        )
+
+    @model_validator(mode="after")
+    def _sound(self) -> FeesConfig:
+        _ = self.fees  # which refuses what no venue charges
+        return self
 
 
 class VenueConfig(_Section):
@@ -66,7 +85,10 @@ class VenueConfig(_Section):
     response_latency_ms: float = Field(ge=0)
     latency: Literal["constant", "feed", "bootstrap"] = "constant"
     feed_multiple: float = Field(default=1.0, ge=0)
-    rate_limits: Literal["off"] | tuple[BudgetConfig, ...]
+    rate_limits: Annotated[
+        Annotated[Literal["off"], Tag("word")] | Annotated[tuple[BudgetConfig, ...], Tag("windows")],
+        Discriminator(lambda given: "word" if isinstance(given, str) else "windows"),
+    ]
     place_weight: int = Field(default=1, gt=0)
     cancel_weight: int = Field(default=1, ge=0)
     overload: OverloadConfig | None = None

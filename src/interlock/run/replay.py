@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from interlock.domain.errors import BadInput, UsageError
-from interlock.domain.instruments import Fees, Instrument, Kind
+from interlock.domain.instruments import Instrument, Kind
 from interlock.market.tape import Tape
 from interlock.run.config import ArbitrageConfig, FeesConfig, MakingConfig, RunConfig, VenueConfig
 from interlock.simulate.fast import replay_fast
@@ -94,15 +93,7 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
 def _with_fees(instrument: Instrument, fees: FeesConfig | None) -> Instrument:
     if fees is None:
         return instrument
-    profile = Fees(
-        maker=fees.maker,
-        taker=fees.taker,
-        profile=fees.profile,
-        source=fees.source,
-        as_of=date.fromisoformat(fees.as_of),
-        condition=fees.condition,
-    )
-    return _replaced(instrument, fees=profile)
+    return _replaced(instrument, fees=fees.fees)
 
 
 def _replaced(instrument: Instrument, **changes: Any) -> Instrument:
