@@ -222,28 +222,11 @@ def _refresh_taken(world: Any, instrument: int, side: int, cell: int, before_lot
             return
 
 
-@compiled(inline=True)
-def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
-    """A level of the true book is set; resting orders queue, or are reached by the opposite best price."""
+@compiled()
+def _meet_depth(world: Any, depth: Any, instrument: int, side: int, cell: int, before: int, lots: int, now_ns: int) -> None:
+    """A level that concerns our orders was set. Kept out of the hot path: few events come here."""
     control = world.control
     book = world.exchange_books[instrument]
-    cell = cell_of(book, ticks)
-    before = depth[(book.bids_at if side > 0 else book.asks_at) + cell]
-    set_level(book, depth, side, cell, lots)
-    if book.taken_n > 0:
-        _refresh_taken(world, instrument, side, cell, before, lots)
-    # Nearly every event lies outside the span of our orders and brings no best price to them; no branch on the side here.
-    bid_low = book.own_bid_low
-    bid_high = book.own_bid_high
-    ask_low = book.own_ask_low
-    ask_high = book.own_ask_high
-    bid_reach = book.bid_cell - ask_low
-    ask_reach = bid_high - book.ask_cell
-    low = bid_low if side > 0 else ask_low
-    high = bid_high if side > 0 else ask_high
-    reach = bid_reach if side > 0 else ask_reach
-    if ((cell < low) | (cell > high)) & (reach < 0):
-        return
     best = book.bid_cell if side > 0 else book.ask_cell
     if book.taken_n > 0:
         best = _untaken_best(world, depth, instrument, side)
@@ -270,15 +253,36 @@ def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lot
 
 
 @compiled(inline=True)
-def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
-    """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
+def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A level of the true book is set; resting orders queue, or are reached by the opposite best price."""
+    book = world.exchange_books[instrument]
+    cell = cell_of(book, ticks)
+    before = depth[(book.bids_at if side > 0 else book.asks_at) + cell]
+    set_level(book, depth, side, cell, lots)
+    if book.taken_n > 0:
+        _refresh_taken(world, instrument, side, cell, before, lots)
+    # Nearly every event lies outside the span of our orders and brings no best price to them; no branch on the side here.
+    bid_low = book.own_bid_low
+    bid_high = book.own_bid_high
+    ask_low = book.own_ask_low
+    ask_high = book.own_ask_high
+    bid_reach = book.bid_cell - ask_low
+    ask_reach = bid_high - book.ask_cell
+    low = bid_low if side > 0 else ask_low
+    high = bid_high if side > 0 else ask_high
+    reach = bid_reach if side > 0 else ask_reach
+    if ((cell < low) | (cell > high)) & (reach < 0):
+        return
+    _meet_depth(world, depth, instrument, side, cell, before, lots, now_ns)
+
+
+@compiled()
+def _meet_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A trade at or through the price of an order of ours. Kept out of the hot path."""
     control = world.control
     book = world.exchange_books[instrument]
     used = 0
     at = 0
-    cell = cell_of(book, ticks)
-    if cell > book.own_bid_high and cell < book.own_ask_low:
-        return
     while at < book.live_n:
         if world.live[instrument, at].side == side:
             at += 1
@@ -310,6 +314,16 @@ def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_
             _remove_live(world, instrument, at)
         else:
             at += 1
+
+
+@compiled(inline=True)
+def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
+    """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
+    book = world.exchange_books[instrument]
+    cell = cell_of(book, ticks)
+    if cell > book.own_bid_high and cell < book.own_ask_low:
+        return
+    _meet_trade(world, instrument, side, ticks, lots, now_ns)
 
 
 @compiled()
@@ -484,6 +498,22 @@ def sample(world: Any, depth: Any, now_ns: int) -> None:
     check_liquidation(world)
 
 
+@compiled()
+def _on_other_row(world: Any, depth: Any, k: int, kind: int, ticks: int, lots: int, now_ns: int) -> None:
+    """Rows that are neither depth nor trades happen at the exchange."""
+    if BAR_OPEN <= kind <= BAR_CLOSE:
+        _on_bar(world, k, kind, ticks, lots, now_ns)
+    elif kind == FUNDING:
+        _on_funding(world, k, ticks, lots, now_ns)
+    elif kind == MARK:
+        world.exchange_books[k].mark_twice = 2 * ticks
+        check_liquidation(world)
+    elif kind == CLEAR:
+        _on_clear(world, depth, k)
+    elif kind == STATUS:
+        world.exchange_books[k].trading = lots
+
+
 @compiled(inline=True)
 def on_row(world: Any, depth: Any, row: Any) -> None:
     """One market event happens at the exchange."""
@@ -498,17 +528,8 @@ def on_row(world: Any, depth: Any, row: Any) -> None:
         on_depth(world, depth, k, row.side, row.ticks, row.lots, now_ns)
     elif kind == TRADE:
         on_trade(world, k, row.side, row.ticks, row.lots, now_ns)
-    elif BAR_OPEN <= kind <= BAR_CLOSE:
-        _on_bar(world, k, kind, row.ticks, row.lots, now_ns)
-    elif kind == FUNDING:
-        _on_funding(world, k, row.ticks, row.lots, now_ns)
-    elif kind == MARK:
-        world.exchange_books[k].mark_twice = 2 * row.ticks
-        check_liquidation(world)
-    elif kind == CLEAR:
-        _on_clear(world, depth, k)
-    elif kind == STATUS:
-        world.exchange_books[k].trading = row.lots
+    else:
+        _on_other_row(world, depth, k, kind, row.ticks, row.lots, now_ns)
 
 
 @compiled()
