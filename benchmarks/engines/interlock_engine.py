@@ -149,8 +149,13 @@ def main() -> None:
     else:
         chosen = settings(QueueModel.POWER if asked.mode == "power" else QueueModel.RISK_AVERSE)
 
+        done: list[World] = []
+
         def prepare() -> World:
-            return build_world(np.asarray(rows), None, (INSTRUMENT,), chosen, STRATEGY)
+            # The memory of the run before is used again, as `interlock replay` does for the worlds of its fragility card.
+            world = build_world(np.asarray(rows), None, (INSTRUMENT,), chosen, STRATEGY, recycle=done.pop() if done else None)
+            done.append(world)
+            return world
 
         def run(world: World) -> Outcome:
             if asked.mode == "python":

@@ -194,3 +194,10 @@ def clear(book: Any, depth: Any) -> None:
     book.ask_ticks = 0
     book.bid_lots = 0
     book.ask_lots = 0
+
+
+@compiled()
+def clear_books(books: Any, depth: Any) -> None:
+    """Empty the ladders of several books."""
+    for k in range(books.shape[0]):
+        clear(books[k], depth)

@@ -14,7 +14,9 @@ from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
 from interlock.market.book import BOOK, FAR
 from interlock.market.compiled import compiled
+from interlock.market.residency import Passed
 
+_BLOCK_ROWS = 1 << 16
 MAX_CELLS = 1 << 24
 """Cells of one ladder; more means that a tick size is wrong."""
 
@@ -81,7 +83,10 @@ def plan_ladders(rows: np.ndarray, instruments: Sequence[Instrument]) -> Ladders
     grid = np.zeros(count, np.int64)
     bars = np.zeros(count, np.int64)
     times = np.array([FAR, 0], np.int64)
-    _bounds(rows, low, high, grid, bars, times)
+    passed = Passed(rows)
+    for first in range(0, len(rows), _BLOCK_ROWS):
+        _bounds(rows[first : first + _BLOCK_ROWS], low, high, grid, bars, times)
+        passed.up_to(min(first + _BLOCK_ROWS, len(rows)))
     if times[0] <= 0 or times[1] >= FAR:
         raise UsageError(f"the tape's times: expected nanoseconds between 0 and {FAR}, found {times[0]} to {times[1]}; import it again")
     day = datetime.fromtimestamp(int(rows["exchange_ns"][0]) // 1_000_000_000, UTC).date()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from interlock.market.residency import Passed
 from interlock.simulate.layout import AT_BLOCK, AT_WAKE, RAN_OUT, STOP_FULL, STOP_LIQUIDATED, STOP_NONE, World
 from interlock.simulate.loop import run_block, run_to_wake
 from interlock.simulate.outcome import Ending, Outcome, Recorder
 
-BLOCK_ROWS = 1 << 18
+BLOCK_ROWS = 1 << 17
 
 OnBlock = Callable[[int, int], bool]
 """Called after each block with (rows done, rows in all); False interrupts the run."""
@@ -33,6 +34,7 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
     """Replay the whole tape with a compiled kernel."""
     control = world.control[0]
     recorder = Recorder(world)
+    passed = Passed(world.rows)
     total = len(world.rows)
     ending = Ending.COMPLETE
     control["stop_row"] = min(block_rows, total)
@@ -47,6 +49,7 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
             done = int(control["local_row"])
             if done >= total:
                 break
+            passed.up_to(min(done, int(control["exchange_row"])))
             if on_block is not None and not on_block(done, total):
                 ending = Ending.INTERRUPTED
                 break

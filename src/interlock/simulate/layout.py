@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import from_dtype, types
 
-from interlock.market.book import BOOK
+from interlock.market.book import BOOK, clear_books
 from interlock.market.columns import ROW
 from interlock.simulate.reasons import REASONS
 from interlock.strategies.contract import INTENT, ORDER, VIEW
@@ -276,10 +276,26 @@ ROWS = types.Array(from_dtype(ROW), 1, "C", readonly=True, aligned=False)
 ROW_NUMBERS = types.Array(types.uint32, 1, "C", readonly=True)
 
 
+def _blocks(depth_cells: int, recycle: World | None) -> tuple[np.ndarray, np.ndarray]:
+    """The memory block and the depth array of a new world, zeroed but for the record buffers, whose counters say what is valid."""
+    if recycle is None:
+        return np.zeros(1, MEMORY), np.zeros(depth_cells, np.int64)
+    depth = recycle.depth
+    if len(depth) == depth_cells:
+        for books in (recycle.exchange_books, recycle.books):
+            clear_books(books, depth)
+    else:
+        depth = np.zeros(depth_cells, np.int64)
+    assert MEMORY.fields is not None
+    recycle.memory.view(np.uint8)[: MEMORY.fields["fills"][1]] = 0
+    return recycle.memory, depth
+
+
 class World:
     """One replay's memory as Python sees it: views by name into the block, the tape, the ladders, the kernel's arrays.
 
-    Nothing else holds state. The views are arrays, also where there is one record (`control[0]`).
+    Nothing else holds state. The views are arrays, also where there is one record (`control[0]`). `recycle` is a world whose run is over and
+    whose outcome nobody reads any more: its memory is used again, because memory that was never touched is slow to touch.
     """
 
     def __init__(
@@ -290,13 +306,13 @@ class World:
         instruments: int,
         params: np.ndarray,
         state: np.ndarray,
+        recycle: World | None = None,
     ) -> None:
         self.rows = rows
         self.exchange_order = exchange_order
-        self.depth = np.zeros(depth_cells, np.int64)
         self.params = params
         self.state = state
-        self.memory = np.zeros(1, MEMORY)
+        self.memory, self.depth = _blocks(depth_cells, recycle)
         self.control = self.memory["control"]
         self.moment = self.memory["moment"][0]
         self.venues = self.memory["venues"][0]

@@ -69,21 +69,10 @@ class Recorder:
 
     def outcome(self, ending: Ending) -> Outcome:
         """Close the account: orders still open are recorded as open at the end. The world must not be run on: its arrays are handed out."""
-        self.drain(last=True)
         world, control = self._world, self._world.control[0]
         end_ns = int(control["now_ns"])
-        still_open = world.orders["status"] != STATUS_FREE
-        open_now = world.orders[still_open]
-        if len(open_now):
-            left = np.zeros(len(open_now), ORDER_RECORD)
-            for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns"):
-                left[name] = open_now[name]
-            left["filled_lots"] = open_now["lots"] - open_now["leaves_lots"]
-            arrived_ns = world.resting["arrived_ns"][still_open]
-            left["arrived_after_us"] = np.where(arrived_ns > 0, (arrived_ns - open_now["decided_ns"]) // 1000, NEVER_ARRIVED)
-            left["final_ns"] = end_ns
-            left["final_state"] = FINAL_OPEN_AT_END
-            self._orders.append(left)
+        self._record_open_orders(end_ns)
+        self.drain(last=True)
         return Outcome(
             fills=_joined(self._fills, FILL),
             orders=_joined(self._orders, ORDER_RECORD),
@@ -100,6 +89,26 @@ class Recorder:
             end_ns=end_ns,
             peak_margin={i: float(v) for i, v in enumerate(world.venues["peak_margin"])},
         )
+
+    def _record_open_orders(self, end_ns: int) -> None:
+        """Write the orders that never ended into the world's own buffer: joining two arrays would copy all that ended."""
+        world, control = self._world, self._world.control[0]
+        still_open = world.orders["status"] != STATUS_FREE
+        open_now = world.orders[still_open]
+        first = int(control["orders_n"])
+        if first + len(open_now) > len(world.order_records):
+            self.drain()
+            first = 0
+        left = world.order_records[first : first + len(open_now)]
+        left[:] = np.zeros(1, ORDER_RECORD)
+        for name in ("seq", "tag", "instrument", "side", "tif", "ticks", "lots", "decided_ns"):
+            left[name] = open_now[name]
+        left["filled_lots"] = open_now["lots"] - open_now["leaves_lots"]
+        arrived_ns = world.resting["arrived_ns"][still_open]
+        left["arrived_after_us"] = np.where(arrived_ns > 0, (arrived_ns - open_now["decided_ns"]) // 1000, NEVER_ARRIVED)
+        left["final_ns"] = end_ns
+        left["final_state"] = FINAL_OPEN_AT_END
+        control["orders_n"] = first + len(open_now)
 
 
 def _joined(parts: list[np.ndarray], dtype: np.dtype[np.void]) -> np.ndarray:

@@ -141,8 +141,9 @@ def build_world(
     instruments: Sequence[Instrument],
     settings: ReplaySettings,
     strategy: Strategy,
+    recycle: World | None = None,
 ) -> World:
-    """Allocate and fill every array of a replay. Raises UsageError if settings and tape do not fit each other."""
+    """Allocate and fill every array of a replay; `recycle` as for `World`. Raises UsageError if settings and tape do not fit each other."""
     names = sorted({i.venue for i in instruments})
     for name in names:
         if name not in settings.venues:
@@ -171,6 +172,7 @@ def build_world(
         instruments=count,
         params=np.ascontiguousarray(strategy.params, dtype=np.float64),
         state=np.zeros(max(strategy.state_size, 1), np.float64),
+        recycle=recycle,
     )
     world.exchange_books[:], world.books[:] = both_sides
     samples: list[np.ndarray] = []
