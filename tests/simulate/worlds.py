@@ -135,8 +135,8 @@ class Setup:
         return build_world(self.rows, exchange_order(self.rows), self.instruments, self.settings(), strategy)
 
 
-def script_strategy(acts: Sequence[Act]) -> Strategy:
-    return Strategy("scripted", scripted, script_params(acts), 1, WAKE_FRAME | WAKE_TIMER, TICK_NS)
+def script_strategy(acts: Sequence[Act], tick_ns: int = TICK_NS) -> Strategy:
+    return Strategy("scripted", scripted, script_params(acts), 1, WAKE_FRAME | WAKE_TIMER, tick_ns)
 
 
 def both(setup: Setup, strategy: Strategy, observer: Observer | None = None, block_rows: int = 7) -> Outcome:
@@ -147,9 +147,16 @@ def both(setup: Setup, strategy: Strategy, observer: Observer | None = None, blo
     return full
 
 
-def play(lines: Sequence[Line], acts: Sequence[Act], until_ns: int = 2_000, feed_ns: int = FEED_NS, **setup: Any) -> Outcome:
+def play(
+    lines: Sequence[Line],
+    acts: Sequence[Act],
+    until_ns: int = 2_000,
+    feed_ns: int = FEED_NS,
+    tick_ns: int = TICK_NS,
+    **setup: Any,
+) -> Outcome:
     """Play a script over lines of a tape, with both drivers."""
-    return both(Setup(tape(lines, feed_ns, until_ns), **setup), script_strategy(acts))
+    return both(Setup(tape(lines, feed_ns, until_ns), **setup), script_strategy(acts, tick_ns))
 
 
 def assert_equal(a: Outcome, b: Outcome) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from interlock.market.book import FAR
 from interlock.market.compiled import compiled
 from interlock.simulate.gate_limits import budget_left
@@ -17,12 +19,13 @@ from interlock.simulate.layout import LATENCY_BOOTSTRAP, LATENCY_CONSTANT, STOP_
 @compiled(inline=True)
 def random_unit(control: Any) -> float:
     """The next number of the run's own generator (xorshift64*), uniform in [0, 1)."""
-    x = control.rng
-    x ^= x >> 12
-    x ^= x << 25
-    x ^= x >> 27
+    # Every operand is unsigned: with a signed one numba computes signed, and half of the numbers come out negative.
+    x = np.uint64(control.rng)
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
     control.rng = x
-    return float((x * 2685821657736338717) >> 11) / 9007199254740992.0
+    return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
 @compiled()
