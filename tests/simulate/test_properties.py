@@ -120,7 +120,7 @@ def test_nothing_that_a_kernel_receives_shows_the_exchange_side() -> None:
 
     def seen() -> bytes:
         own = world.depth[int(world.books["bids_at"][0]) :]
-        return world.books.tobytes() + world.orders.tobytes() + world.moment.tobytes() + own.tobytes()
+        return bytes(world.books.tobytes() + world.orders.tobytes() + world.moment.tobytes() + own.tobytes())
 
     def watch(happening: EventClass, now_ns: int, world: World) -> None:
         now = seen()
