@@ -63,6 +63,8 @@ BOOK = np.dtype(
         ("max_lots", "i8"),
         ("max_position_lots", "i8"),
         ("step_ticks", "i8"),
+        ("band_first_ticks", "i8"),
+        ("band_end_ticks", "i8"),
         ("price_unit", "f8"),
         ("lot_unit", "f8"),
         ("base_unit", "f8"),
@@ -84,7 +86,8 @@ BOOK = np.dtype(
     align=True,
 )
 """One instrument's book on one side of the wire. price_unit: quote currency for one tick; lot_unit: instrument units for one lot;
-base_unit: base asset for one lot (multiplier applied); step_ticks: the price unit in force at the current mid."""
+base_unit: base asset for one lot (multiplier applied); step_ticks: the price unit in force at the
+current mid, valid from band_first_ticks up to but not including band_end_ticks."""
 
 UNCHANGED, SIZE_CHANGED, PRICE_CHANGED = 0, 1, 2
 

@@ -197,6 +197,13 @@ def _making(config: RunConfig, path: Path, section: MakingConfig, numbers: Mappi
     if _number(numbers, section.instrument, path, "making.instrument") != 0 or len(numbers) != 1:
         raise BadInput(path, "making.instrument", f"making quotes one instrument on a tape of its own; this tape holds {len(numbers)}")
     params = _checked_params(making.MakingParams, section.params, path, "making")
+    limit = config.instruments[section.instrument].max_position_lots
+    if params.max_inventory_lots > limit:
+        raise BadInput(
+            path,
+            "making.params.max_inventory_lots",
+            f"expected at most max_position_lots of {section.instrument} ({limit}), found {params.max_inventory_lots}",
+        )
     return Strategy(
         name="making",
         kernel=making.making,

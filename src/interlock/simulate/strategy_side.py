@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from interlock.market.book import PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, clear, refresh_side, set_level
+from interlock.market.book import FAR, PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, clear, refresh_side, set_level
 from interlock.market.compiled import compiled
-from interlock.simulate.exchange import price_step
 from interlock.simulate.gate_limits import exceeds_collar, exceeds_position
 from interlock.simulate.layout import (
     FINAL_CANCELLED,
@@ -67,6 +66,27 @@ LARGEST = 1 << 53
 
 
 @compiled()
+def _refresh_step(world: Any, instrument: int, ticks: int) -> None:
+    """Write the price unit in force at a price, and where its band begins and ends."""
+    book = world.books[instrument]
+    first = 0
+    end = FAR
+    step = 1
+    for i in range(world.control.steps):
+        row = world.steps[i]
+        if row.instrument != instrument:
+            continue
+        if row.first_ticks <= ticks:
+            first = row.first_ticks
+            step = row.step_ticks
+        elif row.first_ticks < end:
+            end = row.first_ticks
+    book.step_ticks = step
+    book.band_first_ticks = first
+    book.band_end_ticks = end
+
+
+@compiled()
 def _on_other_row(world: Any, depth: Any, row: Any) -> int:
     """Rows that are neither depth nor trades, as our side learns them; returns wake bits."""
     book = world.books[row.instrument]
@@ -89,7 +109,7 @@ def _on_other_row(world: Any, depth: Any, row: Any) -> int:
         share = row.lots * book.participation_millionths // 1_000_000
         book.bid_lots = share
         book.ask_lots = share
-        book.step_ticks = price_step(world, row.instrument, row.ticks)
+        _refresh_step(world, row.instrument, row.ticks)
         return WAKE_BAR
     elif kind == FUNDING_NEXT:
         book.funding_next = row.lots
@@ -122,7 +142,7 @@ def on_row(world: Any, depth: Any, row: Any) -> int:
             if changed == PRICE_CHANGED:
                 wake |= WAKE_PRICE | WAKE_SIZE
                 if world.control.steps > world.control.instruments:
-                    book.step_ticks = price_step(world, k, book.mid_twice // 2)
+                    _refresh_step(world, k, book.mid_twice // 2)
             elif changed == SIZE_CHANGED:
                 wake |= WAKE_SIZE
     elif row.kind == TRADE:

@@ -107,6 +107,7 @@ def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, 
     record["max_lots"] = instrument.max_lots
     record["max_position_lots"] = own.max_position_lots
     record["step_ticks"] = instrument.step_table(day)[0][1]
+    record["band_end_ticks"] = FAR
     record["price_unit"] = float(instrument.quantum)
     record["lot_unit"] = float(instrument.lot)
     record["base_unit"] = float(instrument.lot * instrument.multiplier)

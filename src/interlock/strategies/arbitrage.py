@@ -213,11 +213,16 @@ def put(intents: Any, n: int, instrument: int, side: int, ticks: int, lots: int,
 
 @compiled(inline=True)
 def collared(book: Any, side: int, price_ticks: float, collar_bps: float) -> int:
-    """The limit of a taking order: the collar beyond the expected price, rounded toward it to the price step, in ticks."""
+    """The limit of a taking order: the collar beyond the expected price, rounded toward it to the price step, in ticks.
+
+    It stays in the price band of the book's step: beyond it another step holds, and the venue would refuse the one leg.
+    """
     step = book.step_ticks
     if side > 0:
-        return math.floor(price_ticks * (1.0 + collar_bps * 1e-4) / step) * step
-    return math.ceil(price_ticks * (1.0 - collar_bps * 1e-4) / step) * step
+        limit = math.floor(price_ticks * (1.0 + collar_bps * 1e-4) / step) * step
+        return min(limit, book.band_end_ticks - step) if book.band_end_ticks > 0 else limit
+    limit = math.ceil(price_ticks * (1.0 - collar_bps * 1e-4) / step) * step
+    return max(limit, -(-book.band_first_ticks // step) * step)
 
 
 @compiled(inline=True)
@@ -337,6 +342,10 @@ def _pair_step(books: Any, depth: Any, params: Any, state: Any, pairs: int, p: i
     if usable:
         learn(state, at, premium, seconds, params[HALF_LIFE])
     if not usable or not ready or spot.trading == 0 or perp.trading == 0 or spot_lots < spot.min_lots or perp_lots < perp.min_lots:
+        return n
+    spot_notional = spot_lots * spot.lot_unit * 0.5 * spot.mid_twice * spot.price_unit
+    perp_notional = perp_lots * perp.lot_unit * 0.5 * perp.mid_twice * perp.price_unit
+    if spot_notional < spot.min_notional or perp_notional < perp.min_notional:
         return n
     # With a negative least edge both directions can pass: the better one that we can do is judged, so that a cost never turns one into the other.
     side = -1 if short_edge > long_edge and spot.position_lots >= spot_lots else 1
