@@ -10,7 +10,7 @@ from interlock.cli import exit_codes
 from interlock.cli.results import as_json, show
 from interlock.cli.stages import Stages
 from interlock.domain.clock import NS_PER_S, SystemClock
-from interlock.run.demo import PARTS, real_tapes, synthetic_tapes
+from interlock.run.demo import REAL_PARTS, SYNTHETIC_PARTS, real_tapes, synthetic_tapes
 from interlock.run.interrupt import StopWish
 from interlock.run.session import Finished, replay_session
 
@@ -60,7 +60,7 @@ def demo(*, replay: bool = True, out: Path = Path("runs"), seed: int = 1, synthe
             tapes = synthetic_tapes(out / "tapes", seed)
         session = f"{datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC):%Y%m%dT%H%M%S}-demo"
         finished: list[Finished] = []
-        for part in PARTS:
+        for part in REAL_PARTS if use_real else SYNTHETIC_PARTS:
             if stop.wanted:
                 break
             finished.append(replay_session(part.config, tapes[part.tape], out, clock=clock, stop=stop, stage=stages, session_id=session))

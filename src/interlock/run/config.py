@@ -216,7 +216,8 @@ def parse_config(raw: dict[str, Any], path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        first, *others = error.errors(include_url=False)
+        # A misspelt key makes two errors, one unknown and one missing: the unknown one shows the misspelling.
+        first, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"]) or "top level"
         message = "unknown key; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
         if first["type"] not in ("extra_forbidden", "missing"):

@@ -30,7 +30,8 @@ class Part:
     tape: str
 
 
-PARTS = (Part(EXAMPLES / "making-btcusdt.toml", "btcusdt"), Part(EXAMPLES / "arbitrage-bars.toml", "bars"))
+REAL_PARTS = (Part(EXAMPLES / "making-btcusdt.toml", "btcusdt"), Part(EXAMPLES / "arbitrage-bars.toml", "bars"))
+SYNTHETIC_PARTS = (Part(EXAMPLES / "making-synthetic.toml", "btcusdt"), Part(EXAMPLES / "arbitrage-bars.toml", "bars"))
 
 Progress = Callable[[int], None]
 

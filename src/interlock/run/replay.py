@@ -57,7 +57,7 @@ class Plan:
             strategy = dataclasses.replace(strategy, params=params)
         world = build_world(self.tape.rows, self.tape.exchange_order, self.instruments, settings or self.settings, strategy)
         if full:
-            return replay_full(world, strategy.kernel)
+            return replay_full(world, strategy.kernel, on_block=progress)
         return replay_fast(world, strategy.kernel, progress)
 
 

@@ -14,11 +14,12 @@ from numba import types
 
 from interlock.market.compiled import compiled
 from interlock.simulate import exchange, strategy_side
-from interlock.simulate.fast import settle_stop
+from interlock.simulate.fast import OnBlock, settle_stop
 from interlock.simulate.layout import MEMORY_TYPE, ROWS, STOP_NONE, World
 from interlock.simulate.outcome import Ending, Outcome, Recorder
 from interlock.strategies.contract import INT_ARRAY, WAKE_RESPONSES, WAKE_TIMER
 
+BLOCK_ROWS = 1 << 12
 _MEMORY = types.Array(MEMORY_TYPE, 1, "C")
 
 
@@ -66,7 +67,7 @@ def send_intents(memory: Any, n: int, now_ns: int) -> None:
     strategy_side.apply_intents(memory[0], n, now_ns)
 
 
-def replay_full(world: World, kernel: Any, observer: Observer | None = None) -> Outcome:
+def replay_full(world: World, kernel: Any, observer: Observer | None = None, on_block: OnBlock | None = None) -> Outcome:
     """Replay the whole tape event by event. Slower by orders of magnitude than `replay_fast`, equal in every order and fill."""
     control = world.control[0]
     recorder = Recorder(world)
@@ -84,6 +85,7 @@ def replay_full(world: World, kernel: Any, observer: Observer | None = None) -> 
     i = j = 0
     pending = 0
     ending = Ending.COMPLETE
+    happening = EventClass.TIMER
 
     def decide(now_ns: int) -> None:
         nonlocal pending, mask
@@ -97,6 +99,9 @@ def replay_full(world: World, kernel: Any, observer: Observer | None = None) -> 
         mask = own_mask | int(moment["also_wake"])
 
     while j < n:
+        if on_block is not None and j % BLOCK_ROWS == 0 and happening is EventClass.LOCAL and not on_block(j, n):
+            ending = Ending.INTERRUPTED
+            break
         due: list[tuple[int, EventClass]] = [(receive_ns[j], EventClass.LOCAL)]
         if i < n:
             due.append((exchange_ns[by_exchange[i]], EventClass.EXCHANGE))
