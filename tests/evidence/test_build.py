@@ -154,7 +154,7 @@ def test_funding_is_missing_where_a_position_crosses_a_settlement_that_the_tape_
     to_settlement = 8 * HOUR - START // SECOND % (8 * HOUR)
     seconds = to_settlement + 10
     held = run([BTC], [[600_000] * seconds], [Trade(1, 0, 1, 600_000, 10)])
-    assert checks.missing_costs(held, findings(held).ledger) == ("funding of binance_usdm:BTCUSDT",)
+    assert checks.missing_costs(held, findings(held).ledger) == ("funding of binance_usdm:BTCUSDT settled at 2023-11-15 00:00:00 UTC",)
     paid = run([BTC], [[600_000] * seconds], [Trade(1, 0, 1, 600_000, 10)], fundings=[(to_settlement, 0, 10, 1_200_000, 10**8)])
     assert checks.missing_costs(paid, findings(paid).ledger) == ()
 

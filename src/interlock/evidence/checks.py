@@ -11,10 +11,14 @@ from interlock.domain.instruments import Instrument, Kind
 from interlock.evidence.accounting import InstrumentAccount, Ledger
 from interlock.evidence.exact import running, times
 from interlock.evidence.facts import RunFacts
+from interlock.evidence.report_numbers import utc
+from interlock.market.columns import RowKind
 from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import LatencyKind, ReplaySettings
 
 NS_PER_HOUR = 3_600_000_000_000
+SETTLEMENT_SLACK_NS = 60_000_000_000
+"""Venues stamp a settlement some milliseconds, and at worst seconds, off its instant."""
 
 
 def broken_invariants(instruments: Sequence[Instrument], settings: ReplaySettings, outcome: Outcome) -> tuple[str, ...]:
@@ -57,14 +61,15 @@ def limit_breaches(instruments: Sequence[Instrument], settings: ReplaySettings, 
 def missing_costs(facts: RunFacts, ledger: Ledger) -> tuple[str, ...]:
     """Costs that a venue charges and this run did not pay."""
     found = []
+    window, settled = exchange_window(facts), facts.rows[facts.rows["kind"] == RowKind.FUNDING]
     for k, account in enumerate(ledger.instruments):
         name = account.instrument.key
         if account.taker_rate <= 0 and account.taker_turnover:
             found.append(f"taker fee of {name}")
         if account.maker_rate == 0 and account.maker_turnover and account.instrument.fees.condition == "none":
             found.append(f"maker fee of {name}")
-        if _funding_missing(facts, k, account):
-            found.append(f"funding of {name}")
+        if unpaid := _unpaid_settlements(facts, k, account, window, settled):
+            found.append(f"funding of {name} {_settlement_words(unpaid)}")
     for venue, own in sorted(facts.settings.venues.items()):
         if own.latency is LatencyKind.CONSTANT and min(own.order_ns, own.response_ns) * facts.settings.latency_factor == 0:
             found.append(f"latency of {venue}")
@@ -73,17 +78,42 @@ def missing_costs(facts: RunFacts, ledger: Ledger) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _funding_missing(facts: RunFacts, k: int, account: InstrumentAccount) -> bool:
-    """Whether a position was held across a settlement time and no settlement of the instrument is known."""
-    hours = account.instrument.funding_interval_h
-    if account.instrument.kind is not Kind.PERPETUAL or not hours:
-        return False
-    if np.any(facts.outcome.fundings["instrument"] == k):
-        return False
-    samples = facts.outcome.samples[facts.outcome.samples["instrument"] == k]
-    period = samples["exchange_ns"] // (hours * NS_PER_HOUR)
-    crossed = period[1:] != period[:-1]
-    return bool(np.any(crossed & (samples["position_lots"][:-1] != 0) & (samples["position_lots"][1:] != 0)))
+def exchange_window(facts: RunFacts) -> tuple[int, int]:
+    """First and last exchange time of what the run saw, rows of the tape and samples; (0, 0) without either.
+
+    Receive times lie later: a settlement between the last event and its arrival was never part of the run.
+    """
+    ends = [own for own in (facts.rows, facts.outcome.samples) if len(own)]
+    if not ends:
+        return 0, 0
+    first = min(int(own["exchange_ns"].min()) for own in ends)
+    last = max(int(own["exchange_ns"].max()) for own in ends)
+    return first, min(last, facts.outcome.end_ns)
+
+
+def _unpaid_settlements(facts: RunFacts, k: int, account: InstrumentAccount, window: tuple[int, int], settled: np.ndarray) -> list[int]:
+    """Settlement instants at which a position was held and of which neither the tape (`settled`, its FUNDING rows) nor the account knows.
+
+    Instants are the multiples of the funding interval, UTC, after the first exchange time of the run and not after its last; a settlement
+    within SETTLEMENT_SLACK_NS is that of the instant.
+    """
+    if account.instrument.kind is not Kind.PERPETUAL or not account.instrument.funding_interval_h:
+        return []
+    interval = account.instrument.funding_interval_h * NS_PER_HOUR
+    first, last = window
+    instants = np.arange((first // interval + 1) * interval, last + 1, interval, dtype=np.int64)
+    paid = facts.outcome.fundings
+    known = np.sort(np.r_[settled["exchange_ns"][settled["instrument"] == k], paid["exchange_ns"][paid["instrument"] == k]])
+    near = np.searchsorted(known, instants + SETTLEMENT_SLACK_NS, side="right") > np.searchsorted(known, instants - SETTLEMENT_SLACK_NS)
+    own = facts.outcome.fills[facts.outcome.fills["instrument"] == k]
+    positions = np.r_[account.opening_lots, own["position_lots"]]
+    held = positions[np.searchsorted(own["exchange_ns"], instants)]
+    return [int(at) for at in instants[~near & (held != 0)]]
+
+
+def _settlement_words(at_ns: list[int]) -> str:
+    more = f" and {len(at_ns) - 1} more" if len(at_ns) > 1 else ""
+    return f"settled at {utc(at_ns[0])} UTC{more}"
 
 
 def assumed_rebates(ledger: Ledger) -> tuple[str, ...]:
