@@ -71,8 +71,8 @@ format: $(STAMP) ## rewrite the sources the way `make check` wants them
 bench: $(STAMP) ## the benchmarks (BENCH=replay for one)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
-soak: $(STAMP) ## the long tests, which `make test` leaves out
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+soak: $(STAMP) ## the long tests, which `make test` leaves out, and the property tests with many more examples
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or hypothesis" $(PYTEST_ARGS)
 
 clean: ## remove the environment, caches and reports
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis \

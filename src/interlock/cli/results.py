@@ -14,6 +14,8 @@ from interlock.run.session import Finished
 _ROWS = (
     ("verdict", "verdict"),
     ("data", "data_provenance"),
+    ("traded", "pnl_traded"),
+    ("held opening inventory", "pnl_held"),
     ("net, USD", "total_pnl_usd"),
     ("net, KRW", "total_pnl_krw"),
     ("round trips", "round_trips_completed"),
