@@ -92,9 +92,7 @@ def fifo_realised(opening_lots: int, opening_twice: int, fills: np.ndarray) -> i
 
 
 @exact
-def making_trips(
-    accounts: Sequence[InstrumentAccount], fills: np.ndarray, fundings: np.ndarray, into: Translation, start_ns: int
-) -> Trips:
+def making_trips(accounts: Sequence[InstrumentAccount], fills: np.ndarray, fundings: np.ndarray, into: Translation, start_ns: int) -> Trips:
     """The trips of every instrument on its own. start_ns: when opening positions were taken over."""
     closed: list[Trip] = []
     entries = exits = 0
