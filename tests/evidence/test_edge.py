@@ -41,9 +41,10 @@ def test_a_maker_fill_by_hand() -> None:
     check_sums(edge)
 
 
-def test_an_opening_position_moves_in_the_inventory_part() -> None:
+def test_an_opening_position_moves_in_a_part_of_its_own() -> None:
     edge = findings(run([FREE], [[600000] * 3 + [600100] * 3], [], start_lots=[10], reporting=PLAIN)).edge
-    assert edge.parts["inventory"] == Decimal("0.1")
+    assert edge.parts["inventory"] == edge.parts["liquidation"] == 0
+    assert edge.parts["opening_inventory"] == Decimal("0.099")  # 0.1 less half a spread to close
     check_sums(edge)
 
 
@@ -104,7 +105,8 @@ def test_krw_spent_before_the_won_fell_is_a_gain_of_fx() -> None:
     assert found.edge.notes == ()
 
 
-def test_a_coin_held_and_sold_moves_nothing_between_parts() -> None:
+def test_a_coin_sold_before_the_won_fell_gains_as_coin_what_its_won_lose() -> None:
+    # Against holding: 4000 USDT less lost on the coin, 4000 USDT lost on the won received; the coin's own price in won stood still.
     reporting = Reporting(PLAIN.usd_per_usdt, ReportingRate(Decimal(1500), "test", START))
     values = ARBITRAGE | {"spreads": [1000, 2, 2], "pairs": (Pair(0, 2),), "reporting": reporting, "start_lots": [10**8, 0, 0]}
     paths = [[84_000_000] * 20, [2799] * 10 + [2999] * 10, [600_000] * 20]
@@ -112,7 +114,10 @@ def test_a_coin_held_and_sold_moves_nothing_between_parts() -> None:
     edge = findings(run([FREE_KRW, KRW_USDT, FREE], paths, trades, **values)).edge
     check_sums(edge)
     assert edge.net == pytest.approx(Decimal(-500) / 1500)
-    assert edge.parts["fx"] == pytest.approx(Decimal(0), abs=Decimal("1e-30"))
+    assert edge.parts["fx"] == pytest.approx(Decimal(-168_001_000) / 2 * (1 / Decimal(1400) - 1 / Decimal(1500)))
+    assert edge.parts["fx"] + edge.parts["premium"] + edge.parts["hedge_residual"] == pytest.approx(Decimal(0), abs=Decimal("1e-20"))
+    assert edge.parts["opening_inventory"] == pytest.approx(Decimal(-500) / 1500)
+    assert edge.parts["slippage_spot"] + edge.parts["liquidation"] == pytest.approx(Decimal(0), abs=Decimal("1e-20"))
 
 
 def fills(instruments: int) -> st.SearchStrategy[list[Trade]]:

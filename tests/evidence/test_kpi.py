@@ -31,7 +31,7 @@ REQUIRED = frozenset(
         loop_latency_p99_ms avg_buy_slippage_bps avg_sell_slippage_bps avg_buy_fill_ratio avg_sell_fill_ratio kpi_schema mode
         data_provenance max_drawdown fees rebates funding fx_rate_source fx_rate_age_sec reject_reasons maker_share time_quoting_pct
         capital_employed edge not_applicable verdict verdict_reasons peak_margin_used time_inventory_blocked_pct markouts_bps flow_venue
-        fee_venue latency_source volume fragility
+        fee_venue latency_source volume fragility pnl_held pnl_traded verdict_rules
         """,
     )
 )

@@ -153,5 +153,33 @@ def test_the_old_results_are_suspect_with_what_is_known_of_how_they_were_made(na
     assert {"legs_on_one_venue", "cost_missing", "no_rate_limits", "worlds_not_run"} <= {r.rule for r in judgement.reasons}
 
 
+@pytest.mark.parametrize("name", BREAKS)
+def test_reasons_are_sentences_for_a_person(name: str) -> None:
+    text = str(judge(dataclasses.replace(SOUND, **BREAKS[name])).reasons[0])
+    assert text[0].isupper() or text[0].isdigit()
+    assert text.endswith(".")
+    assert "_" not in text.replace("binance_usdm", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"net": Decimal("-34.2751")}, "Net of trading is -34.28 USD: not above zero."),
+        ({"net": Decimal("-1234.4"), "currency": "KRW"}, "Net of trading is -1,234 KRW: not above zero."),
+        ({"net": Decimal("-0.00123")}, "Net of trading is -0.00123 USD: not above zero."),
+        (
+            {"net": Decimal(-62), "held": Decimal(283)},
+            "Net of trading is -62.00 USD: not above zero. Holding the opening inventory gave +283.00 USD, which is no result of trading.",
+        ),
+        (BREAKS["sign_flips"], "Net of trading is not above zero any more under latency x 2 (-1.00 USD)."),
+        ({"trips": 1, "wins": 0}, "1 round trip was completed, under 30."),
+        (BREAKS["one_symbol_gives_it"], "One symbol gave 51.0 % of the net of trading, above 50 %."),
+        (BREAKS["taker_fill_ratio_too_good"], "Taking orders were filled to 98.1 %, above 98 %."),
+    ],
+)
+def test_what_reasons_say(change: dict[str, Any], says: str) -> None:
+    assert str(judge(dataclasses.replace(SOUND, **change)).reasons[0]) == says
+
+
 def test_an_empty_measurement_never_passes() -> None:
     assert judge(VerdictInput(kind=StrategyKind.MAKING, net=Decimal(1), trips=100, wins=55)).verdict is not Verdict.PASS

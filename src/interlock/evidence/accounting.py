@@ -4,6 +4,14 @@ Every sum is made of integers, fills as twice a price in ticks times lots, and b
 
     net = trades + fees + rebates + funding + closing x mid_T - opening x mid_0 + liquidation
 
+What merely holding the opening position would have given is set apart, so that a position which was only there is no result of trading:
+
+    held   = opening x (mid_T - mid_0) + funding of the opening position + liquidation of the opening position
+    traded = net - held
+
+`held` is the net of the same account over the same time without a single order: it does not depend on fills. See `settlements` for its
+funding. Without fills `traded` is exactly 0; an instrument that was not traded adds exactly 0 to it.
+
 Amounts are signed as they change the account: what is paid is negative. A derivative's opening position is opened at the first mid, so
 it brings no profit of its own and no value; a coin that is held at the start is part of the opening equity, at the first mid.
 """
@@ -19,6 +27,7 @@ import numpy as np
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind
 from interlock.evidence.exact import Ints, PerCurrency, added, decimal_sum, exact, times, total
+from interlock.evidence.settlements import NO_SETTLEMENTS, held_payments
 from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import ReplaySettings
 from interlock.simulate.world import fee_rates
@@ -41,7 +50,8 @@ class ClosingQuote:
 class InstrumentAccount:
     """One instrument's part of the account, in its quote currency.
 
-    `unit` is the value of half a tick times one lot. The four turnovers are sums of 2 x ticks x lots.
+    `unit` is the value of half a tick times one lot. The four turnovers are sums of 2 x ticks x lots. held_payments: what the opening lots
+    alone would have paid and received (FUNDING_PAYMENT).
     """
 
     instrument: Instrument
@@ -57,6 +67,7 @@ class InstrumentAccount:
     taker_sell: int
     funding: Decimal
     fills: int
+    held_payments: np.ndarray
 
     @property
     def currency(self) -> str:
@@ -112,13 +123,18 @@ class InstrumentAccount:
     @property
     def closing_turnover(self) -> Decimal:
         """What closing the rest trades at executable prices."""
-        return self._value(abs(self.closing_lots), self._closing_twice)
+        return self._value(abs(self.closing_lots), self._executable_twice(self.closing_lots))
+
+    @property
+    def fee_turnover(self) -> Decimal:
+        """What trading pays fees on: turnover of fills, and the change that fills made to the turnover of closing the rest."""
+        opening = self._value(abs(self.opening_lots), self._executable_twice(self.opening_lots))
+        return self.maker_turnover + self.taker_turnover + self.closing_turnover - opening
 
     @property
     def liquidation(self) -> Decimal:
         """The cost of closing what is left, at most 0: best executable price against the mid, and the taker fee."""
-        slipped = self._value(self.closing_lots, self._closing_twice - self.quote.mid_twice)
-        return min(slipped, Decimal(0)) - max(self.taker_rate, Decimal(0)) * self.closing_turnover
+        return self._liquidation(self.closing_lots)
 
     @property
     def net(self) -> Decimal:
@@ -126,10 +142,35 @@ class InstrumentAccount:
         return self.price_move + self.fees + self.rebates + self.funding + self.liquidation
 
     @property
-    def _closing_twice(self) -> int:
-        if self.closing_lots == 0:
+    def held_funding(self) -> Decimal:
+        """Funding on the opening position at every settlement: -opening x mark x rate."""
+        return funding_received(self.held_payments, self.unit)
+
+    @property
+    def held_liquidation(self) -> Decimal:
+        """The cost of closing the opening position at the end, as `liquidation`."""
+        return self._liquidation(self.opening_lots)
+
+    @property
+    def held(self) -> Decimal:
+        """What holding the opening position gave: opening x (mid_T - mid_0) + its funding + its closing."""
+        moved = self._value(self.opening_lots, self.quote.mid_twice - self.quote.first_mid_twice)
+        return moved + self.held_funding + self.held_liquidation
+
+    @property
+    def traded(self) -> Decimal:
+        """What trading gave: net less what holding would have given."""
+        return self.net - self.held
+
+    def _liquidation(self, lots: int) -> Decimal:
+        price = self._executable_twice(lots)
+        slipped = self._value(lots, price - self.quote.mid_twice)
+        return min(slipped, Decimal(0)) - max(self.taker_rate, Decimal(0)) * self._value(abs(lots), price)
+
+    def _executable_twice(self, lots: int) -> int:
+        if lots == 0:
             return self.quote.mid_twice
-        side = self.quote.bid_ticks if self.closing_lots > 0 else self.quote.ask_ticks
+        side = self.quote.bid_ticks if lots > 0 else self.quote.ask_ticks
         return 2 * side if side > 0 else self.quote.mid_twice
 
     def _value(self, lots: int, twice: int) -> Decimal:
@@ -193,6 +234,23 @@ class Ledger:
 
     @property
     @exact
+    def held(self) -> PerCurrency:
+        """What holding the opening position gave, by currency."""
+        return self.by_currency(lambda a: a.held)
+
+    @property
+    @exact
+    def traded(self) -> PerCurrency:
+        """What trading gave, by currency: net less held."""
+        return self.by_currency(lambda a: a.traded)
+
+    @property
+    def opened_with_inventory(self) -> bool:
+        """Whether anything but cash was held at the start."""
+        return any(a.opening_lots for a in self.instruments)
+
+    @property
+    @exact
     def initial_equity(self) -> PerCurrency:
         """By currency: cash and coins of every venue."""
         return _summed((v.currency, v.initial_equity) for v in self.venues)
@@ -221,9 +279,21 @@ def _summed(parts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
 
 
 @exact
-def build_ledger(instruments: Sequence[Instrument], settings: ReplaySettings, outcome: Outcome, quotes: Sequence[ClosingQuote]) -> Ledger:
-    """Account the records of a run. `quotes` goes by instrument number. Raises UsageError where a position has no price."""
-    accounts = tuple(_instrument_account(k, instrument, settings, outcome, quotes[k]) for k, instrument in enumerate(instruments))
+def build_ledger(
+    instruments: Sequence[Instrument],
+    settings: ReplaySettings,
+    outcome: Outcome,
+    quotes: Sequence[ClosingQuote],
+    settlements: np.ndarray = NO_SETTLEMENTS,
+) -> Ledger:
+    """Account the records of a run. `quotes` goes by instrument number, `settlements` are those of the tape (`tape_settlements`).
+
+    Raises UsageError where a position has no price.
+    """
+    accounts = tuple(
+        _instrument_account(k, instrument, settings, outcome, quotes[k], settlements[settlements["instrument"] == k])
+        for k, instrument in enumerate(instruments)
+    )
     venues = []
     for venue in sorted({i.venue for i in instruments}):
         own = [a for a in accounts if a.instrument.venue == venue]
@@ -250,7 +320,7 @@ def build_ledger(instruments: Sequence[Instrument], settings: ReplaySettings, ou
 
 
 def _instrument_account(
-    k: int, instrument: Instrument, settings: ReplaySettings, outcome: Outcome, quote: ClosingQuote
+    k: int, instrument: Instrument, settings: ReplaySettings, outcome: Outcome, quote: ClosingQuote, settlements: np.ndarray
 ) -> InstrumentAccount:
     fills = outcome.fills[outcome.fills["instrument"] == k]
     values = times(2 * fills["ticks"], fills["lots"])
@@ -264,6 +334,7 @@ def _instrument_account(
         )
     maker_rate, taker_rate = fee_rates(instrument, settings)
     unit = instrument.quantum * instrument.lot * HALF
+    payments = outcome.fundings[outcome.fundings["instrument"] == k]
     return InstrumentAccount(
         instrument=instrument,
         maker_rate=maker_rate,
@@ -276,8 +347,9 @@ def _instrument_account(
         maker_sell=_masked(values, ~buy & maker),
         taker_buy=_masked(values, buy & ~maker),
         taker_sell=_masked(values, ~buy & ~maker),
-        funding=funding_received(outcome.fundings[outcome.fundings["instrument"] == k], unit),
+        funding=funding_received(payments, unit),
         fills=len(fills),
+        held_payments=held_payments(opening, payments, settlements, outcome.end_ns),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
 
 from interlock.evidence import checks
-from interlock.evidence.accounting import Ledger, build_ledger
+from interlock.evidence.accounting import InstrumentAccount, Ledger, build_ledger
 from interlock.evidence.curve import equity_curve
 from interlock.evidence.deciles import expected_against_realised
 from interlock.evidence.edge import RESIDUAL_LIMIT
@@ -22,12 +23,21 @@ from interlock.evidence.kpi import complete
 from interlock.evidence.kpi_values import kpi_values
 from interlock.evidence.marks import closing_quotes, fx_instrument, run_marks
 from interlock.evidence.result import Evidence, Findings, SymbolResult
+from interlock.evidence.settlements import tape_settlements
 from interlock.evidence.translate import Translation, report_translation
 from interlock.evidence.trips import arbitrage_trips, making_trips
 from interlock.evidence.verdict import judge
 from interlock.evidence.verdict_input import verdict_input
 from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import ReplaySettings
+
+SYMBOL_AMOUNTS: tuple[Callable[[InstrumentAccount], Decimal], ...] = (
+    lambda a: a.net,
+    lambda a: a.maker_turnover + a.taker_turnover,
+    lambda a: a.traded,
+    lambda a: a.held,
+)
+"""What a `SymbolResult` sums over its instruments, in its order."""
 
 
 @exact
@@ -50,7 +60,8 @@ def findings(facts: RunFacts) -> Findings:
     outcome, settings = facts.outcome, facts.settings
     into = report_translation({i.quote for i in facts.instruments}, facts.reporting)
     marks = run_marks(facts)
-    ledger = build_ledger(facts.instruments, settings, outcome, marks.closing)
+    settlements = tape_settlements(facts.rows, facts.exchange_order, facts.instruments)
+    ledger = build_ledger(facts.instruments, settings, outcome, marks.closing, settlements)
     if facts.kind is StrategyKind.MAKING:
         trips = making_trips(ledger.instruments, outcome.fills, outcome.fundings, into, outcome.start_ns)
         edge = making_edge(ledger, outcome.fills, marks.later_twice[ATTRIBUTION], into)
@@ -62,12 +73,14 @@ def findings(facts: RunFacts) -> Findings:
 
     def net_of(other: Outcome, changed: ReplaySettings) -> Decimal:
         quotes = closing_quotes(facts, other, marks.closing)
-        return into.sum(build_ledger(facts.instruments, changed, other, quotes).net)
+        return into.sum(build_ledger(facts.instruments, changed, other, quotes, settlements).traded)
 
     weight = weights(ledger.instruments, into)
     return Findings(
         into=into,
         ledger=ledger,
+        traded=into.sum(ledger.traded),
+        held=into.sum(ledger.held),
         trips=trips,
         edge=edge,
         curve=equity_curve(ledger, outcome.fills, outcome.fundings, outcome.samples, into),
@@ -100,7 +113,6 @@ def _symbols(facts: RunFacts, ledger: Ledger, into: Translation) -> tuple[Symbol
     rows = []
     for group in groups:
         accounts = [ledger.instruments[k] for k in group]
-        net = into.sum(added(*({a.currency: a.net} for a in accounts)))
-        turnover = into.sum(added(*({a.currency: a.maker_turnover + a.taker_turnover} for a in accounts)))
-        rows.append(SymbolResult("/".join(a.instrument.key for a in accounts), net, turnover))
+        net, turnover, traded, held = (into.sum(added(*({a.currency: amount(a)} for a in accounts))) for amount in SYMBOL_AMOUNTS)
+        rows.append(SymbolResult("/".join(a.instrument.key for a in accounts), net, turnover, traded, held))
     return tuple(rows)

@@ -18,8 +18,9 @@ from interlock.evidence.translate import Translation
 
 NS_PER_HOUR = 3_600_000_000_000
 
-CURVE = np.dtype([("exchange_ns", "i8"), ("equity_mid", "f8")])
-"""Equity at mid in the currency of the report; for drawing, the exact figures are computed apart."""
+CURVE = np.dtype([("exchange_ns", "i8"), ("equity_mid", "f8"), ("traded", "f8")])
+"""Equity at mid, and what trading alone had given by then at mid (without the opening position's moves and funding), in the currency of
+the report; for drawing, the exact figures are computed apart."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class _Track:
     maker: Ints
     taker: Ints
     funding: Ints
+    held_move: Ints
+    held_funding: Ints
 
     @exact
     def at(self, i: int) -> Decimal:
@@ -46,6 +49,13 @@ class _Track:
         cost = float(a.maker_rate) * self.maker.astype(float) + float(a.taker_rate) * self.taker.astype(float)
         owed = self.price_move.astype(float) - cost - 1e-12 * self.funding.astype(float)
         return float(self.factor * a.unit) * owed
+
+    def drawn_traded(self) -> npt.NDArray[np.float64]:
+        """The same without the opening position; exactly 0 where nothing was traded."""
+        a = self.account
+        cost = float(a.maker_rate) * self.maker.astype(float) + float(a.taker_rate) * self.taker.astype(float)
+        moved, owed = (self.price_move - self.held_move).astype(float), (self.funding - self.held_funding).astype(float)
+        return float(self.factor * a.unit) * (moved - cost - 1e-12 * owed)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ def equity_curve(ledger: Ledger, fills: np.ndarray, fundings: np.ndarray, sample
     points["equity_mid"] = float(initial)
     for track in tracks:
         points["equity_mid"] += track.drawn()
+        points["traded"] += track.drawn_traded()
     highest = np.maximum.accumulate(points["equity_mid"])
     trough = int(np.argmax(highest - points["equity_mid"]))
     peak = int(np.argmax(points["equity_mid"][: trough + 1]))
@@ -104,16 +115,24 @@ def _track(
     settled = np.searchsorted(payments["exchange_ns"], at_ns, side="left")
     position = account.opening_lots + _at(running(times(side, fills["lots"])), done)
     mid = np.where(samples["mid_twice"] > 0, samples["mid_twice"], account.quote.first_mid_twice)
+    held = account.held_payments
+    held_settled = np.searchsorted(held["exchange_ns"], at_ns, side="left")
     marked = times(position, mid) - account.opening_lots * account.quote.first_mid_twice
-    owed = times(times(payments["position_lots"], payments["mark_twice"]), payments["rate"])
     return _Track(
         account,
         factor,
         marked - _at(running(times(side, value)), done),
         _at(running(times(maker, value)), done),
         _at(running(times(1 - maker, value)), done),
-        _at(running(owed), settled),
+        _at(running(_owed(payments)), settled),
+        times(np.full(len(mid), account.opening_lots), mid) - account.opening_lots * account.quote.first_mid_twice,
+        _at(running(_owed(held)), held_settled),
     )
+
+
+def _owed(payments: np.ndarray) -> Ints:
+    """position x mark x rate of each payment, in half ticks times lots times 1e-12."""
+    return times(times(payments["position_lots"], payments["mark_twice"]), payments["rate"])
 
 
 def _at(sums: Ints, count: np.ndarray) -> Ints:
@@ -151,11 +170,11 @@ def time_inventory_blocked_pct(samples: np.ndarray, accounts: Sequence[Instrumen
 
 
 def largest_hour_share(points: np.ndarray) -> tuple[float | None, int]:
-    """(the largest share of one UTC hour in the equity gained over the samples, hours); None where nothing was gained."""
+    """(the largest share of one UTC hour in what trading gained at mid over the samples, hours); None where nothing was gained."""
     if len(points) < 2:
         return None, 0
     hour = points["exchange_ns"] // NS_PER_HOUR
     last = np.flatnonzero(np.r_[hour[1:] != hour[:-1], True])
-    gained = np.diff(np.r_[points["equity_mid"][0], points["equity_mid"][last]])
-    all_gained = float(points["equity_mid"][-1] - points["equity_mid"][0])
+    gained = np.diff(np.r_[points["traded"][0], points["traded"][last]])
+    all_gained = float(points["traded"][-1] - points["traded"][0])
     return (float(gained.max()) / all_gained if all_gained > 0 else None), len(last)

@@ -13,12 +13,15 @@ from interlock.evidence.translate import Translation
 
 RESIDUAL_LIMIT = Decimal("1e-9")
 
-SHARED_PARTS = ("fees", "rebates", "funding", "liquidation")
+SHARED_PARTS = ("fees", "rebates", "funding", "liquidation", "opening_inventory")
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Where net came from: named parts in one currency, the residual among them (docs/model.md, edge)."""
+    """Where net came from: named parts in one currency, the residual among them (docs/model.md, edge).
+
+    `opening_inventory` is what merely holding the opening position gave (`Ledger.held`); every other part is of trading alone.
+    """
 
     currency: str
     net: Decimal
@@ -39,12 +42,17 @@ class Edge:
 
 @exact
 def close_edge(ledger: Ledger, into: Translation, parts: Mapping[str, Decimal], notes: tuple[str, ...] = ()) -> Edge:
-    """Add the parts that every strategy has, and the residual against the ledger's net."""
+    """Add the parts that every strategy has, and the residual against the ledger's net.
+
+    funding and liquidation are those of the account less those of its opening position, which belong to opening_inventory; liquidation
+    is 0 where the run ends at its opening position, and above 0 where trading left less to close.
+    """
     every = dict(parts)
     every["fees"] = into.sum(ledger.by_currency(lambda a: a.fees))
     every["rebates"] = into.sum(ledger.by_currency(lambda a: a.rebates))
-    every["funding"] = into.sum(ledger.by_currency(lambda a: a.funding))
-    every["liquidation"] = into.sum(ledger.by_currency(lambda a: a.liquidation))
+    every["funding"] = into.sum(ledger.by_currency(lambda a: a.funding - a.held_funding))
+    every["liquidation"] = into.sum(ledger.by_currency(lambda a: a.liquidation - a.held_liquidation))
+    every["opening_inventory"] = into.sum(ledger.held)
     net = into.sum(ledger.net)
     every["residual"] = net - decimal_sum(every.values())
     return Edge(into.into, net, every, notes)

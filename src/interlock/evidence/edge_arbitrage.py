@@ -9,7 +9,9 @@ Let V be the value of one lot at mid, translated at the FX rate of its own time,
     slippage_*       s (a - px) q     arrival mid to price, per leg
     fx               what the KRW paid and received between opening and end gained or lost against the closing rate,
                      and the price moves of the FX instrument itself
-    fees, rebates, funding, liquidation, residual
+    fees, rebates, funding, liquidation
+    opening_inventory  what merely holding the opening position gave; lots above are those beyond it, so no other part contains it
+    residual
 
 Intervals lie between fills, where positions are constant, which is finer than samples. Without an FX book in the tape one rate holds for
 the whole run, and fx is 0.
@@ -43,6 +45,7 @@ ARBITRAGE_PARTS = (
     "funding",
     "fx",
     "liquidation",
+    "opening_inventory",
     "residual",
 )
 
@@ -81,7 +84,6 @@ def arbitrage_edge(
         parts[paired.get(k, "slippage_spot" if account.is_spot else "slippage_perp")] += slipped
         if k not in paired:
             moved = total(times(signed, account.quote.mid_twice - decision))
-            moved += account.opening_lots * (account.quote.mid_twice - account.quote.first_mid_twice)
             parts["fx" if k == fx_instrument else "hedge_residual"] += factor * moved
     notes = () if any(m.krw_per_usdt for m in marks) else ("fx: one rate for the whole run",)
     return close_edge(ledger, into, parts, notes)
@@ -99,7 +101,7 @@ def _references(fills: np.ndarray) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 
 
 class _PairWalk:
-    """One pass over the fills of a pair, from the start of the run to its end."""
+    """One pass over the fills of a pair, from the start of the run to its end. Lots are counted from the opening position."""
 
     def __init__(self, pair: Pair, legs: tuple[InstrumentAccount, InstrumentAccount], marks: PairMarks, into: Translation) -> None:
         self._pair = pair
@@ -126,10 +128,8 @@ class _PairWalk:
         """premium, hedge_residual and fx of the pair."""
         legs, marks = self._legs, self._marks
         premium = unhedged = fx = Decimal(0)
-        lots = [a.opening_lots for a in legs]
+        lots = [0, 0]
         value = [self._value(leg, 0) for leg in (0, 1)]
-        for leg in (0, 1):
-            fx += lots[leg] * (value[leg] - legs[leg].unit * legs[leg].quote.first_mid_twice * self._closing[leg])
         _, decisions = _references(fills)
         number = np.where(fills["instrument"] == self._pair.spot, 0, 1).tolist()
         steps = zip(number, fills["side"].tolist(), fills["lots"].tolist(), decisions.tolist(), strict=True)

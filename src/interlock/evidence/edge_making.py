@@ -2,9 +2,10 @@
 
     spread_capture   s (mid_t - px) q          mid_t: the exchange's mid just before the fill
     markout          s (mid_{t+h} - mid_t) q
-    inventory        s (mid_T - mid_{t+h}) q   plus the opening position's own move, p0 (mid_T - mid_0)
+    inventory        s (mid_T - mid_{t+h}) q
 
-and, once for the run, fees, rebates, funding, fx, liquidation and the residual. Every amount is translated at the closing rate, which
+and, once for the run, fees, rebates, funding, fx, liquidation, what merely holding the opening position gave (opening_inventory, which no
+other part contains), and the residual. Every amount is translated at the closing rate, which
 leaves fx at 0: a maker converts nothing, and the translation of opening balances is reported apart.
 """
 
@@ -20,7 +21,18 @@ from interlock.evidence.edge import Edge, close_edge
 from interlock.evidence.exact import added, exact, times, total
 from interlock.evidence.translate import Translation
 
-MAKING_PARTS = ("spread_capture", "markout", "inventory", "fees", "rebates", "funding", "fx", "liquidation", "residual")
+MAKING_PARTS = (
+    "spread_capture",
+    "markout",
+    "inventory",
+    "fees",
+    "rebates",
+    "funding",
+    "fx",
+    "liquidation",
+    "opening_inventory",
+    "residual",
+)
 
 
 @exact
@@ -50,9 +62,8 @@ def _parts(account: InstrumentAccount, fills: np.ndarray, later_twice: npt.NDArr
     mid = known_mids(fills)
     later = np.where(later_twice > 0, later_twice, mid)
     last = account.quote.mid_twice
-    opening = account.opening_lots * (last - account.quote.first_mid_twice)
     return {
         "spread_capture": account.unit * total(times(signed, mid - 2 * fills["ticks"])),
         "markout": account.unit * total(times(signed, later - mid)),
-        "inventory": account.unit * (total(times(signed, last - later)) + opening),
+        "inventory": account.unit * total(times(signed, last - later)),
     }

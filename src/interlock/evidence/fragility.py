@@ -1,5 +1,6 @@
 """The fragility card: how much worse the world may be before the result is gone (docs/model.md, fragility).
 
+Every net here is of trading: what merely holding the opening position would have given in that world is taken off (`Ledger.traded`).
 Each world is replayed again with decisions free. Where nothing can be replayed, worlds of other fees are computed with the fills held
 fixed, and the rest says "not run". The break-even fee and maker rate are exact, from turnover, with fills held fixed.
 """
@@ -23,12 +24,12 @@ FX_SHIFT = Decimal("0.001")
 LATENCY_FACTORS = (2, 4, 8)
 
 NetOf = Callable[[Outcome, ReplaySettings], Decimal]
-"""Net of an outcome in the currency of the report."""
+"""Net of trading of an outcome in the currency of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorldResult:
-    """Net in one world; None where it was not run. method: "base", "rerun", "fills fixed" or "not run"."""
+    """Net of trading in one world; None where it was not run. method: "base", "rerun", "fills fixed" or "not run"."""
 
     name: str
     net: Decimal | None
@@ -37,9 +38,9 @@ class WorldResult:
 
 @dataclass(frozen=True)
 class FragilityCard:
-    """Net by world, and where it breaks even.
+    """Net of trading by world, and where it breaks even.
 
-    break_even_fee: the rate that could be added to every fee (closing included); break_even_maker_rate: one maker rate for all;
+    break_even_fee: the rate that could be added to every fee that trading pays; break_even_maker_rate: one maker rate for all;
     break_even_latency_factor: the last of 1, 2, 4, 8 up to which every world earned; break_even_fx_error: the relative change of
     KRW per USDT that takes net to 0. None where there is no such point, or it was not run.
     """
@@ -116,7 +117,7 @@ def fragility_card(
     rerun: Rerun | None,
 ) -> FragilityCard:
     """Run every world and solve the break-evens."""
-    base = into.sum(ledger.net)
+    base = into.sum(ledger.traded)
     worlds = [WorldResult("base", base, "base")]
     for variation in variations(kind, settings.queue):
         worlds.append(_world(variation, outcome, settings, net_of, rerun))
@@ -154,32 +155,35 @@ def _last_positive_factor(net: Mapping[str, Decimal | None]) -> int | None:
 
 @exact
 def break_even_fee(ledger: Ledger, into: Translation) -> Decimal | None:
-    """net / turnover, the closing of what is left included; None without turnover."""
-    turnover = into.sum(ledger.by_currency(lambda a: a.maker_turnover + a.taker_turnover + a.closing_turnover))
-    return into.sum(ledger.net) / turnover if turnover else None
+    """traded / (turnover of fills + closing turnover - closing turnover of the opening position): the fees that trading pays.
+
+    None where that turnover is not above zero: nothing was traded, or trading only sold out what had to be closed anyhow.
+    """
+    turnover = into.sum(ledger.by_currency(lambda a: a.fee_turnover))
+    return into.sum(ledger.traded) / turnover if turnover > 0 else None
 
 
 @exact
 def break_even_maker_rate(ledger: Ledger, into: Translation) -> Decimal | None:
-    """The single maker rate at which net is 0: (net + maker costs) / maker turnover; None without maker turnover."""
+    """The single maker rate at which trading gives 0: (traded + maker costs) / maker turnover; None without maker turnover."""
     turnover = into.sum(ledger.by_currency(lambda a: a.maker_turnover))
     if turnover == 0:
         return None
     paid = into.sum(ledger.by_currency(lambda a: a.maker_rate * a.maker_turnover))
-    return (into.sum(ledger.net) + paid) / turnover
+    return (into.sum(ledger.traded) + paid) / turnover
 
 
 @exact
 def net_at_maker_rates(ledger: Ledger, into: Translation, rates: Mapping[str, Decimal]) -> Decimal:
-    """Net with other maker rates by instrument key, fills held fixed."""
+    """Net of trading with other maker rates by instrument key, fills held fixed."""
     change = ledger.by_currency(lambda a: (a.maker_rate - rates[a.instrument.key]) * a.maker_turnover)
-    return into.sum(ledger.net) + into.sum(change)
+    return into.sum(ledger.traded) + into.sum(change)
 
 
 @exact
 def break_even_fx_error(ledger: Ledger, into: Translation) -> Decimal | None:
-    """r' / r - 1 where net_USDT + net_KRW / r' = 0; None unless both currencies have a net of opposite sign."""
-    krw, usdt = ledger.net.get("KRW", Decimal(0)), ledger.net.get("USDT", Decimal(0))
+    """r' / r - 1 where traded_USDT + traded_KRW / r' = 0; None unless trading gave amounts of opposite sign in the two currencies."""
+    krw, usdt = ledger.traded.get("KRW", Decimal(0)), ledger.traded.get("USDT", Decimal(0))
     if krw * usdt >= 0 or not into.knows(("KRW", "USDT")):
         return None
     return (-krw / usdt) * (into.factors["KRW"] / into.factors["USDT"]) - 1

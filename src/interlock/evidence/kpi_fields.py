@@ -63,6 +63,21 @@ def _money() -> tuple[Field, ...]:
     return (
         Field("total_pnl_usd", "number", "USD", "sum over currencies of (final - initial equity) x rate", mid, optional=True),
         Field("total_pnl_krw", "number", "KRW", "the same in KRW", mid, optional=True),
+        Field(
+            "pnl_held",
+            "number",
+            "report currency",
+            "what merely holding the opening position gave, no orders sent: opening lots x (mid_T - mid_0) + funding on the opening lots "
+            "at every settlement of the run - cost of closing them at the end",
+            "first mid; last mid; best executable price less taker fee",
+        ),
+        Field(
+            "pnl_traded",
+            "number",
+            "report currency",
+            "what trading gave: total P&L - pnl_held; the verdict and the fragility card judge this one",
+            mid,
+        ),
         Field("pnl_by_currency", "object", "each currency", "final less initial equity in each currency; `exact` beside it", mid),
         Field("pnl_rates", "object", "-", "rates of the translation, each with value, source and as_of", sampling="as_of"),
         Field("report_currency", "text", "-", "currency of every amount below without a unit of its own", sampling="fixed"),
@@ -91,8 +106,15 @@ def _money() -> tuple[Field, ...]:
             optional=True,
         ),
         Field("final_equity_mid_usd", "number", "USD", "the same at mid", "last mid", optional=True),
-        Field("roi_pct", "number", "%", "100 x (final - initial equity) / initial equity", mid, optional=True),
-        Field("max_drawdown", "number", "report currency", "largest fall of equity from an earlier peak", "mid", "1 s samples"),
+        Field("roi_pct", "number", "%", "100 x (final - initial equity) / initial equity; total, pnl_held included", mid, optional=True),
+        Field(
+            "max_drawdown",
+            "number",
+            "report currency",
+            "largest fall of total equity, the opening position included, from an earlier peak",
+            "mid",
+            "1 s samples",
+        ),
         Field("max_drawdown_pct", "number", "%", "max_drawdown over the equity at that peak", "mid", "1 s samples", optional=True),
         Field(
             "capital_employed",
@@ -106,7 +128,14 @@ def _money() -> tuple[Field, ...]:
         Field("peak_margin_used", "object", "settle currency", "largest initial margin in use, by venue", "mark", "1 s samples and marks"),
         Field("fees", "number", "report currency", "paid, at most 0: - rate x turnover", "price of the fill", "every fill"),
         Field("rebates", "number", "report currency", "received, at least 0, booked apart from fees", "price of the fill", "every fill"),
-        Field("funding", "number", "report currency", "- position x mark x rate", "mark", "every settlement held through"),
+        Field(
+            "funding",
+            "number",
+            "report currency",
+            "- position x mark x rate, on the whole position (edge.funding: without the opening position)",
+            "mark",
+            "every settlement held through",
+        ),
         Field("volume", "number", "report currency", "turnover of all fills", "price of the fill", "every fill"),
         Field("accounts", "list", "each currency", "by venue and currency: opening and closing cash, trades, fees, funding, coins", mid),
         Field(
@@ -188,7 +217,7 @@ def _edge() -> tuple[Field, ...]:
             "edge",
             "object",
             "report currency",
-            "parts of net (docs/model.md, edge); they sum to edge_net within 1e-9",
+            "parts of net (docs/model.md, edge); they sum to edge_net within 1e-9. opening_inventory is pnl_held, the others are of trading alone",
             "named by part",
             "every fill",
         ),
@@ -198,10 +227,12 @@ def _edge() -> tuple[Field, ...]:
             "net_at_maker_rates",
             "object",
             "report currency",
-            "net at the base, the profile's and a zero maker rate, fills held fixed",
+            "pnl_traded at the base, the profile's and a zero maker rate, fills held fixed",
             strategies="making",
         ),
-        Field("break_even_maker_rate_bps", "number", "bps", "(net + maker fees) / maker turnover", strategies="making", optional=True),
+        Field(
+            "break_even_maker_rate_bps", "number", "bps", "(pnl_traded + maker fees) / maker turnover", strategies="making", optional=True
+        ),
         Field(
             "expected_against_realised",
             "list",
@@ -215,10 +246,15 @@ def _edge() -> tuple[Field, ...]:
             "fragility",
             "object",
             "report currency",
-            "net by world, break-evens, positive in k of n worlds",
+            "pnl_traded by world, break-evens of it, positive in k of n worlds; net of a world is its total less its own pnl_held",
             sampling="a replay for each world",
         ),
-        Field("pnl_by_symbol", "object", "report currency", "net by instrument (making) or pair (arbitrage)"),
+        Field(
+            "pnl_by_symbol",
+            "object",
+            "report currency",
+            "by instrument (making) or pair (arbitrage): net = traded + held, as pnl_traded and pnl_held; turnover",
+        ),
         Field("fx_rate_source", "text", "-", "book, implied or none", optional=True),
         Field(
             "fx_rate_age_sec",
@@ -240,7 +276,13 @@ def _process() -> tuple[Field, ...]:
         Field("avg_cpu_percent", "number", "%", "of one core", sampling="whole process", optional=True),
         Field("avg_memory_mb", "number", "MB", "resident set", sampling="whole process", optional=True),
         Field("verdict", "text", "-", "PASS, INDICATIVE, INSUFFICIENT, SUSPECT or FAIL (docs/model.md, verdict)"),
-        Field("verdict_reasons", "list", "-", "every rule that held, the worst first"),
+        Field("verdict_reasons", "list", "-", "every rule that held in a sentence for a person, the worst first"),
+        Field(
+            "verdict_rules",
+            "list",
+            "-",
+            "the same rules for programs, in the same order: name of the rule, the verdict that it gives at least",
+        ),
         Field("not_applicable", "list", "-", "names of the keys that are null"),
     )
 

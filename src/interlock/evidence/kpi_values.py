@@ -16,7 +16,7 @@ from interlock.evidence.exact import PerCurrency, exact, plain
 from interlock.evidence.facts import ReportingRate, RunFacts, StrategyKind
 from interlock.evidence.fragility import BP, net_at_maker_rates
 from interlock.evidence.kpi_fields import KPI_SCHEMA
-from interlock.evidence.result import Findings
+from interlock.evidence.result import Findings, SymbolResult
 from interlock.evidence.translate import Translation, translation
 from interlock.evidence.trips import fifo_realised
 from interlock.evidence.verdict import Judgement
@@ -52,6 +52,7 @@ def kpi_values(facts: RunFacts, found: Findings, judgement: Judgement) -> dict[s
         **_process(facts),
         "verdict": judgement.verdict.value,
         "verdict_reasons": [str(reason) for reason in judgement.reasons],
+        "verdict_rules": [{"rule": reason.rule, "verdict": reason.verdict.value} for reason in judgement.reasons],
     }
 
 
@@ -106,6 +107,8 @@ def _money(facts: RunFacts, found: Findings) -> dict[str, Any]:
     amounts: dict[str, Decimal | None] = {
         "total_pnl_usd": _translated(usd, ledger.net) if in_usd else None,
         "total_pnl_krw": _translated(krw, ledger.net) if in_krw else None,
+        "pnl_held": found.held,
+        "pnl_traded": found.traded,
         "initial_equity_usd": _translated(usd, ledger.initial_equity) if in_usd else None,
         "final_equity_usd": _translated(usd, ledger.final_equity) if in_usd else None,
         "final_equity_mid_usd": _translated(usd, ledger.final_equity_mid) if in_usd else None,
@@ -223,14 +226,26 @@ def _edge(facts: RunFacts, found: Findings) -> dict[str, Any]:
             for d in found.deciles
         ],
         "fragility": found.fragility.as_json(),
-        "pnl_by_symbol": {s.name: {"net": float(s.net), "turnover": float(s.turnover), "exact": plain(s.net)} for s in found.symbols},
+        "pnl_by_symbol": {s.name: _symbol(s) for s in found.symbols},
         "fx_rate_source": None if facts.fx_source == "none" else facts.fx_source,
         "fx_rate_age_sec": facts.fx_age_s,
     }
 
 
+def _symbol(symbol: SymbolResult) -> dict[str, Any]:
+    return {
+        "net": float(symbol.net),
+        "traded": float(symbol.traded),
+        "held": float(symbol.held),
+        "turnover": float(symbol.turnover),
+        "exact": plain(symbol.net),
+        "exact_traded": plain(symbol.traded),
+        "exact_held": plain(symbol.held),
+    }
+
+
 def _maker_rates(facts: RunFacts, found: Findings) -> dict[str, Any]:
-    """Net at three maker rates; base is null where the profile in force is not "base" and nobody gave the base rate."""
+    """Net of trading at three maker rates; base is null where the profile in force is not "base" and nobody gave the base rate."""
     accounts = found.ledger.instruments
     profile = {a.instrument.key: a.maker_rate for a in accounts}
     base = {a.instrument.key: a.maker_rate for a in accounts if a.instrument.fees.profile == "base"} | dict(facts.base_maker_rate)

@@ -18,6 +18,7 @@ from interlock.evidence.result import Evidence
 from interlock.evidence.verdict import Reason
 
 METHODS = {"fills fixed": "computed, fills held fixed", "not run": "not run"}
+OF_TRADING = "in every world the net of trading alone, without the held opening inventory"
 DATA = {"real": "recorded", "constructed": "constructed", "synthetic": "synthetic"}
 
 
@@ -39,7 +40,7 @@ def report_data(facts: RunFacts, evidence: Evidence, manifest_lines: Sequence[tu
         start_ns=outcome.start_ns,
         end_ns=outcome.end_ns,
         verdict=evidence.judgement.verdict.value,
-        verdict_reasons=tuple(_reason(reason, facts, evidence) for reason in evidence.judgement.reasons),
+        verdict_reasons=tuple(_reason(reason, evidence) for reason in evidence.judgement.reasons),
         net=evidence.edge.net,
         currency=evidence.edge.currency,
         key_figures=key_figures(facts, evidence),
@@ -82,20 +83,15 @@ def summary(facts: RunFacts) -> str:
     )
 
 
-def _reason(reason: Reason, facts: RunFacts, evidence: Evidence) -> str:
+def _reason(reason: Reason, evidence: Evidence) -> str:
     """A rule that held, in words; where it is not what gave the verdict, what it alone would have given."""
-    text = reason.text
-    for world in evidence.fragility.worlds:
-        words = world_name(world.name, facts.settings.queue)
-        text = text.replace(world.name, words[0].lower() + words[1:]) if world.name != "base" else text
-    if reason.rule == "net_not_positive":
-        text = f"net is {figure(evidence.edge.net)} {evidence.edge.currency}, not above zero"
-    alone = "" if reason.verdict is evidence.judgement.verdict else f" (alone: {reason.verdict})"
-    return sentence(text + alone)
+    if reason.verdict is evidence.judgement.verdict:
+        return reason.text
+    return sentence(f"{reason.text.removesuffix('.')} (alone: {reason.verdict})")
 
 
 def worlds(facts: RunFacts, evidence: Evidence) -> tuple[World, ...]:
-    """The worlds of the fragility card, the run itself first. Where fills were held fixed, so were round trips."""
+    """The worlds of the fragility card, the run itself first; their nets are of trading. Where fills were held fixed, so were round trips."""
     count = len(evidence.trips.closed)
     ordered = sorted(evidence.fragility.worlds, key=lambda w: w.method != "base")
     return tuple(
@@ -103,7 +99,7 @@ def worlds(facts: RunFacts, evidence: Evidence) -> tuple[World, ...]:
             name=world_name(w.name, facts.settings.queue),
             net=w.net,
             round_trips=count if w.method in ("base", "fills fixed") else None,
-            note=METHODS.get(w.method, ""),
+            note=METHODS.get(w.method, OF_TRADING if w.method == "base" and evidence.ledger.opened_with_inventory else ""),
             base=w.method == "base",
         )
         for w in ordered
@@ -112,7 +108,7 @@ def worlds(facts: RunFacts, evidence: Evidence) -> tuple[World, ...]:
 
 @exact
 def break_evens(facts: RunFacts, evidence: Evidence) -> tuple[BreakEven, ...]:
-    """Where net becomes zero; without what was never traded or never run."""
+    """Where the net of trading becomes zero; without what was never traded or never run."""
     card = evidence.fragility
     rows = []
     if card.break_even_fee is not None:

@@ -24,7 +24,7 @@ def key_figures(facts: RunFacts, evidence: Evidence) -> tuple[KeyFigure, ...]:
     """Every tile, the most important first."""
     making = facts.kind is StrategyKind.MAKING
     return (
-        _net(evidence),
+        *_net(evidence),
         _round_trips(facts, evidence),
         _win_rate(evidence),
         *_of_trips(evidence),
@@ -41,12 +41,23 @@ def key_figures(facts: RunFacts, evidence: Evidence) -> tuple[KeyFigure, ...]:
     )
 
 
-def _net(evidence: Evidence) -> KeyFigure:
+def _net(evidence: Evidence) -> tuple[KeyFigure, ...]:
+    """What trading gave, what the opening inventory gave by being held, and their sum; only the sum where nothing was held at the start."""
     edge, amounts = evidence.edge, evidence.ledger.net
-    note = "all costs, what is left sold out"
+    opened = evidence.ledger.opened_with_inventory
+    note = "traded and held together, all costs, what is left sold out" if opened else "all costs, what is left sold out"
     if len(amounts) > 1:
         note += ": " + ", ".join(f"{money(amount, code, plus=True)} {code}" for code, amount in sorted(amounts.items()))
-    return KeyFigure("Net", money(edge.net, edge.currency, plus=True), edge.currency, note)
+    net = KeyFigure("Net", money(edge.net, edge.currency, plus=True), edge.currency, note)
+    if not opened:
+        return (net,)
+    traded = "net of trading, after its costs: what the verdict judges"
+    held = "what it gave by being held alone, no order sent: price moves, funding, closing"
+    return (
+        KeyFigure("Traded", money(evidence.traded, edge.currency, plus=True), edge.currency, traded),
+        KeyFigure("Held opening inventory", money(evidence.held, edge.currency, plus=True), edge.currency, held),
+        net,
+    )
 
 
 def _round_trips(facts: RunFacts, evidence: Evidence) -> KeyFigure:
@@ -69,7 +80,7 @@ def _of_trips(evidence: Evidence) -> tuple[KeyFigure, ...]:
     """What closed round trips earned, where that is not the whole of net."""
     trips, code = evidence.trips.closed, evidence.into.into
     earned = decimal_sum(t.net for t in trips)
-    if not trips or earned == evidence.edge.net:
+    if not trips or earned in (evidence.edge.net, evidence.traded):
         return ()
     note = "after costs; the rest of net is on what was held at the start or the end"
     return (KeyFigure("Net of round trips", money(earned, code, plus=True), code, note),)
@@ -79,9 +90,9 @@ def _drawdown(evidence: Evidence) -> KeyFigure:
     curve, code = evidence.curve, evidence.into.into
     if len(curve.points) == 0:
         return KeyFigure("Largest drawdown", NONE, "", "there are no samples of the equity")
-    note = "equity at mid"
+    note = "total equity at mid"
     if curve.drawdown > 0 and curve.drawdown_fraction is not None:
-        note = f"{figure(100 * curve.drawdown_fraction)} % of the equity before, at mid; lowest at {utc(curve.trough_ns)}"
+        note = f"{figure(100 * curve.drawdown_fraction)} % of the total equity before, at mid; lowest at {utc(curve.trough_ns)}"
     return KeyFigure("Largest drawdown", money(curve.drawdown, code), code, note)
 
 
@@ -115,7 +126,8 @@ def _turnover(facts: RunFacts, evidence: Evidence) -> KeyFigure:
     turnover = into.sum(evidence.ledger.by_currency(lambda a: a.maker_turnover + a.taker_turnover))
     note = f"{len(facts.outcome.fills):,} fills"
     if turnover:
-        note += f"; net is {figure(10_000 * evidence.edge.net / turnover, plus=True)} bp of it"
+        what = "traded" if evidence.ledger.opened_with_inventory else "net"
+        note += f"; {what} is {figure(10_000 * evidence.traded / turnover, plus=True)} bp of it"
     return KeyFigure("Turnover", money(turnover, into.into), into.into, note)
 
 

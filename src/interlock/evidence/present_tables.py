@@ -30,7 +30,7 @@ RATE_NAMES = {"base": "Base", "profile": "Profile", "zero": "Zero"}
 
 @exact
 def maker_rates(evidence: Evidence) -> tuple[MakerRate, ...]:
-    """Net at the base, the profile's and a zero maker rate, fills held fixed; nothing where no resting order was filled.
+    """Net of trading at the base, the profile's and a zero maker rate, fills held fixed; nothing where no resting order was filled.
 
     Of several instruments the rate is the mean by maker turnover. A base rate that is the profile's is shown once.
     """
@@ -40,7 +40,7 @@ def maker_rates(evidence: Evidence) -> tuple[MakerRate, ...]:
     total = decimal_sum(turnover.values())
     if found is None or total == 0:
         return ()
-    net = into.sum(evidence.ledger.net)
+    net = evidence.traded
     paid = -into.sum(evidence.ledger.by_currency(lambda a: a.fees + a.rebates))
     rows = []
     for name, title in RATE_NAMES.items():
@@ -128,11 +128,13 @@ def _by_pair(facts: RunFacts, evidence: Evidence) -> Table | None:
     rows = []
     for symbol in evidence.symbols:
         trips = [t for t in evidence.trips.closed if t.label == symbol.name]
-        edge = BPS * symbol.net / symbol.turnover if symbol.turnover else None
-        rows.append((symbol.name, len(trips), sum(t.net > 0 for t in trips), symbol.turnover, symbol.net, edge))
+        edge = BPS * symbol.traded / symbol.turnover if symbol.turnover else None
+        amounts = (symbol.turnover, symbol.traded, edge, symbol.held, symbol.net)
+        rows.append((symbol.name, len(trips), sum(t.net > 0 for t in trips), *amounts))
     code = evidence.into.into
-    columns = (("Pair", ""), ("Round trips", ""), ("Won", ""), ("Turnover", code), ("Net", code), ("Net over turnover", "bp"))
-    return Table("By pair", columns, tuple(rows), "What was held at the start and at the end counts at its price then.")
+    money = (("Turnover", code), ("Traded", code), ("Traded over turnover", "bp"), ("Held opening inventory", code), ("Net", code))
+    columns = (("Pair", ""), ("Round trips", ""), ("Won", ""), *money)
+    return Table("By pair", columns, tuple(rows), "Net is what trading gave and what the opening inventory gave by being held.")
 
 
 @exact
@@ -141,10 +143,24 @@ def _by_instrument(evidence: Evidence) -> Table:
     rows: list[Row] = []
     for a in evidence.ledger.instruments:
         rate = evidence.into.factors[a.currency]
-        amounts = (a.maker_turnover + a.taker_turnover, a.price_move, a.fees + a.rebates, a.funding, a.liquidation, a.net)
+        amounts = (a.maker_turnover + a.taker_turnover, a.price_move, a.fees + a.rebates, a.funding, a.liquidation, a.held, a.net)
         rows.append((a.instrument.key, a.fills, f"{a.instrument.quantity(a.closing_lots).normalize():f}", *(rate * v for v in amounts)))
-    names = ("Instrument", "Fills", "Held at the end", "Turnover", "Price moves", "Fees, rebates", "Funding", "Closing", "Net")
-    note = "Net is price moves, fees and rebates, funding and the closing of what is held at the end."
+    names = (
+        "Instrument",
+        "Fills",
+        "Held at the end",
+        "Turnover",
+        "Price moves",
+        "Fees, rebates",
+        "Funding",
+        "Closing",
+        "Of which held",
+        "Net",
+    )
+    note = (
+        "Net is price moves, fees and rebates, funding and the closing of what is held at the end. "
+        "Of which held: the part that merely holding the opening inventory would have given."
+    )
     return Table(f"By instrument, in {code}", tuple((name, "") for name in names), tuple(rows), note)
 
 

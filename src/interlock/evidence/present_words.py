@@ -21,9 +21,16 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "slippage_perp": ("Slippage, perpetual", "From the mid at arrival to the price paid, perpetual leg."),
     "fees": ("Fees", "Paid to the venues, for each fill."),
     "rebates": ("Rebates", "Received from the venues for resting orders."),
-    "funding": ("Funding", "Received (or paid) on perpetuals held through settlements."),
+    "funding": ("Funding", "Received (or paid) on perpetuals held through settlements, beyond the opening position."),
     "fx": ("FX", "What the exchange rate of the currencies did to what was traded."),
-    "liquidation": ("Closing the rest", "What selling out at the end costs: half the spread and the taker fee on what was left."),
+    "liquidation": (
+        "Closing the rest",
+        "What selling out at the end costs: half the spread and the taker fee on what was left beyond the opening position.",
+    ),
+    "opening_inventory": (
+        "Held opening inventory",
+        "What merely holding the opening position would have given, no order sent: price moves, funding and closing. No result of trading.",
+    ),
     "residual": ("Residual", "What the parts leave unexplained; it must vanish."),
 }
 """By name of a part of the edge: its title and in one sentence what it is."""

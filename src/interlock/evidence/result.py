@@ -22,22 +22,27 @@ from interlock.evidence.verdict import Judgement
 
 @dataclass(frozen=True, slots=True)
 class SymbolResult:
-    """One instrument (making) or pair (arbitrage): net and turnover in the currency of the report."""
+    """One instrument (making) or pair (arbitrage), in the currency of the report: turnover, and net = traded + held (see `accounting`)."""
 
     name: str
     net: Decimal
     turnover: Decimal
+    traded: Decimal
+    held: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """What the records say. Money is Decimal in the currency `into.into`.
 
+    traded: what trading gave, by which the run is judged; held: what merely holding the opening position gave; their sum is `edge.net`.
     later_twice: mids (twice) after each fill, shape (horizons of `execution.HORIZONS_S`, fills), for drawing markouts.
     """
 
     into: Translation
     ledger: Ledger
+    traded: Decimal
+    held: Decimal
     trips: Trips
     edge: Edge
     curve: EquityCurve

@@ -17,6 +17,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from interlock.evidence.facts import StrategyKind
+from interlock.evidence.report_numbers import MINUS, figure, money
 
 Z_95 = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
@@ -36,8 +37,12 @@ THRESHOLDS: Mapping[str, float] = {
 }
 """Every number that a rule compares with. Shares and ratios between 0 and 1; identical_edge_spread: (max - min) / |mean|."""
 
-FLIP_WORLDS = ("queue_other", "latency_x2", "fee_plus_1bp")
-"""The worlds of the fragility card in which the sign must hold."""
+FLIP_WORLDS: Mapping[str, str] = {
+    "queue_other": "the other queue model",
+    "latency_x2": "latency x 2",
+    "fee_plus_1bp": "fees + 1 bp",
+}
+"""The worlds of the fragility card in which the sign must hold, and their names in words."""
 
 
 class Verdict(StrEnum):
@@ -54,8 +59,9 @@ class Verdict(StrEnum):
 class VerdictInput:
     """What the rules read. None or empty means not measured, which never helps.
 
-    net: currency of the report. worlds: net by world of the fragility card. symbol_share, hour_share: the largest part of the P&L that one
-    symbol or UTC hour gave. symbol_edges_bps: net over turnover by symbol. one_venue_pairs, missing_costs, limit_breaches and
+    net, worlds (by world of the fragility card): of trading, without `held`, which merely holding the opening position gave; in
+    `currency`. symbol_share, hour_share: the largest part of what trading gave that one symbol or UTC hour gave. symbol_edges_bps: net of
+    trading over turnover by symbol. one_venue_pairs, missing_costs, limit_breaches and
     broken_invariants name what they found.
     """
 
@@ -63,6 +69,8 @@ class VerdictInput:
     net: Decimal
     trips: int
     wins: int
+    held: Decimal = Decimal(0)
+    currency: str = "USD"
     interrupted: bool = False
     liquidated: bool = False
     limit_breaches: tuple[str, ...] = ()
@@ -92,14 +100,14 @@ class VerdictInput:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A rule that held: its name, what it costs, and the figures in words."""
+    """A rule that held: its name, what it costs, and in plain sentences what was found."""
 
     rule: str
     verdict: Verdict
     text: str
 
     def __str__(self) -> str:
-        return f"{self.verdict} {self.rule}: {self.text}"
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,70 +128,88 @@ def wilson_lower_bound(wins: int, trips: int) -> float:
 
 
 Rule = Callable[[VerdictInput], str | None]
-"""The figures in words where the rule holds, else None."""
+"""What was found, in sentences for a person, where the rule holds; else None."""
 
 
 def _net_not_positive(run: VerdictInput) -> str | None:
-    return f"net is {run.net:.6g}" if run.net <= 0 else None
+    if run.net > 0:
+        return None
+    held = ""
+    if run.held:
+        held = f" Holding the opening inventory gave {_money(run, run.held, plus=True)}, which is no result of trading."
+    return f"Net of trading is {_money(run, run.net)}: not above zero.{held}"
 
 
 def _liquidated(run: VerdictInput) -> str | None:
-    return "an account fell to its maintenance margin and the run ended there" if run.liquidated else None
+    return "An account fell to its maintenance margin and the run ended there." if run.liquidated else None
 
 
 def _limit_breached(run: VerdictInput) -> str | None:
-    return ", ".join(run.limit_breaches) or None
+    return f"A limit was passed: {', '.join(run.limit_breaches)}." if run.limit_breaches else None
 
 
 def _invariant_broken(run: VerdictInput) -> str | None:
-    return ", ".join(run.broken_invariants) or None
+    return f"The run's records contradict themselves: {', '.join(run.broken_invariants)}." if run.broken_invariants else None
 
 
 def _win_rate_too_good(run: VerdictInput) -> str | None:
     bound = wilson_lower_bound(run.wins, run.trips)
     if run.trips >= THRESHOLDS["win_rate_trips"] and bound > THRESHOLDS["win_rate_lower_bound"]:
-        return f"{run.wins} of {run.trips} trips won: at least {bound:.3f} at 95 %, above {THRESHOLDS['win_rate_lower_bound']}"
+        return (
+            f"{run.wins} of {run.trips} round trips won: with 95 % confidence above {100 * bound:.1f} %, "
+            f"and more than {100 * THRESHOLDS['win_rate_lower_bound']:g} % is not believed."
+        )
     return None
 
 
 def _no_adverse_selection(run: VerdictInput) -> str | None:
     known = [v for v in run.markouts_bps.values() if v is not None]
     if known and len(known) == len(run.markouts_bps) and all(v >= 0 for v in known):
-        return f"the market never moved against maker fills, at no horizon ({', '.join(f'{k} s' for k in run.markouts_bps)})"
+        return f"On average the market did not move against resting fills at any horizon ({', '.join(run.markouts_bps)} s)."
     return None
 
 
 def _taker_fills_too_good(run: VerdictInput) -> str | None:
-    return _above(run.taker_fill_ratio, "taker_fill_ratio", "fill ratio of taking orders")
+    return _above(run.taker_fill_ratio, "taker_fill_ratio", "Taking orders were filled to {share}")
 
 
 def _maker_fills_too_good(run: VerdictInput) -> str | None:
-    return _above(run.maker_fill_ratio, "maker_fill_ratio", "fill ratio of resting orders")
+    return _above(run.maker_fill_ratio, "maker_fill_ratio", "Resting orders were filled to {share}")
 
 
 def _one_symbol(run: VerdictInput) -> str | None:
-    return _above(run.symbol_share, "symbol_share", "share of one symbol") if run.symbols >= THRESHOLDS["breadth"] else None
+    return (
+        _above(run.symbol_share, "symbol_share", "One symbol gave {share} of the net of trading")
+        if run.symbols >= THRESHOLDS["breadth"]
+        else None
+    )
 
 
 def _one_hour(run: VerdictInput) -> str | None:
-    return _above(run.hour_share, "hour_share", "share of one hour") if run.hours >= THRESHOLDS["breadth"] else None
+    return (
+        _above(run.hour_share, "hour_share", "One hour gave {share} of what trading gained at mid")
+        if run.hours >= THRESHOLDS["breadth"]
+        else None
+    )
 
 
 def _sign_flips(run: VerdictInput) -> str | None:
-    flipped = [f"{name} ({net:.6g})" for name in FLIP_WORLDS if (net := run.worlds.get(name)) is not None and net <= 0]
-    return f"net is gone under {', '.join(flipped)}" if run.net > 0 and flipped else None
+    flipped = [
+        f"{words} ({_money(run, net)})" for name, words in FLIP_WORLDS.items() if (net := run.worlds.get(name)) is not None and net <= 0
+    ]
+    return f"Net of trading is not above zero any more under {', '.join(flipped)}." if run.net > 0 and flipped else None
 
 
 def _fills_at_mid(run: VerdictInput) -> str | None:
-    return _above(run.at_mid_share, "at_mid_share", "share of fills at mid")
+    return _above(run.at_mid_share, "at_mid_share", "{share} of the fills are at the mid or better")
 
 
 def _one_venue(run: VerdictInput) -> str | None:
-    return f"both legs trade on one venue: {', '.join(run.one_venue_pairs)}" if run.one_venue_pairs else None
+    return f"Both legs trade on one venue: {', '.join(run.one_venue_pairs)}." if run.one_venue_pairs else None
 
 
 def _cost_missing(run: VerdictInput) -> str | None:
-    return f"not charged: {', '.join(run.missing_costs)}" if run.missing_costs else None
+    return f"Costs were not charged: {', '.join(run.missing_costs)}." if run.missing_costs else None
 
 
 def _identical_edges(run: VerdictInput) -> str | None:
@@ -193,69 +219,84 @@ def _identical_edges(run: VerdictInput) -> str | None:
     mean = sum(edges) / len(edges)
     spread = max(edges) - min(edges)
     if spread <= THRESHOLDS["identical_edge_spread"] * abs(mean):
-        return f"{len(edges)} symbols earn {min(edges):.4g} to {max(edges):.4g} bps, closer than markets are"
+        return f"{len(edges)} symbols earn {figure(min(edges))} to {figure(max(edges))} bp of turnover, closer than markets are."
     return None
 
 
 def _no_rate_limits(run: VerdictInput) -> str | None:
-    return None if run.rate_limits_on else "the venues' message budgets were not applied"
+    return None if run.rate_limits_on else "The venues' message budgets were not applied."
 
 
 def _too_few_trips(run: VerdictInput) -> str | None:
-    return f"{run.trips} round trips, under {THRESHOLDS['round_trips']:.0f}" if run.trips < THRESHOLDS["round_trips"] else None
+    if run.trips >= THRESHOLDS["round_trips"]:
+        return None
+    return f"{_count(run.trips, 'round trip')} {_were(run.trips)} completed, under {THRESHOLDS['round_trips']:.0f}."
 
 
 def _interrupted(run: VerdictInput) -> str | None:
-    return "the run was interrupted before the end of its tape" if run.interrupted else None
+    return "The run was interrupted before the end of its tape." if run.interrupted else None
 
 
 def _bars(run: VerdictInput) -> str | None:
-    return "fills were modelled on bars, which are not quotes" if run.bars else None
+    return "Fills were modelled on bars, which are not quotes." if run.bars else None
 
 
 def _inferred(run: VerdictInput) -> str | None:
-    return "tick and lot were read off the data" if run.inferred_instruments else None
+    return "Price step and lot were read off the data." if run.inferred_instruments else None
 
 
 def _assumed_rebates(run: VerdictInput) -> str | None:
-    return f"rebates of a programme no account is shown to have: {', '.join(run.assumed_rebates)}" if run.assumed_rebates else None
+    return f"Rebates of a programme that no account is shown to have: {', '.join(run.assumed_rebates)}." if run.assumed_rebates else None
 
 
 def _implied_fx(run: VerdictInput) -> str | None:
-    return "FX was implied from coin prices, not read from a book" if run.implied_fx else None
+    return "FX was implied from coin prices, not read from a book." if run.implied_fx else None
 
 
 def _foreign_flow(run: VerdictInput) -> str | None:
     if run.flow_venue and run.flow_venue == run.fee_venue:
         return None
-    return f"flow of {run.flow_venue or 'an unnamed venue'} under the fees of {run.fee_venue or 'an unnamed venue'}"
+    return f"Order flow of {run.flow_venue or 'an unnamed venue'} was traded under the fees of {run.fee_venue or 'an unnamed venue'}."
 
 
 def _data_not_real(run: VerdictInput) -> str | None:
-    return f"the data is {run.provenance}" if run.provenance != "real" else None
+    return f"The data is {run.provenance}, no recording of a venue's order book." if run.provenance != "real" else None
 
 
 def _worlds_not_run(run: VerdictInput) -> str | None:
-    missing = [name for name in FLIP_WORLDS if run.worlds.get(name) is None]
-    return f"fragility not shown under {', '.join(missing)}" if missing else None
+    missing = [words for name, words in FLIP_WORLDS.items() if run.worlds.get(name) is None]
+    return f"Net of trading is not known under {', '.join(missing)}." if missing else None
 
 
 def _markouts_unmeasured(run: VerdictInput) -> str | None:
     if run.maker_fills == 0 or (run.markouts_bps and all(v is not None for v in run.markouts_bps.values())):
         return None
-    return "maker fills without markouts at every horizon"
+    return "Resting orders were filled, but their markouts are not known at every horizon."
 
 
 def _breadth_unmeasured(run: VerdictInput) -> str | None:
     if max(run.symbols, run.hours) >= THRESHOLDS["breadth"]:
         return None
-    return f"{run.symbols} symbols over {run.hours} hours cannot show that no single one gives the P&L"
+    return f"{_count(run.symbols, 'symbol')} over {_count(run.hours, 'hour')} cannot show that no single one gives the result."
 
 
 def _above(value: float | None, threshold: str, what: str) -> str | None:
     if value is not None and value > THRESHOLDS[threshold]:
-        return f"{what} {value:.3f}, above {THRESHOLDS[threshold]}"
+        return f"{what.format(share=f'{100 * value:.1f} %')}, above {100 * THRESHOLDS[threshold]:g} %."
     return None
+
+
+def _money(run: VerdictInput, amount: Decimal, *, plus: bool = False) -> str:
+    """An amount with its currency; an ASCII minus, as the sentence may go to any terminal or log."""
+    return f"{money(amount, run.currency, plus=plus).replace(MINUS, '-')} {run.currency}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 RULES: tuple[tuple[str, Verdict, Rule], ...] = (

@@ -22,7 +22,9 @@ def verdict_input(facts: RunFacts, found: Findings) -> VerdictInput:
     hour_share, hours = largest_hour_share(found.curve.points)
     return VerdictInput(
         kind=facts.kind,
-        net=found.edge.net,
+        net=found.traded,
+        held=found.held,
+        currency=found.into.into,
         trips=len(found.trips.closed),
         wins=found.trips.wins,
         interrupted=outcome.ending is Ending.INTERRUPTED,
@@ -41,7 +43,7 @@ def verdict_input(facts: RunFacts, found: Findings) -> VerdictInput:
         at_mid_share=found.execution.at_mid_share,
         one_venue_pairs=_one_venue(facts),
         missing_costs=checks.missing_costs(facts, found.ledger),
-        symbol_edges_bps=tuple(float(10_000 * s.net / s.turnover) for s in traded),
+        symbol_edges_bps=tuple(float(10_000 * s.traded / s.turnover) for s in traded),
         rate_limits_on=facts.rate_limits_on and all(v.budgets for v in settings.venues.values()),
         bars=facts.bars,
         inferred_instruments=facts.inferred_instruments or any(i.inferred for i in facts.instruments),
@@ -54,9 +56,9 @@ def verdict_input(facts: RunFacts, found: Findings) -> VerdictInput:
 
 
 def _largest_share(symbols: Sequence[SymbolResult]) -> float | None:
-    """The largest part of the net that one symbol gave; None where nothing was earned."""
-    net = sum((s.net for s in symbols), Decimal(0))
-    return float(max(s.net for s in symbols) / net) if net > 0 else None
+    """The largest part of what trading gave that one symbol gave; None where it earned nothing."""
+    traded = sum((s.traded for s in symbols), Decimal(0))
+    return float(max(s.traded for s in symbols) / traded) if traded > 0 else None
 
 
 def _one_venue(facts: RunFacts) -> tuple[str, ...]:
