@@ -42,6 +42,7 @@ def report_data(facts: RunFacts, evidence: Evidence, manifest_lines: Sequence[tu
         verdict=evidence.judgement.verdict.value,
         verdict_reasons=tuple(_reason(reason, evidence) for reason in evidence.judgement.reasons),
         net=evidence.edge.net,
+        traded=evidence.traded if evidence.ledger.opened_with_inventory else None,
         currency=evidence.edge.currency,
         key_figures=key_figures(facts, evidence),
         fragility=Fragility(worlds(facts, evidence), break_evens(facts, evidence)),

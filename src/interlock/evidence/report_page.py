@@ -51,12 +51,14 @@ def verdict_card(data: ReportData) -> str:
     reasons = "".join(f"<li>{safe(reason)}</li>" for reason in data.verdict_reasons)
     sign = '<path d="M12 1.5L22.5 12 12 22.5 1.5 12z"/>' if word == "SUSPECT" else '<circle cx="12" cy="12" r="10.5"/>'
     digits = money_digits(data.net, data.currency)
+    headline, what = (data.net, "net") if data.traded is None else (data.traded, "from trading")
+    below = "" if data.traded is None else f"<p>{fixed(data.net, digits, plus=True)} {safe(data.currency)} with the inventory held.</p>"
     return (
         f'<section class="card verdict {word.lower()}"><h2 class="ink">Verdict</h2>'
         f'<div class="word"><svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2" '
         f'stroke-linecap="round" stroke-linejoin="round">{sign}{_SIGNS[word]}</svg>{word}</div>'
-        f'<div class="ink"><div class="net">{fixed(data.net, digits, plus=True)} <span class="unit">{safe(data.currency)} net</span></div>'
-        f"<p>{_SAYS[word]}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
+        f'<div class="ink"><div class="net">{fixed(headline, digits, plus=True)} <span class="unit">{safe(data.currency)} {what}</span></div>'
+        f"{below}<p>{_SAYS[word]}</p>{f'<ul>{reasons}</ul>' if reasons else ''}</div></section>"
     )
 
 

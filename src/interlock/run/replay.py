@@ -17,6 +17,7 @@ from interlock.market.tape import Tape
 from interlock.run.config import ArbitrageConfig, FeesConfig, MakingConfig, RunConfig, VenueConfig
 from interlock.simulate.fast import replay_fast
 from interlock.simulate.full import replay_full
+from interlock.simulate.layout import World
 from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import Budget, InstrumentSettings, LatencyKind, Overload, QueueModel, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy, build_world
@@ -48,14 +49,21 @@ class Plan:
         fx_shift: Decimal = Decimal(0),
         full: bool = False,
         progress: Progress | None = None,
+        recycle: list[World] | None = None,
     ) -> Outcome:
-        """Replay the tape, by default under the plan's own settings."""
+        """Replay the tape, by default under the plan's own settings.
+
+        With `recycle` the world of the call before, whose outcome must not be read any more, lends its memory to this one.
+        """
         strategy = self.strategy
         if fx_shift and self.config.arbitrage is not None:
             params = strategy.params.copy()
             params[index_of(arbitrage.ArbitrageParams)["fx_shift_bps"]] += float(fx_shift) * 1e4
             strategy = dataclasses.replace(strategy, params=params)
-        world = build_world(self.tape.rows, self.tape.exchange_order, self.instruments, settings or self.settings, strategy)
+        used = recycle.pop() if recycle else None
+        world = build_world(self.tape.rows, self.tape.exchange_order, self.instruments, settings or self.settings, strategy, used)
+        if recycle is not None:
+            recycle.append(world)
         if full:
             return replay_full(world, strategy.kernel, on_block=progress)
         return replay_fast(world, strategy.kernel, progress)

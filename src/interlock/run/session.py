@@ -30,6 +30,7 @@ from interlock.market.tape import Tape
 from interlock.run.config import RateConfig, RunConfig, VenueConfig, load_config
 from interlock.run.interrupt import StopWish
 from interlock.run.replay import Plan, make_plan
+from interlock.simulate.layout import World
 from interlock.simulate.outcome import Ending, Outcome
 from interlock.strategies.tags import Leg, expected_edge_bps, reason_of
 
@@ -122,12 +123,15 @@ def replay_session(
         cpu_percent = usage.process.cpu_percent()
         usage.look()
         worlds = 0
+        used: list[World] = []
 
         def rerun(variation: Variation) -> Outcome:
             nonlocal worlds
             worlds += 1
             stage(f"replaying {config.name} in world {worlds}: {variation.name}", 0, 0)
-            result = plan.run(variation.apply(plan.settings), fx_shift=variation.fx_shift, progress=lambda _done, _total: not stop.wanted)
+            result = plan.run(
+                variation.apply(plan.settings), fx_shift=variation.fx_shift, progress=lambda _done, _total: not stop.wanted, recycle=used
+            )
             if stop.wanted:
                 raise _Stopped
             return result
