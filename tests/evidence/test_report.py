@@ -278,7 +278,8 @@ def test_value_ticks_are_round_few_and_inside(low: float, size: float, about: in
     low, high = value_range([np.array([low, low + size])], [])
     ticks, _ = value_ticks(low, high, about)
     assert 1 <= len(ticks) <= about + 2
-    assert all(low - size * 1e-6 <= tick <= high + size * 1e-6 for tick in ticks)
+    slack = size * 1e-6 + 4 * float(np.spacing(max(abs(low), abs(high))))
+    assert all(low - slack <= tick <= high + slack for tick in ticks)
 
 
 @given(st.integers(0, 2 * 10**18), st.integers(1_000_000, 10**18))

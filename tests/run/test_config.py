@@ -18,6 +18,7 @@ from interlock.evidence.manifest import digest_of
 from interlock.market.columns import ROW, RowKind
 from interlock.market.shipped import SHIPPED
 from interlock.market.tape import Tape
+from interlock.market.tape_info import DepthInterval
 from interlock.market.tape_write import write_tape
 from interlock.run import replay
 from interlock.run.config import RunConfig, load_config
@@ -334,3 +335,24 @@ class TestDigest:
         text = changed(MAKING, 'tag = "try1"', 'tag = "try1"\nseed = 1')
         assert digest(load_config(written(tmp_path, text))) == before
         assert digest(load_config(written(tmp_path, changed(MAKING, "order_latency_ms = 5.0", "order_latency_ms = 5")))) == before
+
+
+@pytest.mark.parametrize(
+    ("declared_ms", "measured_ms", "fits"), [(100, 52.0, True), (0, 100.1, False), (250, None, False), (None, None, False)]
+)
+def test_a_queue_model_needs_depth_at_100_ms(
+    declared_ms: int | None, measured_ms: float | None, fits: bool, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = np.zeros(1, ROW)
+    rows["exchange_ns"] = rows["receive_ns"] = 1_700_000_000 * 10**9
+    rows["ticks"], rows["lots"], rows["side"] = 600_000, 1, 1
+    interval = {BTC[0]: DepthInterval(declared_ms=declared_ms, measured_ms=measured_ms)}
+    folder = tmp_path_factory.mktemp("tape") / "tape"
+    with Tape.open(write_tape(folder, rows, [SHIPPED[BTC[0]]], "real", depth_interval_ms=interval)) as tape:
+        path = written(tmp_path, MAKING)
+        if fits:
+            plan(path, tape)
+        else:
+            assert refused(path, tape).place == "model.queue"
+        # Without a queue model any depth will do.
+        plan(written(tmp_path, MAKING + '\n[model]\nqueue = "trade_through"\n'), tape)

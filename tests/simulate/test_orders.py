@@ -362,3 +362,11 @@ def test_an_intent_that_makes_no_sense_is_denied(act: Act) -> None:
 def test_sides_other_than_buy_and_sell_are_denied() -> None:
     out = play(BOOK, [dataclasses.replace(buy(200, 95, 1), side=side) for side in (0, 2, -3)])
     assert out.counts == {"bad_intent": 3}
+
+
+def test_a_price_outside_the_venues_band_is_refused() -> None:
+    lines = [depth(100, 1, 99, 10), depth(100, -1, 101, 10)]
+    band = [perpetual(min_price=Decimal(50), max_price=Decimal(150))]
+    told = endings(play(lines, [buy(200, 49, 1, tag=1), sell(200, 151, 1, tag=2), buy(200, 50, 1, tag=3)], instruments=band))
+    assert [told[tag][:2] for tag in (1, 2)] == [("rejected", "PRICE_BAND")] * 2
+    assert told[3][0] == "open"

@@ -119,8 +119,7 @@ def test_nothing_that_a_kernel_receives_shows_the_exchange_side() -> None:
     changes: defaultdict[EventClass, int] = defaultdict(int)
 
     def seen() -> bytes:
-        own = world.depth[int(world.books["bids_at"][0]) :]
-        return bytes(world.books.tobytes() + world.orders.tobytes() + world.moment.tobytes() + own.tobytes())
+        return bytes(world.books.tobytes() + world.orders.tobytes() + world.moment.tobytes() + world.depth.tobytes())
 
     def watch(happening: EventClass, now_ns: int, world: World) -> None:
         now = seen()

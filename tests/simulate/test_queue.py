@@ -116,3 +116,13 @@ def test_our_fills_and_orders_do_not_change_the_book() -> None:
     traded = play(lines, [*BID, sell(600, 99, 10, tag=2)])
     # The bid of 10 at 99 is still displayed: the feed never took it away.
     assert fills(traded) == [(1, 99, 4, 1), (2, 99, 10, 0)]
+
+
+def test_trade_through_estimates_no_queue() -> None:
+    through: dict[str, Any] = {"queue": QueueModel.TRADE_THROUGH}
+    # However much trades at our price, nothing says that our turn came; a trade beyond it does, and so does the opposite best price.
+    at_price = [*BOOK, trade(400, -1, 99, 500)]
+    assert fills(play(at_price, BID, more=through)) == []
+    assert fills(play(at_price, BID, more=RISK)) == [(1, 99, 4, 1)]
+    assert fills(play([*BOOK, trade(400, -1, 98, 1)], BID, more=through)) == [(1, 99, 4, 1)]
+    assert fills(play([*BOOK, depth(400, -1, 99, 5)], BID, more=through)) == [(1, 99, 4, 1)]

@@ -80,6 +80,7 @@ REFUSALS: Mapping[str, str] = {
     "cancel_too_late": "venue: the order was already filled or gone when the cancel arrived",
     "reduce_only": "venue: would have enlarged the position",
     "bar_not_reached": "venue: the next bar did not trade at the limit",
+    "price_band": "venue: the price lies outside the band that it accepts",
 }
 """By reason of a refusal (`Outcome.counts`). What we cancelled ourselves is no refusal and is not among them."""
 

@@ -235,8 +235,8 @@ class ReportData:
     """All that a report shows. Empty tuples and None leave their section out.
 
     `title` in words; `summary` is the line below it (strategy, venues, instruments). `verdict` is one of VERDICTS, `verdict_reasons` plain
-    sentences. `net` in `currency`, which also is the unit of worlds, parts and maker rates. `traded` is the part of net that trading gave, where an opening inventory gave another; it is what the verdict judges.
-    `start_ns`, `end_ns`: the data's span.
+    sentences. `net` in `currency`, which also is the unit of worlds, parts and maker rates. `start_ns`, `end_ns`: the
+    data's span. `traded` is the part of net that trading gave, where an opening inventory gave another; it is what the verdict judges.
     `parts` must sum to `net`; the report adds them up and says so where they do not. `orders` counts orders by how they ended, `refusals`
     by reason. `manifest` is (name, text), as `manifest.facts` gives it. Raises ValueError for an unknown verdict.
     """

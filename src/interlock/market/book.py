@@ -61,6 +61,8 @@ BOOK = np.dtype(
         ("trading", "i8"),
         ("min_lots", "i8"),
         ("max_lots", "i8"),
+        ("min_ticks", "i8"),
+        ("max_ticks", "i8"),
         ("max_position_lots", "i8"),
         ("step_ticks", "i8"),
         ("band_first_ticks", "i8"),

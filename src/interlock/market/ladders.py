@@ -55,11 +55,11 @@ class Ladders:
         """Cells of one set of books: both sides of every instrument."""
         return int(2 * self.cells.sum())
 
-    def empty_books(self, first_cell: int = 0) -> np.ndarray:
-        """Books without levels whose ladders lie in a depth array from `first_cell` on, bids before asks, instrument after instrument."""
+    def empty_books(self) -> np.ndarray:
+        """Books without levels whose ladders lie in one depth array of `total` cells, bids before asks, instrument after instrument."""
         books = np.zeros(len(self.cells), BOOK)
         ends = np.cumsum(2 * self.cells)
-        books["bids_at"] = first_cell + ends - 2 * self.cells
+        books["bids_at"] = ends - 2 * self.cells
         books["asks_at"] = books["bids_at"] + self.cells
         for name in ("base_ticks", "cell_ticks", "cells"):
             books[name] = getattr(self, name)

@@ -137,7 +137,7 @@ class ReportingConfig(_Section):
 class ModelConfig(_Section):
     """The matching model's choices."""
 
-    queue: Literal["risk_averse", "power"] = "risk_averse"
+    queue: Literal["risk_averse", "power", "trade_through"] = "risk_averse"
     queue_power: float = Field(default=2.0, gt=0)
     partial_fills: bool = True
     max_open_orders: int = Field(default=32, gt=0, le=48)

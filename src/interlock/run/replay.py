@@ -85,6 +85,8 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
     for venue in sorted({i.venue for i in tape.instruments}):
         if venue not in config.venues:
             raise BadInput(config_path, "venues", f"the tape {tape.path} has data of {venue!r}: give it a section")
+    if config.model.queue != "trade_through":
+        _check_depth_interval(config_path, tape)
     instruments = tuple(_with_fees(i, config.instruments[i.key].fees) for i in tape.instruments)
     numbers = {i.key: n for n, i in enumerate(instruments)}
     settings = _settings(config, tape)
@@ -96,6 +98,24 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
         strategy, pairs = _arbitrage(config, config_path, config.arbitrage, numbers, instruments)
     settings = _opened_perpetuals(settings, instruments, tape)
     return Plan(config, tape, instruments, settings, strategy, pairs)
+
+
+FINEST_DEPTH_MS = 100.0
+
+
+def _check_depth_interval(config_path: Path, tape: Tape) -> None:
+    """Queue models need depth at 100 ms or finer (docs/model.md); a synthetic tape need not say, a bar tape has no queue."""
+    if tape.info.bars or tape.info.provenance == "synthetic":
+        return
+    for key, interval in tape.info.depth_interval_ms.items():
+        known = [ms for ms in (interval.declared_ms, interval.measured_ms) if ms is not None]
+        if not known or max(known) > FINEST_DEPTH_MS:
+            found = f"{max(known):g} ms" if known else "an unknown interval"
+            raise BadInput(
+                config_path,
+                "model.queue",
+                f'expected depth of {key} at {FINEST_DEPTH_MS:g} ms or finer for a queue model, found {found}; use "trade_through"',
+            )
 
 
 def _with_fees(instrument: Instrument, fees: FeesConfig | None) -> Instrument:

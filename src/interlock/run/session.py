@@ -317,7 +317,7 @@ def _manifest(plan: Plan, facts: RunFacts, folder: EvidenceFolder) -> Manifest:
 def _stamps(plan: Plan, facts: RunFacts) -> ModelStamps:
     config, info = plan.config, plan.tape.info
     model = config.model
-    queue = model.queue if model.queue == "risk_averse" else f"power {model.queue_power}"
+    queue = f"power {model.queue_power}" if model.queue == "power" else model.queue
     return ModelStamps(
         queue_model="none, bars" if info.bars else queue,
         partial_fills=model.partial_fills,

@@ -13,6 +13,7 @@ from interlock.market.book import FAR, cell_of, clear, lots_at, refresh_mid, ref
 from interlock.market.compiled import compiled
 from interlock.simulate import queue
 from interlock.simulate.layout import (
+    QUEUE_TRADE_THROUGH,
     REQUEST_PLACE,
     RESPONSE_ACCEPTED,
     RESPONSE_CANCELLED,
@@ -49,6 +50,7 @@ CANCELLED = int(Reason.CANCELLED)
 CANCEL_TOO_LATE = int(Reason.CANCEL_TOO_LATE)
 REDUCE_ONLY = int(Reason.REDUCE_ONLY)
 BAR_NOT_REACHED = int(Reason.BAR_NOT_REACHED)
+PRICE_BAND = int(Reason.PRICE_BAND)
 
 
 @compiled(inline=True)
@@ -294,7 +296,7 @@ def _meet_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, n
         better = (order.ticks - ticks) * order.side
         if better > 0:
             lots_filled = rest.leaves_lots
-        elif better == 0:
+        elif better == 0 and control.queue_model != QUEUE_TRADE_THROUGH:
             queue.on_trade(rest, lots)
             reached = queue.reached_lots(rest)
             if reached > 0:
@@ -558,6 +560,8 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
     step = price_step(world, instrument, order.ticks)
     if order.ticks <= 0 or (step != 1 and order.ticks % step != 0):
         return PRICE_STEP
+    if order.ticks < book.min_ticks or order.ticks > book.max_ticks:
+        return PRICE_BAND
     if order.lots < book.min_lots or order.lots > book.max_lots:
         return QUANTITY
     if order.reduce_only != 0:

@@ -113,10 +113,10 @@ def replay_full(world: World, kernel: Any, observer: Observer | None = None, on_
             due.append((timer_ns, EventClass.TIMER))
         now_ns, happening = min(due)
         if happening is EventClass.EXCHANGE:
-            exchange_event(world.memory, rows, world.depth, by_exchange[i])
+            exchange_event(world.memory, rows, world.exchange_depth, by_exchange[i])
             i += 1
         elif happening is EventClass.REQUEST:
-            request_event(world.memory, world.depth)
+            request_event(world.memory, world.exchange_depth)
         elif happening is EventClass.RESPONSE:
             control["now_ns"] = now_ns
             pending |= response_event(world.memory)

@@ -222,7 +222,7 @@ CONTROL = np.dtype(
 )
 """Where the replay stands, and the choices that hold for all of it."""
 
-QUEUE_RISK_AVERSE, QUEUE_POWER = 0, 1
+QUEUE_RISK_AVERSE, QUEUE_POWER, QUEUE_TRADE_THROUGH = 0, 1, 2
 
 STOP_NONE, STOP_FULL, STOP_LIQUIDATED, STOP_OVERFLOW = 0, 1, 2, 3
 
@@ -276,19 +276,19 @@ ROWS = types.Array(from_dtype(ROW), 1, "C", readonly=True, aligned=False)
 ROW_NUMBERS = types.Array(types.uint32, 1, "C", readonly=True)
 
 
-def _blocks(depth_cells: int, recycle: World | None) -> tuple[np.ndarray, np.ndarray]:
-    """The memory block and the depth array of a new world, zeroed but for the record buffers, whose counters say what is valid."""
+def _blocks(cells: int, recycle: World | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The memory block, the exchange's and our ladders of a new world, zeroed but for the record buffers, whose counters say what is valid."""
     if recycle is None:
-        return np.zeros(1, MEMORY), np.zeros(depth_cells, np.int64)
-    depth = recycle.depth
-    if len(depth) == depth_cells:
-        for books in (recycle.exchange_books, recycle.books):
-            clear_books(books, depth)
-    else:
-        depth = np.zeros(depth_cells, np.int64)
+        return np.zeros(1, MEMORY), np.zeros(cells, np.int64), np.zeros(cells, np.int64)
+    ladders = [recycle.exchange_depth, recycle.depth]
+    for n, books in enumerate((recycle.exchange_books, recycle.books)):
+        if len(ladders[n]) == cells:
+            clear_books(books, ladders[n])
+        else:
+            ladders[n] = np.zeros(cells, np.int64)
     assert MEMORY.fields is not None
     recycle.memory.view(np.uint8)[: MEMORY.fields["fills"][1]] = 0
-    return recycle.memory, depth
+    return recycle.memory, ladders[0], ladders[1]
 
 
 class World:
@@ -302,7 +302,7 @@ class World:
         self,
         rows: np.ndarray,
         exchange_order: np.ndarray,
-        depth_cells: int,
+        cells: int,
         instruments: int,
         params: np.ndarray,
         state: np.ndarray,
@@ -312,7 +312,7 @@ class World:
         self.exchange_order = exchange_order
         self.params = params
         self.state = state
-        self.memory, self.depth = _blocks(depth_cells, recycle)
+        self.memory, self.exchange_depth, self.depth = _blocks(cells, recycle)
         self.control = self.memory["control"]
         self.moment = self.memory["moment"][0]
         self.venues = self.memory["venues"][0]
@@ -334,7 +334,7 @@ class World:
         self.control["instruments"] = instruments
         self.orders["tag"] = -1
         # What the compiled entry points take, in order.
-        self.core = (self.memory, self.rows, self.exchange_order, self.depth)
+        self.core = (self.memory, self.rows, self.exchange_order, self.exchange_depth, self.depth)
         self.kernel_side = (self.moment, self.books, self.orders, self.params, self.state, self.intents)
 
     @property

@@ -27,8 +27,8 @@ def frame_goes_on(rows: Any, at: int) -> bool:
     return after.receive_ns == row.receive_ns and after.frame == row.frame
 
 
-@compiled(types.int64(MEMORY_TYPE, ROWS, ROW_NUMBERS, INT_ARRAY))
-def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
+@compiled(types.int64(MEMORY_TYPE, ROWS, ROW_NUMBERS, INT_ARRAY, INT_ARRAY))
+def advance(world: Any, rows: Any, exchange_order: Any, exchange_depth: Any, depth: Any) -> int:
     """Run until a decision is due, the block or the tape ends, or something stops the run; returns which (AT_WAKE, ...)."""
     control = world.control
     n = rows.shape[0]
@@ -54,7 +54,7 @@ def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
     answered = control.response_tail
     while j < n:
         if exchange_ns <= local_ns and exchange_ns <= others_ns:
-            exchange.on_row(world, depth, rows[row_number])
+            exchange.on_row(world, exchange_depth, rows[row_number])
             i += 1
             if i < n:
                 row_number = exchange_order[i] if permuted else i
@@ -80,7 +80,7 @@ def advance(world: Any, rows: Any, exchange_order: Any, depth: Any) -> int:
                 result = AT_BLOCK
                 break
         elif request_ns <= response_ns and request_ns <= timer_ns:
-            exchange.on_request(world, depth)
+            exchange.on_request(world, exchange_depth)
             answered = control.response_tail
             request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
             response_ns = next_due_ns(world.responses, control.response_head, answered)
@@ -135,6 +135,7 @@ def begin_decision(world: Any) -> int:
         ROWS,
         ROW_NUMBERS,
         INT_ARRAY,
+        INT_ARRAY,
         records(VIEW),
         records(BOOK),
         records(ORDER),
@@ -148,6 +149,7 @@ def run_block(
     memory: Any,
     rows: Any,
     exchange_order: Any,
+    exchange_depth: Any,
     depth: Any,
     moment: Any,
     books: Any,
@@ -161,7 +163,7 @@ def run_block(
     world = memory[0]
     control = world.control
     while True:
-        result = advance(world, rows, exchange_order, depth)
+        result = advance(world, rows, exchange_order, exchange_depth, depth)
         if result != AT_WAKE:
             return result
         now_ns = begin_decision(world)
@@ -173,13 +175,13 @@ def run_block(
             return AT_BLOCK if control.local_row < rows.shape[0] else RAN_OUT
 
 
-@compiled(types.int64(types.Array(MEMORY_TYPE, 1, "C"), ROWS, ROW_NUMBERS, INT_ARRAY, types.int64))
-def run_to_wake(memory: Any, rows: Any, exchange_order: Any, depth: Any, intents: int) -> int:
+@compiled(types.int64(types.Array(MEMORY_TYPE, 1, "C"), ROWS, ROW_NUMBERS, INT_ARRAY, INT_ARRAY, types.int64))
+def run_to_wake(memory: Any, rows: Any, exchange_order: Any, exchange_depth: Any, depth: Any, intents: int) -> int:
     """For strategies in Python: send the intents of the last decision, then run until the next one is due, or the end."""
     world = memory[0]
     if intents > 0:
         strategy_side.apply_intents(world, intents, world.control.now_ns)
-    result = advance(world, rows, exchange_order, depth)
+    result = advance(world, rows, exchange_order, exchange_depth, depth)
     if result == AT_WAKE:
         begin_decision(world)
     return result

@@ -33,6 +33,7 @@ class Reason(IntEnum):
     CANCEL_TOO_LATE = 45
     REDUCE_ONLY = 46
     BAR_NOT_REACHED = 47
+    PRICE_BAND = 48
 
 
 REASONS = 64

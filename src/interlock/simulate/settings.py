@@ -23,6 +23,8 @@ class QueueModel(StrEnum):
 
     RISK_AVERSE = "risk_averse"
     POWER = "power"
+    TRADE_THROUGH = "trade_through"
+    """No queue is estimated: only a trade through our price fills, or the opposite best price reaching it. For depth coarser than 100 ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from interlock.simulate.layout import (
     LATENCY_SAMPLES,
     QUEUE_POWER,
     QUEUE_RISK_AVERSE,
+    QUEUE_TRADE_THROUGH,
     VENUES,
     World,
 )
@@ -30,6 +31,11 @@ from interlock.simulate.settings import LatencyKind, QueueModel, ReplaySettings,
 LATENCY_THIRDS = 3
 RATE_WINDOW_NS = 100_000_000
 
+_QUEUE_MODELS = {
+    QueueModel.RISK_AVERSE: QUEUE_RISK_AVERSE,
+    QueueModel.POWER: QUEUE_POWER,
+    QueueModel.TRADE_THROUGH: QUEUE_TRADE_THROUGH,
+}
 _LATENCY_MODES = {
     LatencyKind.CONSTANT: LATENCY_CONSTANT,
     LatencyKind.FEED: LATENCY_FEED,
@@ -105,6 +111,8 @@ def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, 
     record["trading"] = instrument.status is Status.TRADING
     record["min_lots"] = instrument.min_lots
     record["max_lots"] = instrument.max_lots
+    record["min_ticks"] = int(-(-instrument.min_price // instrument.quantum))
+    record["max_ticks"] = int(instrument.max_price // instrument.quantum)
     record["max_position_lots"] = own.max_position_lots
     record["step_ticks"] = instrument.step_table(day)[0][1]
     record["band_end_ticks"] = FAR
@@ -156,7 +164,7 @@ def build_world(
     if count > INSTRUMENTS or len(names) > VENUES:
         raise UsageError(f"a replay holds at most {INSTRUMENTS} instruments on {VENUES} venues, found {count} on {len(names)}")
     ladders = plan_ladders(rows, instruments)
-    both_sides = (ladders.empty_books(), ladders.empty_books(ladders.total))
+    both_sides = (ladders.empty_books(), ladders.empty_books())
     for books in both_sides:
         for k, instrument in enumerate(instruments):
             _book_record(books[k], instrument, settings, names.index(instrument.venue), ladders.day)
@@ -169,7 +177,7 @@ def build_world(
     world = World(
         rows,
         permutation,
-        depth_cells=2 * ladders.total,
+        cells=ladders.total,
         instruments=count,
         params=np.ascontiguousarray(strategy.params, dtype=np.float64),
         state=np.zeros(max(strategy.state_size, 1), np.float64),
@@ -210,7 +218,7 @@ def build_world(
     first_ns = int(rows["receive_ns"][0])
     c["next_timer_ns"] = first_ns + strategy.timer_period_ns if strategy.timer_period_ns > 0 else FAR
     c["sample_period_ns"] = settings.sample_period_ns
-    c["queue_model"] = QUEUE_RISK_AVERSE if settings.queue is QueueModel.RISK_AVERSE else QUEUE_POWER
+    c["queue_model"] = _QUEUE_MODELS[settings.queue]
     c["queue_power"] = settings.queue_power
     c["partial_fills"] = settings.partial_fills
     c["self_match"] = settings.self_match_refused
