@@ -85,6 +85,7 @@ def plan_ladders(rows: np.ndarray, instruments: Sequence[Instrument]) -> Ladders
     times = np.array([FAR, 0], np.int64)
     passed = Passed(rows)
     for first in range(0, len(rows), _BLOCK_ROWS):
+        passed.ahead(first, min(first + _BLOCK_ROWS, len(rows)))
         _bounds(rows[first : first + _BLOCK_ROWS], low, high, grid, bars, times)
         passed.up_to(min(first + _BLOCK_ROWS, len(rows)))
     if times[0] <= 0 or times[1] >= FAR:

@@ -1,10 +1,13 @@
-"""Let go of tape pages that a replay has passed, so that its memory does not grow with the tape."""
+"""Map the tape's pages that a replay reads next and let go of those it has passed, so that its memory does not grow with the tape."""
 
 from __future__ import annotations
 
 import mmap
 
 import numpy as np
+
+MADV_POPULATE_READ = 22
+"""Linux 5.14 and newer; the standard library names it only in later Pythons."""
 
 
 class Passed:
@@ -17,9 +20,21 @@ class Passed:
         self._rows = rows
         self._map = _mapping(rows)
         self._dropped = 0
+        self._populates = hasattr(mmap, "MADV_DONTNEED")
         if self._map is not None:
             start = np.frombuffer(self._map, np.uint8).__array_interface__["data"][0]
             self._offset = rows.__array_interface__["data"][0] - start
+
+    def ahead(self, first: int, last: int) -> None:
+        """Rows first..last are read next: map their pages in one go, which costs less than a fault for every few of them."""
+        if self._map is None or not self._populates:
+            return
+        start = (self._offset + first * self._rows.itemsize) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = self._offset + last * self._rows.itemsize
+        try:
+            self._map.madvise(MADV_POPULATE_READ, start, end - start)
+        except OSError:
+            self._populates = False  # an older kernel: the pages come one fault at a time
 
     def up_to(self, row: int) -> None:
         """Rows before `row` have been read for the last time (for now)."""

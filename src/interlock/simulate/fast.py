@@ -38,6 +38,7 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
     total = len(world.rows)
     ending = Ending.COMPLETE
     control["stop_row"] = min(block_rows, total)
+    passed.ahead(0, min(block_rows, total))
     while True:
         result = run_block(*world.core, *world.kernel_side, kernel)
         if settle_stop(world, recorder):
@@ -54,6 +55,7 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
                 ending = Ending.INTERRUPTED
                 break
             control["stop_row"] = min(done + block_rows, total)
+            passed.ahead(done, min(done + block_rows, total))
     return recorder.outcome(ending)
 
 
