@@ -10,7 +10,7 @@ from interlock.simulate.layout import AT_BLOCK, AT_WAKE, RAN_OUT, STOP_FULL, STO
 from interlock.simulate.loop import run_block, run_to_wake
 from interlock.simulate.outcome import Ending, Outcome, Recorder
 
-BLOCK_ROWS = 1 << 17
+BLOCK_ROWS = 1 << 16
 
 OnBlock = Callable[[int, int], bool]
 """Called after each block with (rows done, rows in all); False interrupts the run."""

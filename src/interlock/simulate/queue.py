@@ -46,8 +46,11 @@ def on_depth(resting: Any, before_lots: int, now_lots: int, model: int, power: f
     back = before_lots - front
     if back < 0.0:
         back = 0.0
-    back_weight = back**power
-    total = back_weight + front**power if front > 0.0 else back_weight
+    # The usual power needs no logarithm; a square is exact either way.
+    back_weight = back * back if power == 2.0 else back**power
+    total = back_weight
+    if front > 0.0:
+        total += front * front if power == 2.0 else front**power
     behind = back_weight / total if total > 0.0 else 1.0
     ahead = front - (1.0 - behind) * removed + min(back - behind * removed, 0.0)
     resting.front_lots = min(ahead, float(now_lots))
