@@ -186,3 +186,17 @@ def test_the_demo_replays_the_recordings(
     assert arbitrage["round_trips_completed"] > 0
     assert "PASS" not in (making["verdict"], arbitrage["verdict"])
     assert len(run_folders(tmp_path / "runs")) == 4
+
+
+def test_an_import_makes_the_folders_on_the_way_and_takes_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = tmp_path / "wrong.gz"
+    wrong.write_bytes(b"no gzip")
+    out = tmp_path / "a" / "b" / "tape"
+    assert main(["tape", "import", "binance-usdm-raw", str(wrong), "--out", str(out)]) == exit_codes.USAGE
+    assert "wrong.gz" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+    write_tape(out, generate(100, 1), (SHIPPED["binance_usdm:BTCUSDT"],), "synthetic")
+    assert main(["tape", "info", str(out)]) == exit_codes.DONE
+    assert [p.name for p in out.parent.iterdir()] == ["tape"]
+    # A file where a folder should be is one error.
+    assert main(["tape", "import", "binance-usdm-raw", str(wrong), "--out", str(wrong / "tape")]) == exit_codes.USAGE

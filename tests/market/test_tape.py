@@ -110,7 +110,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("keep")
     (tmp_path / "file").write_text("keep")
-    for out in (tmp_path / "full", tmp_path / "file", tmp_path / "absent" / "t"):
+    for out in (tmp_path / "full", tmp_path / "file", tmp_path / "file" / "t"):
         with pytest.raises(UsageError):
             write_tape(out, SOME, [BTC], "synthetic")
     assert (tmp_path / "full" / "mine").read_text() == "keep"

@@ -108,19 +108,21 @@ def fill_folder(
 def new_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` when the block ends, and is removed when it raises.
 
-    A process that is killed outright can leave `.<name>.<pid>.partial` behind; nothing reads it. Raises UsageError if
-    `out` exists and is not an empty folder, or its parent is missing.
+    Missing parents are made, and removed again with it. A process that is killed outright can leave `.<name>.<pid>.partial` behind; nothing
+    reads it. Raises UsageError if `out` exists and is not an empty folder, or cannot be made.
     """
     out = out.absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out}: expected a new or empty folder for the tape, found something; name another --out")
     folder = out.parent / f".{out.name}.{os.getpid()}.partial"
+    made = [parent for parent in out.parents if not parent.exists()]
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-    except FileNotFoundError:
-        raise UsageError(f"{out}: the folder {out.parent} does not exist; create it first") from None
-    except FileExistsError:
-        raise UsageError(f"{folder}: left over from an interrupted import; remove it") from None
+    except (FileExistsError, NotADirectoryError) as error:
+        if not folder.exists():
+            raise UsageError(f"{out}: a part of its path is a file; name another --out") from error
+        raise UsageError(f"{folder}: left over from an interrupted import; remove it") from error
     except OSError as error:
         raise UsageError(f"{out}: cannot write there: {error.strerror}; name another --out") from error
     try:
@@ -132,6 +134,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         _sync(out.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # only where it is empty, that is after a failure
 
 
 def receive_order(rows: Rows) -> Rows:

@@ -203,7 +203,7 @@ def load_config(path: Path) -> RunConfig:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadInput(path, "", "expected a configuration file, found none; see examples/ for complete ones") from None
+        raise BadInput(path, "", "expected a configuration file, found none; the README names a complete one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(path, "", f"expected a readable text file: {error}") from error
     except tomllib.TOMLDecodeError as error:
