@@ -25,7 +25,7 @@ INDEX_HOST = re.compile(
         re.escape(".".join(parts))
         for parts in (
             ("pypi", "org"),
-            ("pythonhosted", "org"),
+            ("".join(("python", "hosted")), "org"),
             ("registry", "npmjs"),
             ("registry", "yarnpkg"),
             ("deb", "debian", "org"),

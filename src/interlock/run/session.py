@@ -34,6 +34,9 @@ from interlock.simulate.layout import World
 from interlock.simulate.outcome import Ending, Outcome
 from interlock.strategies.tags import Leg, expected_edge_bps, reason_of
 
+INTERRUPTED = 130
+"""The process's answer after a stop from outside (128 + SIGINT)."""
+
 EXIT_NAMES = {
     Leg.TAKE_PROFIT: "take_profit",
     Leg.STOP_LOSS: "stop_loss",
@@ -143,7 +146,8 @@ def replay_session(
             with contextlib.suppress(_Stopped):
                 evidence = build_evidence(_with(facts, rerun=rerun))
         if evidence is None:
-            evidence = build_evidence(facts)
+            # Stopped, be it while the tape or while another world was replayed: the figures say what the process will answer.
+            evidence = build_evidence(_with(facts, exit_code=INTERRUPTED))
         stage(f"writing the evidence of {config.name}", 0, 0)
         out.mkdir(parents=True, exist_ok=True)
         folder = _seal(plan, facts, evidence, out, name)
