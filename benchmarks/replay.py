@@ -162,6 +162,8 @@ def measure(effort: Effort, source: Stream) -> list[Subject]:
                 for _ in range(effort.cold_starts):
                     with tempfile.TemporaryDirectory() as empty:
                         subject.cold.append(launch(subject, source, 1, Path(empty)))
+            if subject.peer is None:
+                launch(subject, source, 1, warm)  # fills the cache of compiled functions, so that no compiler is in the figures
             subject.alone = launch(subject, source, 1, warm)
         except EngineFailedError as failure:
             _fail(subject, failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from tests.simulate.worlds import assert_equal, perpetual, venue_settings
 
 from interlock.simulate.fast import replay_fast, replay_python
@@ -84,3 +85,15 @@ def test_recycled_memory_gives_what_fresh_memory_gives() -> None:
         used = world(before, cap=30)
         assert len(replay_fast(used, touch.touch).fills) > 0
         assert_equal(fresh, replay_fast(world(second, recycle=used), touch.touch))
+
+
+def test_rows_that_do_not_lie_in_one_piece_are_replayed_like_their_copy() -> None:
+    rows = generate(4_000, 4)
+    apart = np.zeros(2 * len(rows), rows.dtype)
+    apart[::2] = rows
+    assert_equal(replay_fast(world(rows), touch.touch), replay_fast(world(apart[::2]), touch.touch))
+
+
+def test_a_kernel_that_is_not_compiled_to_the_signature_is_refused() -> None:
+    with pytest.raises((TypeError, NotImplementedError)):
+        replay_fast(world(generate(500, 3)), lambda *_: 0)

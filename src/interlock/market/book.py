@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interlock.market.compiled import compiled
+from interlock.market.compiled import compiled, unsigned
 
 FAR = 1 << 61
 """A time or cell beyond all others."""
@@ -109,8 +109,8 @@ def lots_at(book: Any, depth: Any, side: int, cell: int) -> int:
     if cell < 0 or cell >= book.cells:
         return 0
     if side > 0:
-        return depth[book.bids_at + cell]
-    return depth[book.asks_at + cell]
+        return depth[unsigned(book.bids_at + cell)]
+    return depth[unsigned(book.asks_at + cell)]
 
 
 @compiled(inline=True)
@@ -123,7 +123,7 @@ def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
     asks_at = book.asks_at
     at = bids_at if side > 0 else asks_at
     best = bid_cell if side > 0 else ask_cell
-    depth[at + cell] = lots
+    depth[unsigned(at + cell)] = lots
     better = (cell - best) * side
     if better < 0 or (better > 0 and lots == 0):
         return UNCHANGED
@@ -132,7 +132,7 @@ def set_level(book: Any, depth: Any, side: int, cell: int, lots: int) -> int:
             return SIZE_CHANGED
         cells = book.cells
         cell -= side
-        while 0 <= cell < cells and depth[at + cell] == 0:
+        while 0 <= cell < cells and depth[unsigned(at + cell)] == 0:
             cell -= side
         if cell < 0 or cell >= cells:
             cell = -side * FAR
@@ -188,11 +188,11 @@ def clear(book: Any, depth: Any) -> None:
     """Empty both ladders; the mid keeps its last value."""
     # Only what is set is written: most of a wide ladder was never touched and need not become real memory.
     for cell in range(book.bid_cell, -1, -1):
-        if depth[book.bids_at + cell] != 0:
-            depth[book.bids_at + cell] = 0
+        if depth[unsigned(book.bids_at + cell)] != 0:
+            depth[unsigned(book.bids_at + cell)] = 0
     for cell in range(book.ask_cell, book.cells):
-        if depth[book.asks_at + cell] != 0:
-            depth[book.asks_at + cell] = 0
+        if depth[unsigned(book.asks_at + cell)] != 0:
+            depth[unsigned(book.asks_at + cell)] = 0
     book.bid_cell = -FAR
     book.ask_cell = FAR
     book.bid_ticks = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 
 _SOURCES = (
     "gate/limits.py",
@@ -54,10 +55,13 @@ def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Callab
     """Compile a function to machine code, cached on disk.
 
     `signature` (a numba signature or list) compiles at import and makes the function usable as a first-class function value; without it
-    compilation happens at the first call. `inline` asks LLVM to inline it where it is called.
+    compilation happens at the first call. `inline` asks LLVM to inline it where it is called; it is always said, because numba otherwise hands the
+    wish of a caller down to whatever it calls, rare paths included.
     """
-    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False}
-    if inline:
-        options["forceinline"] = True
+    options: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "_nrt": False, "forceinline": inline}
     args = () if signature is None else (signature,)
     return numba.njit(*args, **options)  # type: ignore[no-any-return]
+
+
+unsigned = np.uint64
+"""Marks an index that cannot be negative: without it every access first asks whether to count from the end."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from interlock.market.book import FAR, cell_of, clear, lots_at, refresh_mid, refresh_top, set_level
-from interlock.market.compiled import compiled
+from interlock.market.compiled import compiled, unsigned
 from interlock.simulate import queue
 from interlock.simulate.layout import (
     QUEUE_TRADE_THROUGH,
@@ -58,7 +58,7 @@ def price_step(world: Any, instrument: int, ticks: int) -> int:
     """The venue's price unit at a price, in ticks."""
     step = 1
     for i in range(world.control.steps):
-        row = world.steps[i]
+        row = world.steps[unsigned(i)]
         if row.instrument == instrument and row.first_ticks <= ticks:
             step = row.step_ticks
     return step
@@ -67,10 +67,10 @@ def price_step(world: Any, instrument: int, ticks: int) -> int:
 @compiled(inline=True)
 def _reserve(world: Any, instrument: int, slot: int, lots: int) -> None:
     """Hold (or with negative lots release) what a resting order could cost at most."""
-    book = world.exchange_books[instrument]
-    order = world.orders[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    order = world.orders[unsigned(slot)]
     if order.side > 0:
-        venue = world.venues[book.venue]
+        venue = world.venues[unsigned(book.venue)]
         venue.reserved_cash += lots * book.lot_unit * (order.ticks * book.price_unit)
     else:
         book.reserved_lots += lots
@@ -80,10 +80,10 @@ def _reserve(world: Any, instrument: int, slot: int, lots: int) -> None:
 def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: int, now_ns: int) -> None:
     """Execute `lots` of an order at `ticks`: position, cash, the record, and the answer under way to us."""
     control = world.control
-    book = world.exchange_books[instrument]
-    venue = world.venues[book.venue]
-    order = world.orders[slot]
-    rest = world.resting[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    venue = world.venues[unsigned(book.venue)]
+    order = world.orders[unsigned(slot)]
+    rest = world.resting[unsigned(slot)]
     rest.leaves_lots -= lots
     if rest.leaves_lots == 0:
         rest.final_ns = now_ns
@@ -93,7 +93,7 @@ def fill(world: Any, instrument: int, slot: int, lots: int, ticks: int, maker: i
     notional = lots * book.lot_unit * (ticks * book.price_unit)
     rate = book.maker_rate if maker else book.taker_rate
     venue.cash -= order.side * notional + rate * notional
-    record = world.fills[control.fills_n]
+    record = world.fills[unsigned(control.fills_n)]
     record.exchange_ns = now_ns
     record.seq = order.seq
     record.tag = order.tag
@@ -138,17 +138,17 @@ def _span(book: Any, side: int, cell: int) -> None:
 @compiled(inline=True)
 def _remove_live(world: Any, instrument: int, at: int) -> None:
     """Take the order at position `at` off the instrument's list, keeping time priority."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     book.live_n -= 1
     for i in range(at, book.live_n):
-        ours = world.live[instrument, i]
-        after = world.live[instrument, i + 1]
+        ours = world.live[unsigned(instrument), unsigned(i)]
+        after = world.live[unsigned(instrument), unsigned(i + 1)]
         ours.slot = after.slot
         ours.side = after.side
         ours.cell = after.cell
     span_none(book)
     for i in range(book.live_n):
-        ours = world.live[instrument, i]
+        ours = world.live[unsigned(instrument), unsigned(i)]
         _span(book, ours.side, ours.cell)
 
 
@@ -156,7 +156,7 @@ def _remove_live(world: Any, instrument: int, at: int) -> None:
 def _taken_at(world: Any, instrument: int, side: int, cell: int) -> int:
     """Lots of a level that we took and the feed has not refreshed."""
     for i in range(world.control.taken_n):
-        t = world.taken[i]
+        t = world.taken[unsigned(i)]
         if t.instrument == instrument and t.side == side and t.cell == cell:
             return t.lots
     return 0
@@ -165,7 +165,7 @@ def _taken_at(world: Any, instrument: int, side: int, cell: int) -> int:
 @compiled()
 def _untaken_best(world: Any, depth: Any, instrument: int, side: int) -> int:
     """The best cell of a side that shows more than we took of it; beyond all cells if there is none."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     cell = book.bid_cell if side > 0 else book.ask_cell
     while 0 <= cell < book.cells:
         if lots_at(book, depth, side, cell) > _taken_at(world, instrument, side, cell):
@@ -177,13 +177,13 @@ def _untaken_best(world: Any, depth: Any, instrument: int, side: int) -> int:
 @compiled()
 def _fill_reducing(world: Any, instrument: int, slot: int, lots: int, now_ns: int) -> None:
     """Fill a resting reduce-only order, never past flat; the part that would open a position ends the order."""
-    book = world.exchange_books[instrument]
-    order = world.orders[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    order = world.orders[unsigned(slot)]
     room = min(lots, max(0, -order.side * book.position_lots))
     if room > 0:
         fill(world, instrument, slot, room, order.ticks, 1, now_ns)
     if room < lots:
-        _reserve(world, instrument, slot, -world.resting[slot].leaves_lots)
+        _reserve(world, instrument, slot, -world.resting[unsigned(slot)].leaves_lots)
         _end(world, RESPONSE_EXPIRED, instrument, slot, REDUCE_ONLY, now_ns)
 
 
@@ -192,20 +192,20 @@ def _take(world: Any, instrument: int, side: int, cell: int, lots: int) -> None:
     """Remember that we took lots of a level."""
     control = world.control
     for i in range(control.taken_n):
-        t = world.taken[i]
+        t = world.taken[unsigned(i)]
         if t.instrument == instrument and t.side == side and t.cell == cell:
             t.lots += lots
             return
     if control.taken_n == world.taken.shape[0]:
         control.stop = STOP_OVERFLOW
         return
-    t = world.taken[control.taken_n]
+    t = world.taken[unsigned(control.taken_n)]
     t.instrument = instrument
     t.side = side
     t.cell = cell
     t.lots = lots
     control.taken_n += 1
-    world.exchange_books[instrument].taken_n += 1
+    world.exchange_books[unsigned(instrument)].taken_n += 1
 
 
 @compiled()
@@ -213,14 +213,14 @@ def _refresh_taken(world: Any, instrument: int, side: int, cell: int, before_lot
     """A level changed: growth beyond what was displayed refreshes it, a shrinking level shrinks what we remember."""
     control = world.control
     for i in range(control.taken_n):
-        t = world.taken[i]
+        t = world.taken[unsigned(i)]
         if t.instrument == instrument and t.side == side and t.cell == cell:
             if now_lots <= before_lots and now_lots > 0:
                 t.lots = min(t.lots, now_lots)
                 return
             control.taken_n -= 1
-            world.taken[i] = world.taken[control.taken_n]
-            world.exchange_books[instrument].taken_n -= 1
+            world.taken[unsigned(i)] = world.taken[unsigned(control.taken_n)]
+            world.exchange_books[unsigned(instrument)].taken_n -= 1
             return
 
 
@@ -228,27 +228,27 @@ def _refresh_taken(world: Any, instrument: int, side: int, cell: int, before_lot
 def _meet_depth(world: Any, depth: Any, instrument: int, side: int, cell: int, before: int, lots: int, now_ns: int) -> None:
     """A level that concerns our orders was set. Kept out of the hot path: few events come here."""
     control = world.control
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     best = book.bid_cell if side > 0 else book.ask_cell
     if book.taken_n > 0:
         best = _untaken_best(world, depth, instrument, side)
     at = 0
     while at < book.live_n:
-        ours = world.live[instrument, at]
+        ours = world.live[unsigned(instrument), unsigned(at)]
         reached = False
         if ours.side == side:
             if ours.cell == cell:
-                queue.on_depth(world.resting[ours.slot], before, lots, control.queue_model, control.queue_power)
+                queue.on_depth(world.resting[unsigned(ours.slot)], before, lots, control.queue_model, control.queue_power)
         elif side < 0:
             reached = best <= ours.cell
         else:
             reached = best >= ours.cell
         if reached:
             slot = ours.slot
-            if world.orders[slot].reduce_only != 0:
-                _fill_reducing(world, instrument, slot, world.resting[slot].leaves_lots, now_ns)
+            if world.orders[unsigned(slot)].reduce_only != 0:
+                _fill_reducing(world, instrument, slot, world.resting[unsigned(slot)].leaves_lots, now_ns)
             else:
-                fill(world, instrument, slot, world.resting[slot].leaves_lots, world.orders[slot].ticks, 1, now_ns)
+                fill(world, instrument, slot, world.resting[unsigned(slot)].leaves_lots, world.orders[unsigned(slot)].ticks, 1, now_ns)
             _remove_live(world, instrument, at)
         else:
             at += 1
@@ -257,9 +257,9 @@ def _meet_depth(world: Any, depth: Any, instrument: int, side: int, cell: int, b
 @compiled(inline=True)
 def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
     """A level of the true book is set; resting orders queue, or are reached by the opposite best price."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     cell = cell_of(book, ticks)
-    before = depth[(book.bids_at if side > 0 else book.asks_at) + cell]
+    before = depth[unsigned((book.bids_at if side > 0 else book.asks_at) + cell)]
     set_level(book, depth, side, cell, lots)
     if book.taken_n > 0:
         _refresh_taken(world, instrument, side, cell, before, lots)
@@ -282,16 +282,16 @@ def on_depth(world: Any, depth: Any, instrument: int, side: int, ticks: int, lot
 def _meet_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
     """A trade at or through the price of an order of ours. Kept out of the hot path."""
     control = world.control
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     used = 0
     at = 0
     while at < book.live_n:
-        if world.live[instrument, at].side == side:
+        if world.live[unsigned(instrument), unsigned(at)].side == side:
             at += 1
             continue
-        slot = world.live[instrument, at].slot
-        order = world.orders[slot]
-        rest = world.resting[slot]
+        slot = world.live[unsigned(instrument), unsigned(at)].slot
+        order = world.orders[unsigned(slot)]
+        rest = world.resting[unsigned(slot)]
         lots_filled = 0
         better = (order.ticks - ticks) * order.side
         if better > 0:
@@ -321,7 +321,7 @@ def _meet_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, n
 @compiled(inline=True)
 def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_ns: int) -> None:
     """A trade prints: our orders at a better price fill whole, those at its price as far as it went past the queue ahead."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     cell = cell_of(book, ticks)
     if cell > book.own_bid_high and cell < book.own_ask_low:
         return
@@ -331,14 +331,14 @@ def on_trade(world: Any, instrument: int, side: int, ticks: int, lots: int, now_
 @compiled()
 def _on_clear(world: Any, depth: Any, instrument: int) -> None:
     """The book is emptied before a snapshot. Resting orders keep their queue; nothing is reached by an empty side."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     clear(book, depth)
 
 
 @compiled()
 def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_ns: int) -> None:
     """A bar grows row by row; when complete, waiting orders fill at its worse extreme within a share of its volume, or expire."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     if kind == BAR_OPEN:
         book.bar_open = ticks
         return
@@ -356,9 +356,9 @@ def _on_bar(world: Any, instrument: int, kind: int, ticks: int, lots: int, now_n
     book.mid_twice = 2 * ticks
     at = 0
     while book.live_n > 0:
-        slot = world.live[instrument, at].slot
-        order = world.orders[slot]
-        rest = world.resting[slot]
+        slot = world.live[unsigned(instrument), unsigned(at)].slot
+        order = world.orders[unsigned(slot)]
+        rest = world.resting[unsigned(slot)]
         price = book.bar_high if order.side > 0 else book.bar_low
         _reserve(world, instrument, slot, -rest.leaves_lots)
         if (order.ticks - price) * order.side >= 0 and left > 0:
@@ -388,11 +388,11 @@ def _mark_twice(book: Any) -> int:
 def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int) -> None:
     """Funding settles: paid on mark times size by what is held at this instant, and by nothing else."""
     control = world.control
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     if book.position_lots == 0:
         return
     mark = 2 * ticks if ticks > 0 else _mark_twice(book)
-    record = world.fundings[control.fundings_n]
+    record = world.fundings[unsigned(control.fundings_n)]
     record.exchange_ns = now_ns
     record.instrument = instrument
     record.position_lots = book.position_lots
@@ -402,7 +402,7 @@ def _on_funding(world: Any, instrument: int, ticks: int, rate: int, now_ns: int)
     if control.fundings_n == world.fundings.shape[0] and control.stop == STOP_NONE:
         control.stop = STOP_FULL
     paid = book.position_lots * book.lot_unit * (mark * 0.5 * book.price_unit) * (rate * 1e-12)
-    world.venues[book.venue].cash -= paid
+    world.venues[unsigned(book.venue)].cash -= paid
 
 
 @compiled()
@@ -421,9 +421,9 @@ def _tier(tiers: Any, count: int, instrument: int, notional: float, maintenance:
 @compiled()
 def equity(world: Any, number: int) -> float:
     """A venue account at mark prices (mids where no mark is published), quote currency."""
-    total = world.venues[number].cash
+    total = world.venues[unsigned(number)].cash
     for k in range(world.control.instruments):
-        book = world.exchange_books[k]
+        book = world.exchange_books[unsigned(k)]
         if book.venue == number and book.position_lots != 0:
             mark = _mark_twice(book)
             total += book.position_lots * book.lot_unit * mark * 0.5 * book.price_unit
@@ -435,7 +435,7 @@ def margin_required(world: Any, number: int, maintenance: bool) -> float:
     """Initial or maintenance margin of a venue's derivative positions, quote currency."""
     total = 0.0
     for k in range(world.control.instruments):
-        book = world.exchange_books[k]
+        book = world.exchange_books[unsigned(k)]
         if book.venue == number and book.is_spot == 0 and book.position_lots != 0:
             mark = _mark_twice(book)
             total += _tier(
@@ -448,7 +448,7 @@ def margin_required(world: Any, number: int, maintenance: bool) -> float:
 def _all_priced(world: Any, number: int) -> bool:
     """Whether every position of a venue has a price yet; an opening position has none before its market's first."""
     for k in range(world.control.instruments):
-        book = world.exchange_books[k]
+        book = world.exchange_books[unsigned(k)]
         if book.venue == number and book.position_lots != 0 and _mark_twice(book) <= 0:
             return False
     return True
@@ -458,7 +458,7 @@ def _all_priced(world: Any, number: int) -> bool:
 def check_liquidation(world: Any) -> None:
     """Stop the run if any margined account is at or below its maintenance margin; remember the peak margin used."""
     for number in range(world.control.venues):
-        venue = world.venues[number]
+        venue = world.venues[unsigned(number)]
         if venue.margin == 0:
             continue
         used = margin_required(world, number, False)
@@ -474,9 +474,9 @@ def sample(world: Any, depth: Any, now_ns: int) -> None:
     """Record position, top and our own best quotes of every instrument, and check margins; once per sample period."""
     control = world.control
     for k in range(world.control.instruments):
-        book = world.exchange_books[k]
+        book = world.exchange_books[unsigned(k)]
         refresh_top(book, depth)
-        record = world.samples[control.samples_n]
+        record = world.samples[unsigned(control.samples_n)]
         record.exchange_ns = now_ns
         record.instrument = k
         record.position_lots = book.position_lots
@@ -486,7 +486,7 @@ def sample(world: Any, depth: Any, now_ns: int) -> None:
         own_bid = 0
         own_ask = 0
         for i in range(book.live_n):
-            order = world.orders[world.live[k, i].slot]
+            order = world.orders[unsigned(world.live[unsigned(k), unsigned(i)].slot)]
             if order.side > 0:
                 own_bid = max(own_bid, order.ticks)
             elif own_ask == 0 or order.ticks < own_ask:
@@ -508,12 +508,12 @@ def _on_other_row(world: Any, depth: Any, k: int, kind: int, ticks: int, lots: i
     elif kind == FUNDING:
         _on_funding(world, k, ticks, lots, now_ns)
     elif kind == MARK:
-        world.exchange_books[k].mark_twice = 2 * ticks
+        world.exchange_books[unsigned(k)].mark_twice = 2 * ticks
         check_liquidation(world)
     elif kind == CLEAR:
         _on_clear(world, depth, k)
     elif kind == STATUS:
-        world.exchange_books[k].trading = lots
+        world.exchange_books[unsigned(k)].trading = lots
 
 
 @compiled(inline=True)
@@ -525,7 +525,7 @@ def on_row(world: Any, depth: Any, row: Any) -> None:
     k = row.instrument
     kind = row.kind
     if world.control.track_feed != 0:
-        count_event(world.venues[world.exchange_books[k].venue], now_ns)
+        count_event(world.venues[unsigned(world.exchange_books[unsigned(k)].venue)], now_ns)
     if kind == DEPTH:
         on_depth(world, depth, k, row.side, row.ticks, row.lots, now_ns)
     elif kind == TRADE:
@@ -538,10 +538,10 @@ def on_row(world: Any, depth: Any, row: Any) -> None:
 def _resting_lots(world: Any, instrument: int, side: int, reducing: bool) -> int:
     """Lots of our resting orders on a side; with `reducing` only those that may only reduce."""
     total = 0
-    for i in range(world.exchange_books[instrument].live_n):
-        ours = world.live[instrument, i]
-        if ours.side == side and (not reducing or world.orders[ours.slot].reduce_only != 0):
-            total += world.resting[ours.slot].leaves_lots
+    for i in range(world.exchange_books[unsigned(instrument)].live_n):
+        ours = world.live[unsigned(instrument), unsigned(i)]
+        if ours.side == side and (not reducing or world.orders[unsigned(ours.slot)].reduce_only != 0):
+            total += world.resting[unsigned(ours.slot)].leaves_lots
     return total
 
 
@@ -549,10 +549,10 @@ def _resting_lots(world: Any, instrument: int, side: int, reducing: bool) -> int
 def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
     """Why the exchange refuses a new order, or NONE; the checks in the order in which a venue answers."""
     control = world.control
-    book = world.exchange_books[instrument]
-    venue = world.venues[book.venue]
-    order = world.orders[slot]
-    rest = world.resting[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    venue = world.venues[unsigned(book.venue)]
+    order = world.orders[unsigned(slot)]
+    rest = world.resting[unsigned(slot)]
     if book.trading == 0:
         return HALTED
     if overloaded(control, venue):
@@ -589,7 +589,7 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
             if extra + others > equity(world, book.venue):
                 return INSUFFICIENT_MARGIN
     for i in range(book.live_n):
-        other = world.live[instrument, i]
+        other = world.live[unsigned(instrument), unsigned(i)]
         if control.self_match != 0 and other.side == -order.side and (rest.cell - other.cell) * order.side >= 0:
             return SELF_MATCH
     return NONE
@@ -598,19 +598,19 @@ def _refusal(world: Any, instrument: int, slot: int, now_ns: int) -> int:
 @compiled()
 def _takeable(world: Any, depth: Any, instrument: int, slot: int) -> int:
     """Lots that a taking order could get within its limit, less what we took before."""
-    book = world.exchange_books[instrument]
-    order = world.orders[slot]
-    rest = world.resting[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    order = world.orders[unsigned(slot)]
+    rest = world.resting[unsigned(slot)]
     total = 0
     if order.side > 0:
         cell = book.ask_cell
         while cell < book.cells and cell <= rest.cell:
-            total += max(0, depth[book.asks_at + cell] - _taken_at(world, instrument, -1, cell))
+            total += max(0, depth[unsigned(book.asks_at + cell)] - _taken_at(world, instrument, -1, cell))
             cell += 1
     else:
         cell = book.bid_cell
         while cell >= 0 and cell >= rest.cell:
-            total += max(0, depth[book.bids_at + cell] - _taken_at(world, instrument, 1, cell))
+            total += max(0, depth[unsigned(book.bids_at + cell)] - _taken_at(world, instrument, 1, cell))
             cell -= 1
     return total
 
@@ -618,9 +618,9 @@ def _takeable(world: Any, depth: Any, instrument: int, slot: int) -> int:
 @compiled()
 def _walk(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> None:
     """Take from the best level toward the limit, one fill a level."""
-    book = world.exchange_books[instrument]
-    order = world.orders[slot]
-    rest = world.resting[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    order = world.orders[unsigned(slot)]
+    rest = world.resting[unsigned(slot)]
     cell = book.ask_cell if order.side > 0 else book.bid_cell
     if world.control.partial_fills == 0:
         fill(world, instrument, slot, rest.leaves_lots, book.base_ticks + cell * book.cell_ticks, 0, now_ns)
@@ -638,20 +638,20 @@ def _walk(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> No
 @compiled()
 def _end(world: Any, kind: int, instrument: int, slot: int, reason: int, now_ns: int) -> None:
     """The order is at its end without (further) fills; tell the strategy's side why."""
-    rest = world.resting[slot]
+    rest = world.resting[unsigned(slot)]
     rest.leaves_lots = 0
     rest.final_ns = now_ns
     rest.reason = reason
-    world.counts[reason] += 1
-    send_response(world, kind, slot, world.orders[slot].seq, instrument, now_ns, 0, reason)
+    world.counts[unsigned(reason)] += 1
+    send_response(world, kind, slot, world.orders[unsigned(slot)].seq, instrument, now_ns, 0, reason)
 
 
 @compiled(inline=True)
 def _on_place(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -> None:
     """A new order arrives at the exchange."""
-    book = world.exchange_books[instrument]
-    order = world.orders[slot]
-    rest = world.resting[slot]
+    book = world.exchange_books[unsigned(instrument)]
+    order = world.orders[unsigned(slot)]
+    rest = world.resting[unsigned(slot)]
     rest.leaves_lots = order.lots
     rest.cell = cell_of(book, order.ticks)
     rest.arrived_ns = now_ns
@@ -682,7 +682,7 @@ def _on_place(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -
     if book.live_n == world.live.shape[1]:
         world.control.stop = STOP_OVERFLOW
         return
-    ours = world.live[instrument, book.live_n]
+    ours = world.live[unsigned(instrument), unsigned(book.live_n)]
     ours.slot = slot
     ours.side = order.side
     ours.cell = rest.cell
@@ -696,15 +696,15 @@ def _on_place(world: Any, depth: Any, instrument: int, slot: int, now_ns: int) -
 @compiled(inline=True)
 def _on_cancel(world: Any, instrument: int, slot: int, seq: int, now_ns: int) -> None:
     """A cancel arrives; if the order has ended meanwhile it is too late and changes nothing."""
-    book = world.exchange_books[instrument]
+    book = world.exchange_books[unsigned(instrument)]
     for at in range(book.live_n):
-        if world.live[instrument, at].slot == slot and world.orders[slot].seq == seq:
-            _reserve(world, instrument, slot, -world.resting[slot].leaves_lots)
+        if world.live[unsigned(instrument), unsigned(at)].slot == slot and world.orders[unsigned(slot)].seq == seq:
+            _reserve(world, instrument, slot, -world.resting[unsigned(slot)].leaves_lots)
             _remove_live(world, instrument, at)
             _end(world, RESPONSE_CANCELLED, instrument, slot, CANCELLED, now_ns)
             return
-    world.counts[CANCEL_TOO_LATE] += 1
-    if world.orders[slot].seq == seq and world.resting[slot].arrived_ns == 0:
+    world.counts[unsigned(CANCEL_TOO_LATE)] += 1
+    if world.orders[unsigned(slot)].seq == seq and world.resting[unsigned(slot)].arrived_ns == 0:
         # It overtook its order. Without this answer our side would wait for a cancellation that never comes.
         send_response(world, RESPONSE_UNKNOWN, slot, seq, instrument, now_ns, 0, 0)
 
@@ -713,7 +713,7 @@ def _on_cancel(world: Any, instrument: int, slot: int, seq: int, now_ns: int) ->
 def on_request(world: Any, depth: Any) -> None:
     """The next request of the ring arrives at its venue."""
     control = world.control
-    message = world.requests[control.request_head & (world.requests.shape[0] - 1)]
+    message = world.requests[unsigned(control.request_head & (world.requests.shape[0] - 1))]
     control.request_head += 1
     if message.kind == REQUEST_PLACE:
         _on_place(world, depth, message.instrument, message.slot, message.due_ns)

@@ -16,6 +16,11 @@ OnBlock = Callable[[int, int], bool]
 """Called after each block with (rows done, rows in all); False interrupts the run."""
 
 
+def entry_point(function: Any) -> Callable[..., int]:
+    """A compiled function without numba's dispatcher, which takes tens of microseconds to look at our nested records; it has one signature."""
+    return function.overloads[function.signatures[0]].entry_point
+
+
 def settle_stop(world: World, recorder: Recorder) -> bool:
     """After a stop: make room if records were full; returns whether the run is over by liquidation. Raises on an overflow."""
     control = world.control[0]
@@ -37,10 +42,11 @@ def replay_fast(world: World, kernel: Any, on_block: OnBlock | None = None, bloc
     passed = Passed(world.rows)
     total = len(world.rows)
     ending = Ending.COMPLETE
+    enter = entry_point(run_block)
     control["stop_row"] = min(block_rows, total)
     passed.ahead(0, min(block_rows, total))
     while True:
-        result = run_block(*world.core, *world.kernel_side, kernel)
+        result = enter(*world.core, *world.kernel_side, kernel)
         if settle_stop(world, recorder):
             ending = Ending.LIQUIDATED
             break
@@ -67,7 +73,7 @@ def replay_python(world: World, strategy: PythonStrategy) -> Outcome:
     """Replay with a strategy in plain Python: the compiled loop returns at each decision that is due."""
     recorder = Recorder(world)
     control = world.control[0]
-    enter = run_to_wake.overloads[run_to_wake.signatures[0]].entry_point  # skips the dispatcher: the one signature is fixed
+    enter = entry_point(run_to_wake)
     intents = 0
     ending = Ending.COMPLETE
     stop_at = control.dtype.fields["stop"][1] // 8

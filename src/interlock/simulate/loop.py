@@ -10,7 +10,7 @@ from typing import Any
 from numba import types
 
 from interlock.market.book import BOOK, FAR
-from interlock.market.compiled import compiled
+from interlock.market.compiled import compiled, unsigned
 from interlock.simulate import exchange, strategy_side
 from interlock.simulate.layout import AT_BLOCK, AT_WAKE, MEMORY_TYPE, RAN_OUT, ROW_NUMBERS, ROWS, STOP_NONE, STOPPED
 from interlock.simulate.wire import next_due_ns
@@ -22,8 +22,8 @@ def frame_goes_on(rows: Any, at: int) -> bool:
     """Whether the row after `at` belongs to the same frame, so that no decision falls between them."""
     if at + 1 >= rows.shape[0]:
         return False
-    row = rows[at]
-    after = rows[at + 1]
+    row = rows[unsigned(at)]
+    after = rows[unsigned(at + 1)]
     return after.receive_ns == row.receive_ns and after.frame == row.frame
 
 
@@ -43,9 +43,9 @@ def advance(world: Any, rows: Any, exchange_order: Any, exchange_depth: Any, dep
     row_number = i
     exchange_ns = FAR
     if i < n:
-        row_number = exchange_order[i] if permuted else i
-        exchange_ns = rows[row_number].exchange_ns
-    local_ns = rows[j].receive_ns if j < n else FAR
+        row_number = exchange_order[unsigned(i)] if permuted else i
+        exchange_ns = rows[unsigned(row_number)].exchange_ns
+    local_ns = rows[unsigned(j)].receive_ns if j < n else FAR
     request_ns = next_due_ns(world.requests, control.request_head, control.request_tail)
     response_ns = next_due_ns(world.responses, control.response_head, control.response_tail)
     timer_ns = control.next_timer_ns
@@ -54,11 +54,11 @@ def advance(world: Any, rows: Any, exchange_order: Any, exchange_depth: Any, dep
     answered = control.response_tail
     while j < n:
         if exchange_ns <= local_ns and exchange_ns <= others_ns:
-            exchange.on_row(world, exchange_depth, rows[row_number])
+            exchange.on_row(world, exchange_depth, rows[unsigned(row_number)])
             i += 1
             if i < n:
-                row_number = exchange_order[i] if permuted else i
-                exchange_ns = rows[row_number].exchange_ns
+                row_number = exchange_order[unsigned(i)] if permuted else i
+                exchange_ns = rows[unsigned(row_number)].exchange_ns
             else:
                 exchange_ns = FAR
             if control.response_tail != answered:
@@ -70,9 +70,9 @@ def advance(world: Any, rows: Any, exchange_order: Any, exchange_depth: Any, dep
                 break
         elif local_ns < others_ns or (local_ns == timer_ns and local_ns < request_ns and local_ns < response_ns):
             control.now_ns = local_ns
-            pending |= strategy_side.on_row(world, depth, rows[j])
+            pending |= strategy_side.on_row(world, depth, rows[unsigned(j)])
             j += 1
-            local_ns = rows[j].receive_ns if j < n else FAR
+            local_ns = rows[unsigned(j)].receive_ns if j < n else FAR
             if pending & mask and not frame_goes_on(rows, j - 1):
                 result = AT_WAKE
                 break

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from interlock.market.book import FAR, PRICE_CHANGED, SIZE_CHANGED, UNCHANGED, cell_of, clear, refresh_side, set_level
-from interlock.market.compiled import compiled
+from interlock.market.compiled import compiled, unsigned
 from interlock.simulate.gate_limits import exceeds_collar, exceeds_position
 from interlock.simulate.layout import (
     FINAL_CANCELLED,
@@ -68,12 +68,12 @@ LARGEST = 1 << 53
 @compiled()
 def _refresh_step(world: Any, instrument: int, ticks: int) -> None:
     """Write the price unit in force at a price, and where its band begins and ends."""
-    book = world.books[instrument]
+    book = world.books[unsigned(instrument)]
     first = 0
     end = FAR
     step = 1
     for i in range(world.control.steps):
-        row = world.steps[i]
+        row = world.steps[unsigned(i)]
         if row.instrument != instrument:
             continue
         if row.first_ticks <= ticks:
@@ -89,7 +89,7 @@ def _refresh_step(world: Any, instrument: int, ticks: int) -> None:
 @compiled()
 def _on_other_row(world: Any, depth: Any, row: Any) -> int:
     """Rows that are neither depth nor trades, as our side learns them; returns wake bits."""
-    book = world.books[row.instrument]
+    book = world.books[unsigned(row.instrument)]
     kind = row.kind
     if kind == BAR_OPEN:
         book.bar_open = row.ticks
@@ -133,7 +133,7 @@ def _on_other_row(world: Any, depth: Any, row: Any) -> int:
 def on_row(world: Any, depth: Any, row: Any) -> int:
     """A row of the feed reaches us; returns wake bits."""
     k = row.instrument
-    book = world.books[k]
+    book = world.books[unsigned(k)]
     wake = WAKE_FRAME
     if row.kind == DEPTH:
         changed = set_level(book, depth, row.side, cell_of(book, row.ticks), row.lots)
@@ -153,7 +153,7 @@ def on_row(world: Any, depth: Any, row: Any) -> int:
     book.exchange_ns = row.exchange_ns
     book.receive_ns = row.receive_ns
     if world.control.track_feed != 0:
-        world.venues[book.venue].feed_latency_ns = row.receive_ns - row.exchange_ns
+        world.venues[unsigned(book.venue)].feed_latency_ns = row.receive_ns - row.exchange_ns
     return wake
 
 
@@ -161,14 +161,14 @@ def on_row(world: Any, depth: Any, row: Any) -> int:
 def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -> None:
     """The order has ended as far as we know: record it and free its slot."""
     control = world.control
-    order = world.orders[slot]
-    book = world.books[order.instrument]
+    order = world.orders[unsigned(slot)]
+    book = world.books[unsigned(order.instrument)]
     if order.side > 0:
         book.open_buy_lots -= order.leaves_lots
     else:
         book.open_sell_lots -= order.leaves_lots
     book.open_orders -= 1
-    record = world.order_records[control.orders_n]
+    record = world.order_records[unsigned(control.orders_n)]
     record.seq = order.seq
     record.tag = order.tag
     record.instrument = order.instrument
@@ -178,7 +178,7 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
     record.lots = order.lots
     record.filled_lots = order.lots - order.leaves_lots
     record.decided_ns = order.decided_ns
-    arrived_ns = world.resting[slot].arrived_ns
+    arrived_ns = world.resting[unsigned(slot)].arrived_ns
     record.arrived_after_us = (arrived_ns - order.decided_ns) // 1000 if arrived_ns > 0 else NEVER_ARRIVED
     record.final_ns = now_ns
     record.final_state = final_state
@@ -189,7 +189,7 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
     order.status = STATUS_FREE
     order.tag = -1
     view = world.moment[0]
-    while view.orders_high > 0 and world.orders[view.orders_high - 1].status == STATUS_FREE:
+    while view.orders_high > 0 and world.orders[unsigned(view.orders_high - 1)].status == STATUS_FREE:
         view.orders_high -= 1
 
 
@@ -197,10 +197,10 @@ def _finish(world: Any, slot: int, final_state: int, reason: int, now_ns: int) -
 def on_response(world: Any) -> int:
     """The next answer of a venue reaches us; returns wake bits (0 if it concerns nothing we still know)."""
     control = world.control
-    message = world.responses[control.response_head & (world.responses.shape[0] - 1)]
+    message = world.responses[unsigned(control.response_head & (world.responses.shape[0] - 1))]
     control.response_head += 1
     slot = message.slot
-    order = world.orders[slot]
+    order = world.orders[unsigned(slot)]
     if order.status == STATUS_FREE or order.seq != message.seq:
         return 0
     kind = message.kind
@@ -210,7 +210,7 @@ def on_response(world: Any) -> int:
         if order.status == STATUS_SENT:
             order.status = STATUS_OPEN
     elif kind == RESPONSE_FILL:
-        book = world.books[order.instrument]
+        book = world.books[unsigned(order.instrument)]
         order.leaves_lots -= message.lots
         book.position_lots += order.side * message.lots
         if order.side > 0:
@@ -239,7 +239,7 @@ def on_response(world: Any) -> int:
 def _free_slot(world: Any) -> int:
     """The lowest free slot, or -1."""
     for slot in range(world.orders.shape[0]):
-        if world.orders[slot].status == STATUS_FREE:
+        if world.orders[unsigned(slot)].status == STATUS_FREE:
             return slot
     return -1
 
@@ -254,7 +254,7 @@ def _denial(world: Any, intent: Any) -> int:
         return BAD_INTENT
     if intent.lots <= 0 or intent.ticks <= 0 or (intent.side != 1 and intent.side != -1) or intent.tif < 0 or intent.tif > 3:
         return BAD_INTENT
-    book = world.books[intent.instrument]
+    book = world.books[unsigned(intent.instrument)]
     if book.trading == 0:
         return NOT_TRADING
     if intent.lots > book.max_lots:
@@ -272,8 +272,8 @@ def _denial(world: Any, intent: Any) -> int:
 def _place(world: Any, intent: Any, slot: int, now_ns: int) -> None:
     """Give an admitted order its slot and number and put it on the wire."""
     control = world.control
-    book = world.books[intent.instrument]
-    order = world.orders[slot]
+    book = world.books[unsigned(intent.instrument)]
+    order = world.orders[unsigned(slot)]
     order.seq = control.next_seq
     control.next_seq += 1
     control.submitted += 1
@@ -288,8 +288,8 @@ def _place(world: Any, intent: Any, slot: int, now_ns: int) -> None:
     order.decided_ns = now_ns
     order.decision_twice = book.mid_twice
     order.reduce_only = intent.reduce_only
-    world.resting[slot].leaves_lots = 0
-    world.resting[slot].arrived_ns = 0
+    world.resting[unsigned(slot)].leaves_lots = 0
+    world.resting[unsigned(slot)].arrived_ns = 0
     view = world.moment[0]
     if slot >= view.orders_high:
         view.orders_high = slot + 1
@@ -304,53 +304,55 @@ def _place(world: Any, intent: Any, slot: int, now_ns: int) -> None:
 @compiled(inline=True)
 def _cancel(world: Any, slot: int, now_ns: int) -> None:
     """Put a cancel on the wire."""
-    order = world.orders[slot]
+    order = world.orders[unsigned(slot)]
     order.status = STATUS_CANCELLING
     send_request(world, REQUEST_CANCEL, slot, order.seq, order.instrument, now_ns, True)
 
 
 @compiled(inline=True)
 def _cancellable(world: Any, slot: int) -> bool:
-    return 0 <= slot < world.orders.shape[0] and (world.orders[slot].status == STATUS_OPEN or world.orders[slot].status == STATUS_SENT)
+    return 0 <= slot < world.orders.shape[0] and (
+        world.orders[unsigned(slot)].status == STATUS_OPEN or world.orders[unsigned(slot)].status == STATUS_SENT
+    )
 
 
 @compiled()
 def apply_intents(world: Any, n: int, now_ns: int) -> None:
     """Admit or deny each intent by limits and message budget and send what is admitted. A denied REPLACE leaves the old order alone."""
     for i in range(n):
-        intent = world.intents[i]
+        intent = world.intents[unsigned(i)]
         if intent.kind == CANCEL:
             if not _cancellable(world, intent.slot):
-                world.counts[NOT_CANCELLABLE] += 1
+                world.counts[unsigned(NOT_CANCELLABLE)] += 1
                 continue
-            venue = world.venues[world.books[world.orders[intent.slot].instrument].venue]
+            venue = world.venues[world.books[world.orders[unsigned(intent.slot)].instrument].venue]
             if not take_budget(venue, now_ns, venue.cancel_weight, True):
-                world.counts[RATE_BUDGET] += 1
+                world.counts[unsigned(RATE_BUDGET)] += 1
                 continue
             _cancel(world, intent.slot, now_ns)
             continue
         if intent.kind != PLACE and intent.kind != REPLACE:
-            world.counts[BAD_INTENT] += 1
+            world.counts[unsigned(BAD_INTENT)] += 1
             continue
         if intent.kind == REPLACE and not _cancellable(world, intent.slot):
-            world.counts[NOT_CANCELLABLE] += 1
+            world.counts[unsigned(NOT_CANCELLABLE)] += 1
             continue
         reason = _denial(world, intent)
-        if reason == NONE and intent.kind == REPLACE and world.orders[intent.slot].instrument != intent.instrument:
+        if reason == NONE and intent.kind == REPLACE and world.orders[unsigned(intent.slot)].instrument != intent.instrument:
             reason = BAD_INTENT
         if reason != NONE:
-            world.counts[reason] += 1
+            world.counts[unsigned(reason)] += 1
             continue
         slot = _free_slot(world)
         if slot < 0:
-            world.counts[NO_SLOT] += 1
+            world.counts[unsigned(NO_SLOT)] += 1
             continue
-        venue = world.venues[world.books[intent.instrument].venue]
+        venue = world.venues[unsigned(world.books[unsigned(intent.instrument)].venue)]
         weight = venue.place_weight
         if intent.kind == REPLACE:
             weight += venue.cancel_weight
         if not take_budget(venue, now_ns, weight, False):
-            world.counts[RATE_BUDGET] += 1
+            world.counts[unsigned(RATE_BUDGET)] += 1
             continue
         if intent.kind == REPLACE:
             _cancel(world, intent.slot, now_ns)

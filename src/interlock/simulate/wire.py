@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from interlock.market.book import FAR
-from interlock.market.compiled import compiled
+from interlock.market.compiled import compiled, unsigned
 from interlock.simulate.gate_limits import budget_left
 from interlock.simulate.layout import LATENCY_BOOTSTRAP, LATENCY_CONSTANT, STOP_OVERFLOW
 
@@ -40,7 +40,7 @@ def _sampled_ns(world: Any, venue: Any) -> int:
         block = int(random_unit(world.control) * venue.samples_blocks)
         venue.sample_next = venue.samples_at + (third * venue.samples_blocks + block) * venue.samples_block
         venue.sample_left = venue.samples_block
-    value = world.latencies[venue.sample_next]
+    value = world.latencies[unsigned(venue.sample_next)]
     venue.sample_next += 1
     venue.sample_left -= 1
     return value
@@ -80,7 +80,7 @@ def overloaded(control: Any, venue: Any) -> bool:
 
 @compiled(inline=True)
 def _before(ring: Any, at: int, due_ns: int, venue: int, instrument: int) -> bool:
-    other = ring[at]
+    other = ring[unsigned(at)]
     if due_ns > other.due_ns:
         return False
     if due_ns < other.due_ns:
@@ -101,9 +101,9 @@ def push(
         return -1
     at = tail
     while at > head and _before(ring, (at - 1) & mask, due_ns, venue, instrument):
-        ring[at & mask] = ring[(at - 1) & mask]
+        ring[unsigned(at & mask)] = ring[unsigned((at - 1) & mask)]
         at -= 1
-    m = ring[at & mask]
+    m = ring[unsigned(at & mask)]
     m.due_ns = due_ns
     m.kind = kind
     m.slot = slot
@@ -119,8 +119,8 @@ def push(
 def send_request(world: Any, kind: int, slot: int, seq: int, instrument: int, now_ns: int, cancel: bool) -> None:
     """Put a request on the wire to the instrument's venue."""
     control = world.control
-    number = world.books[instrument].venue
-    venue = world.venues[number]
+    number = world.books[unsigned(instrument)].venue
+    venue = world.venues[unsigned(number)]
     if cancel:
         due = max(venue.last_cancel_ns, now_ns + latency_ns(world, venue, venue.cancel_ns))
         venue.last_cancel_ns = due
@@ -138,8 +138,8 @@ def send_request(world: Any, kind: int, slot: int, seq: int, instrument: int, no
 def send_response(world: Any, kind: int, slot: int, seq: int, instrument: int, now_ns: int, lots: int, ticks: int) -> None:
     """Put a venue's answer on the wire to us."""
     control = world.control
-    number = world.books[instrument].venue
-    venue = world.venues[number]
+    number = world.books[unsigned(instrument)].venue
+    venue = world.venues[unsigned(number)]
     due = max(venue.last_response_ns, now_ns + latency_ns(world, venue, venue.response_ns))
     venue.last_response_ns = due
     tail = push(world.responses, control.response_head, control.response_tail, due, kind, slot, seq, number, instrument, lots, ticks)

@@ -169,10 +169,10 @@ def build_world(
         for k, instrument in enumerate(instruments):
             _book_record(books[k], instrument, settings, names.index(instrument.venue), ladders.day)
 
-    # The compiled signature takes both read-only, whether they lie in memory or in a mapped file.
-    rows = np.asarray(rows)[:]
+    # The compiled code takes both read-only, whether they lie in memory or in a mapped file, and does not look whether they lie in one piece.
+    rows = np.ascontiguousarray(rows)[:]
     rows.flags.writeable = False
-    permutation = np.zeros(0, np.uint32) if exchange_order is None else np.asarray(exchange_order)[:]
+    permutation = np.zeros(0, np.uint32) if exchange_order is None else np.ascontiguousarray(exchange_order, np.uint32)[:]
     permutation.flags.writeable = False
     world = World(
         rows,
