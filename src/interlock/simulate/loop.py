@@ -27,7 +27,7 @@ def frame_goes_on(rows: Any, at: int) -> bool:
     return after.receive_ns == row.receive_ns and after.frame == row.frame
 
 
-@compiled(types.int64(MEMORY_TYPE, ROWS, ROW_NUMBERS, INT_ARRAY, INT_ARRAY))
+@compiled(inline=True)
 def advance(world: Any, rows: Any, exchange_order: Any, exchange_depth: Any, depth: Any) -> int:
     """Run until a decision is due, the block or the tape ends, or something stops the run; returns which (AT_WAKE, ...)."""
     control = world.control
