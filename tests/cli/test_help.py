@@ -50,6 +50,22 @@ def test_python_m_is_the_same_command() -> None:
     assert set(json.loads(done.stdout)) == {"interlock", "python"}
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["version", "--json"]])
+def test_a_reader_that_goes_away_is_no_traceback(arguments: list[str]) -> None:
+    for closed in (False, True):
+        with subprocess.Popen(
+            [sys.executable, "-m", "interlock", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            if closed:
+                process.stdout.close()
+            else:
+                assert "interlock" in process.stdout.read()
+            assert process.stderr.read() == ""
+        assert process.returncode == (exit_codes.REFUSED if closed else exit_codes.DONE)
+
+
 def test_version_for_a_person_and_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == exit_codes.DONE
     text = capsys.readouterr().out

@@ -6,6 +6,7 @@ them, and returns an exit code (None is 0). Errors that a person meets are raise
 printed.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = wants_json(arguments)
     try:
         result = build_app()(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         report("UsageError", f"{error} See `interlock --help`.", as_json=as_json)
         return exit_codes.USAGE
@@ -60,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         report("Interrupted", "interrupted", as_json=as_json)
         return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output went away. Nothing more can be said there, and the interpreter must not try to when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.REFUSED
     return result if isinstance(result, int) else exit_codes.DONE
 
 
