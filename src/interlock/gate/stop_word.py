@@ -1,0 +1,105 @@
+"""The stop word: a few bytes of memory that gate and sentinel share, so that a stop needs nothing of the one that is to be stopped.
+
+The sentinel sets it before its first cancel and never clears it; the gate reads it immediately before every order write, which costs
+nothing and waits for nothing. In the other direction the gate acknowledges the stop and shows its progress. A new process life of the gate
+makes a new file: a word that was set stays set for the life that it stopped.
+
+Words of 8 bytes, in this machine's order: [0] magic, [1] stop (0, or the boot time of the stop in nanoseconds), [2] acknowledged (likewise,
+by the gate), [3] progress (raised by the gate whenever its loop has done a round of work), [4] and [5] the incarnation of the gate.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+from interlock.domain.errors import DamagedState, Refused
+
+MAGIC = 0x4B434F4C52544E49
+SIZE_BYTES = 4096
+_STOP, _ACKNOWLEDGED, _PROGRESS, _INCARNATION = 1, 2, 3, 4
+
+
+class StopWord:
+    """The shared words. Reading and writing one word is atomic on every machine that this runs on: aligned, 8 bytes."""
+
+    def __init__(self, mapping: mmap.mmap) -> None:
+        self._mapping = mapping
+        self._words = memoryview(mapping).cast("Q")
+
+    @staticmethod
+    def create(path: Path, incarnation: str) -> StopWord:
+        """Make the word of a new process life; replaces the one of an earlier life. `incarnation` is 32 hexadecimal digits. Raises OSError."""
+        temporary = path.with_name(path.name + ".new")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+        try:
+            os.posix_fallocate(descriptor, 0, SIZE_BYTES)
+            word = StopWord(mmap.mmap(descriptor, SIZE_BYTES))
+        finally:
+            os.close(descriptor)
+        number = int(incarnation, 16)
+        word._words[_INCARNATION] = number >> 64
+        word._words[_INCARNATION + 1] = number & (2**64 - 1)
+        word._words[0] = MAGIC
+        os.replace(temporary, path)
+        return word
+
+    @staticmethod
+    def attach(path: Path) -> StopWord:
+        """Map the word of a running gate. Raises Refused if there is none, DamagedState if the file is something else."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise Refused(f"stop word {path}: expected the one of a running gate, found: {error.strerror}; is the gate running?") from error
+        try:
+            if os.fstat(descriptor).st_size != SIZE_BYTES:
+                raise DamagedState(
+                    f"stop word {path}: expected {SIZE_BYTES} bytes, found {os.fstat(descriptor).st_size}; start the gate again"
+                )
+            word = StopWord(mmap.mmap(descriptor, SIZE_BYTES))
+        finally:
+            os.close(descriptor)
+        if word._words[0] != MAGIC:
+            word.close()
+            raise DamagedState(f"stop word {path}: it is not one; start the gate again")
+        return word
+
+    @property
+    def incarnation(self) -> str:
+        """The process life that this word stops."""
+        return f"{self._words[_INCARNATION] << 64 | self._words[_INCARNATION + 1]:032x}"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no new risk may be written any more."""
+        return self._words[_STOP] != 0
+
+    def stop(self, boot_ns: int) -> None:
+        """Stop, for good. The first time stays."""
+        if self._words[_STOP] == 0:
+            self._words[_STOP] = max(boot_ns, 1)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the gate has seen the stop."""
+        return self._words[_ACKNOWLEDGED] != 0
+
+    def acknowledge(self, boot_ns: int) -> None:
+        """The gate's word that it has seen the stop and writes no new risk."""
+        if self._words[_ACKNOWLEDGED] == 0:
+            self._words[_ACKNOWLEDGED] = max(boot_ns, 1)
+
+    @property
+    def progress(self) -> int:
+        """How many rounds of work the gate has done; a number that stands still is a gate that stands still."""
+        return self._words[_PROGRESS]
+
+    def advance(self) -> None:
+        """One more round of work is done."""
+        self._words[_PROGRESS] += 1
+
+    def close(self) -> None:
+        """Let go of the mapping."""
+        self._words.release()
+        self._mapping.close()
