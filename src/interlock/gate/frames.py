@@ -1,0 +1,241 @@
+"""What is said on the gate's sockets: one versioned set of frames for every role, length first, then msgpack.
+
+A frame is a length (4 bytes, big endian, at most MAX_FRAME_BYTES) and a msgpack map with its kind under "k". A connection begins with
+`Hello` and is answered with `Welcome` or `Refusal`; after that every request gets exactly one answer, in order. Unknown kinds and fields are
+refused, not skipped.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.gate.records import Book, Level, Scope
+
+PROTOCOL = 1
+"""Raised when a frame is added or changed; both sides must speak the same."""
+
+MAX_FRAME_BYTES = 1 << 20
+_LENGTH = struct.Struct(">I")
+LENGTH_BYTES = _LENGTH.size
+
+
+class Role(StrEnum):
+    """The sockets, by what a peer may do there."""
+
+    INTENT = "intent"
+    """The engine: propose orders, cancel own ones."""
+    READ = "read"
+    """Anyone allowed: look."""
+    LOWER = "lower"
+    """Stop, freeze, disarm: nothing that raises."""
+    RAISE = "raise"
+    """A person's ceremonies: arm, resume, adopt."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", forbid_unknown_fields=True):
+    """The base of all frames."""
+
+
+class Hello(Frame, frozen=True, kw_only=True, tag="hello"):
+    """The first frame of a client."""
+
+    protocol: int
+    role: Role
+
+
+class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):
+    """The gate's answer to it: which process life answers."""
+
+    protocol: int
+    incarnation: str
+
+
+class Refusal(Frame, frozen=True, kw_only=True, tag="refusal"):
+    """A request was not understood or not allowed here; nothing was changed. `rule` is a short name, `detail` a sentence."""
+
+    rule: str
+    detail: str
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One order as the engine wants it. Times are CLOCK_BOOTTIME nanoseconds; `books` are the tops it was decided on."""
+
+    venue: str
+    symbol: str
+    side: Side
+    type: OrderType
+    tif: TimeInForce
+    ticks: int
+    lots: int
+    strategy: str
+    sequence: int
+    created_boot_ns: int
+    deadline_boot_ns: int
+    group: str = ""
+    reduce_only: bool = False
+    amends: str = ""
+    """Client id of the order to change; the gate gives the next revision."""
+    books: tuple[Book, ...] = ()
+
+
+class Propose(Frame, frozen=True, kw_only=True, tag="propose"):
+    """Orders to decide on, in this order; later ones against the reservations of earlier ones."""
+
+    proposals: tuple[Proposal, ...]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of one proposal. `result` is PERMIT or DENY; `rule` names what denied it and is empty for a permit."""
+
+    result: str
+    rule: str
+    client_id: str
+    detail: str = ""
+
+
+class Decided(Frame, frozen=True, kw_only=True, tag="decided"):
+    """The answer to `Propose`: one decision a proposal, in their order."""
+
+    decisions: tuple[Decision, ...]
+
+
+class CancelOwn(Frame, frozen=True, kw_only=True, tag="cancel_own"):
+    """Cancel orders of our own by client id; an empty tuple is all of them."""
+
+    client_ids: tuple[str, ...]
+    reason: str
+
+
+class GetStatus(Frame, frozen=True, kw_only=True, tag="status"):
+    """Ask how things stand."""
+
+
+class Status(Frame, frozen=True, kw_only=True, tag="stands"):
+    """How things stand, as plain data for people and pages. `state_version` is what a raising request has to name."""
+
+    incarnation: str
+    state_version: int
+    level: Level
+    armed: bool
+    report: dict[str, Any]
+
+
+class Kill(Frame, frozen=True, kw_only=True, tag="kill"):
+    """Stop everything now."""
+
+    source: str
+
+
+class Freeze(Frame, frozen=True, kw_only=True, tag="freeze"):
+    """Set a latch by hand."""
+
+    scope: Scope
+    subject: str
+    level: Level
+    reason: str
+
+
+class Disarm(Frame, frozen=True, kw_only=True, tag="disarm"):
+    """End the grant. With `mandate` also the leave to reduce."""
+
+    reason: str
+    mandate: bool = False
+
+
+class ArmBegin(Frame, frozen=True, kw_only=True, tag="arm_begin"):
+    """Begin the ceremony. `conditions` are the environment variables as the person's terminal has them, by name."""
+
+    conditions: dict[str, str]
+    max_notional_usd: str
+    lifetime_ns: int
+    scripted: bool
+    state_version: int
+    nonce: str
+
+
+class Challenge(Frame, frozen=True, kw_only=True, tag="challenge"):
+    """What the person has to type."""
+
+    challenge_id: str
+    phrase: str
+
+
+class ArmAnswer(Frame, frozen=True, kw_only=True, tag="arm_answer"):
+    """What the person typed."""
+
+    challenge_id: str
+    acknowledgement: str
+    phrase: str
+
+
+class Resume(Frame, frozen=True, kw_only=True, tag="resume"):
+    """Raise the base level, or with `latch` clear one latch."""
+
+    level: Level
+    latch: str
+    scope: Scope
+    subject: str
+    state_version: int
+    nonce: str
+
+
+class Expect(Frame, frozen=True, kw_only=True, tag="expect"):
+    """Announce an owner's transfer. `amount` is a decimal, `within_ns` counts from now."""
+
+    event: str
+    venue: str
+    amount: str
+    currency: str
+    within_ns: int
+    nonce: str
+
+
+class Done(Frame, frozen=True, kw_only=True, tag="done"):
+    """It was done; what came of it, as plain data."""
+
+    report: dict[str, Any] = {}
+
+
+Request = Propose | CancelOwn | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | Resume | Expect
+Answer = Decided | Status | Challenge | Done | Refusal
+AnyFrame = Hello | Welcome | Request | Answer
+
+ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
+    Role.INTENT: (Propose, CancelOwn),
+    Role.READ: (GetStatus,),
+    Role.LOWER: (Kill, Freeze, Disarm),
+    Role.RAISE: (ArmBegin, ArmAnswer, Resume, Expect),
+}
+"""Which requests a socket takes. None of them raises anything but those of RAISE."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[AnyFrame] = msgspec.msgpack.Decoder(AnyFrame)
+
+
+def encode(frame: Frame) -> bytes:
+    """A whole frame with its length. Raises ValueError if it is too long."""
+    body = _ENCODER.encode(frame)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ValueError(f"frame: expected at most {MAX_FRAME_BYTES} bytes, found {len(body)}; send fewer at once")
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_length(prefix: bytes) -> int:
+    """The length that a frame's first 4 bytes announce. Raises ValueError if no frame may be that long or is empty."""
+    (length,) = _LENGTH.unpack(prefix)
+    if not 0 < length <= MAX_FRAME_BYTES:
+        raise ValueError(f"frame: expected a length of 1 to {MAX_FRAME_BYTES}, found {length}; this does not speak our protocol")
+    return int(length)
+
+
+def decode(body: bytes) -> AnyFrame:
+    """The frame in a body. Raises ValueError for anything that is none of ours."""
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"frame: expected one of protocol {PROTOCOL}, found something else ({error})") from error
