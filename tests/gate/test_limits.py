@@ -1,12 +1,14 @@
 """The numeric limits: the gate's Python and the replay's machine code are one source and must agree on every order that can be sent."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.extending import register_jitable
 
 from interlock.gate import limits
 from interlock.market.compiled import compiled
@@ -106,3 +108,154 @@ def test_the_module_imports_nothing() -> None:
     with open(source, encoding="utf-8") as text:
         assert not any(line.startswith(("import ", "from ")) for line in text)
     assert np.iinfo(np.int64).max > 64 * LARGEST * 2
+
+
+for _function in (limits.product_overflows, limits.outside, limits.product_up, limits.range_millionths):
+    register_jitable(_function)
+
+
+@compiled()
+def compiled_outside(value: int, bound: int) -> Any:
+    return limits.outside(value, bound)
+
+
+@compiled()
+def compiled_product_up(a: int, b: int, numerator: int, denominator: int) -> Any:
+    return limits.product_up(a, b, numerator, denominator)
+
+
+@compiled()
+def compiled_widest(low: int, high: int) -> Any:
+    return widest_jitted(low, high)
+
+
+@compiled()
+def compiled_tightening(volatility: int, table: tuple[tuple[int, int], ...]) -> Any:
+    return tightening_jitted(volatility, table)
+
+
+@compiled()
+def compiled_tightened(bound: int, factor: int) -> Any:
+    return tightened_jitted(bound, factor)
+
+
+@compiled()
+def compiled_range(low: int, high: int) -> Any:
+    return limits.range_millionths(low, high)
+
+
+@compiled()
+def compiled_margin_of(notional: int, tiers: tuple[tuple[int, int], ...]) -> Any:
+    return margin_of_jitted(notional, tiers)
+
+
+@compiled()
+def compiled_distance(equity: int, maintenance: int, notional: int) -> Any:
+    return distance_jitted(equity, maintenance, notional)
+
+
+widest_jitted = register_jitable(limits.widest)
+tightening_jitted = register_jitable(limits.tightening)
+tightened_jitted = register_jitable(limits.tightened)
+margin_of_jitted = register_jitable(limits.margin_of)
+distance_jitted = register_jitable(limits.liquidation_distance_millionths)
+money = st.integers(-(10**9), 10**15) | any_int.map(lambda n: n // 2)
+point = st.tuples(st.integers(0, 10_000), st.integers(1, 1_000_000))
+
+
+@given(any_int, any_int)
+def test_outside(value: int, bound: int) -> None:
+    expected = limits.outside(value, bound)
+    assert compiled_outside(value, bound) == expected
+    assert expected == (value < 0 or value > bound)
+
+
+@given(money, money, st.integers(-1, 10**8), st.integers(-1, 10**6))
+def test_a_product_rounds_up_or_is_refused(a: int, b: int, numerator: int, denominator: int) -> None:
+    found = limits.product_up(a, b, numerator, denominator)
+    assert compiled_product_up(a, b, numerator, denominator) == found
+    if min(a, b, numerator) < 0 or denominator <= 0:
+        assert found == -1
+    elif found >= 0:
+        assert 0 <= found - Fraction(a * b * numerator, denominator) < 1
+    else:
+        assert a * b * max(1, numerator) > limits.MAX_PRODUCT
+
+
+@given(signed, signed)
+def test_the_widest_end_of_an_interval(low: int, high: int) -> None:
+    assert limits.widest(low, high) == compiled_widest(low, high) == max(low, -low, high, -high)
+
+
+@given(st.integers(-5, 12_000), st.integers(0, 100), point, point, point)
+def test_tightening_follows_its_line_and_never_rises(
+    at: int, step: int, first: tuple[int, int], second: tuple[int, int], third: tuple[int, int]
+) -> None:
+    ranges = sorted({first[0], second[0], third[0]})
+    factors = sorted([first[1], second[1], third[1]], reverse=True)
+    table = tuple(zip(ranges, factors, strict=False))
+    found = limits.tightening(at, table)
+    assert compiled_tightening(at, table) == found
+    assert factors[-1] <= found <= factors[0]
+    if at >= 0:
+        assert limits.tightening(at + step, table) <= found
+        assert limits.tightening(-1, table) <= found
+
+
+def test_tightening_by_hand() -> None:
+    table = ((100, 1_000_000), (200, 500_000))
+    assert [limits.tightening(at, table) for at in (0, 100, 101, 150, 200, 10**9)] == [
+        1_000_000,
+        1_000_000,
+        995_000,
+        750_000,
+        500_000,
+        500_000,
+    ]
+    assert limits.tightening(-1, table) == 500_000
+
+
+@given(any_int, st.integers(-1, 1_000_001))
+def test_a_bound_is_only_ever_tightened(bound: int, factor: int) -> None:
+    found = limits.tightened(bound, factor)
+    assert compiled_tightened(bound, factor) == found
+    if bound >= 0 and 0 < factor <= 1_000_000:
+        assert found == bound * factor // 1_000_000
+    else:
+        assert found == 0
+
+
+@given(money, money)
+def test_a_range_in_millionths_of_its_low_end(low: int, high: int) -> None:
+    found = limits.range_millionths(low, high)
+    assert compiled_range(low, high) == found
+    if not 0 < low <= high:
+        assert found == -1
+    elif found >= 0:
+        assert 0 <= found - Fraction((high - low) * 1_000_000, low) < 1
+
+
+@given(st.integers(-1, 10**12))
+def test_margin_of_a_notional(notional: int) -> None:
+    tiers = ((10**9, 5_000), (10**11, 20_000))
+    found = limits.margin_of(notional, tiers)
+    assert compiled_margin_of(notional, tiers) == found
+    if notional < 0 or notional > 10**11:
+        assert found == -1
+    else:
+        rate = 5_000 if notional <= 10**9 else 20_000
+        assert found == -(-notional * rate // 1_000_000)
+
+
+@given(money, money, money)
+def test_the_distance_to_liquidation(equity: int, maintenance: int, notional: int) -> None:
+    found = limits.liquidation_distance_millionths(equity, maintenance, notional)
+    assert compiled_distance(equity, maintenance, notional) == found
+    if found > 0 and notional > 0:
+        # After a move of that size the loss and the grown maintenance are still covered.
+        move = Fraction(found, 1_000_000)
+        assert equity - move * notional >= maintenance * (1 + move)
+    if found == -1 and maintenance >= 0 and notional >= 0:
+        assert equity < maintenance or (equity - maintenance) * 1_000_000 > limits.MAX_PRODUCT
+    if notional == 0 and 0 <= maintenance <= equity:
+        assert found == 1_000_000

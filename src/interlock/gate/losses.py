@@ -1,0 +1,80 @@
+"""Loss of the day and drawdown from the day's peak, as a fold of day rolls and marks. Micro-USD; losses rounded up, equity and gains down.
+
+A realised loss counts at its worst of the day and never recovers before the roll. A loss that is only so by open positions denies while it lasts;
+after several independent marks in a row have shown it, it has latched. A restart changes none of it, but what is known must be marked anew.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from interlock.gate import records
+from interlock.gate.limit_sheet import LimitSheet
+
+DAILY_LOSS = "loss"
+"""The name of the latch; what asks for it outlives the day and ends only when a person clears it."""
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the fold. Times are CLOCK_BOOTTIME; `marked_boot_ns` is None while the equity is not known in this process life."""
+
+    day: str = ""
+    worst_realised_micro_usd: int = 0
+    worst_micro_usd: int = 0
+    now_micro_usd: int = 0
+    peak_equity_micro_usd: int | None = None
+    drawdown_micro_usd: int = 0
+    marked_boot_ns: int | None = None
+    breaches_count: int = 0
+    breached_boot_ns: int | None = None
+    latched: bool = False
+
+    def digest_parts(self) -> tuple[object, ...]:
+        """All parts as plain data, for comparing and hashing folds."""
+        return msgspec.structs.astuple(self)
+
+
+def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
+    """Fold one record in. Which marks breach, and which are independent of each other, is for the sheet to say."""
+    if isinstance(record, records.Boot):
+        return msgspec.structs.replace(state, marked_boot_ns=None, breached_boot_ns=None)
+    if isinstance(record, records.DayRolled):
+        return Losses(day=record.day, peak_equity_micro_usd=-_up(-record.baseline_usd), latched=state.latched)
+    if isinstance(record, records.Marked):
+        return _marked(state, record, sheet)
+    if isinstance(record, records.LatchCleared) and record.name == DAILY_LOSS:
+        return msgspec.structs.replace(state, latched=False, breaches_count=0, breached_boot_ns=None)
+    return state
+
+
+def _marked(state: Losses, mark: records.Marked, sheet: LimitSheet) -> Losses:
+    limit = sheet.account
+    loss = _up(-(mark.realised_usd + mark.unrealised_usd))
+    realised = max(state.worst_realised_micro_usd, _up(-mark.realised_usd))
+    equity = -_up(-mark.equity_usd)
+    peak = equity if state.peak_equity_micro_usd is None else max(state.peak_equity_micro_usd, equity)
+    count, breached_ns = state.breaches_count, state.breached_boot_ns
+    if loss <= limit.max_daily_loss_micro_usd and peak - equity <= limit.max_drawdown_micro_usd:
+        count, breached_ns = 0, None
+    elif breached_ns is None or not (mark.boot_ns - breached_ns < limit.mark_spacing_ns):
+        count, breached_ns = count + 1, mark.boot_ns
+    return Losses(
+        day=state.day,
+        worst_realised_micro_usd=realised,
+        worst_micro_usd=max(state.worst_micro_usd, loss),
+        now_micro_usd=loss,
+        peak_equity_micro_usd=peak,
+        drawdown_micro_usd=peak - equity,
+        marked_boot_ns=mark.boot_ns,
+        breaches_count=count,
+        breached_boot_ns=breached_ns,
+        latched=state.latched or realised > limit.max_daily_loss_micro_usd or count >= limit.unrealised_breach_marks_count,
+    )
+
+
+def _up(usd: Decimal) -> int:
+    return math.ceil(Fraction(usd) * 1_000_000)
