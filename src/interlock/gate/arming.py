@@ -1,0 +1,335 @@
+"""The arming machine: what the journal says about grants, and beside it what lives in memory alone.
+
+Two things are needed for new risk and they never come from one place. The fold of the journal (`Arming`) says which grant of this process life was
+recorded and whether it has ended; it is plain data and can only take away. The leave itself (`LiveGrant`) is an object in this process's memory:
+the ceremony makes it, no record can hold it, it can be neither copied nor encoded, and a fold has no way to make one. So a journal that is read
+back, whole or in part, arms nothing, and every boot begins disarmed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import NoReturn
+
+import msgspec
+
+from interlock.gate import lattice
+from interlock.gate.lattice import Lattice
+from interlock.gate.records import (
+    Armed,
+    Binding,
+    Boot,
+    Disarmed,
+    Foreign,
+    Grant,
+    KillEffective,
+    KillRequested,
+    Level,
+    Reconciled,
+    Record,
+)
+from interlock.gate.refusal import Refusal
+
+
+class Arming(msgspec.Struct, frozen=True, kw_only=True):
+    """The fold. `armed` is the grant that was recorded in this process life, `ended` and `mandate_over` say why it no longer counts.
+
+    `symbols_out` are "venue/symbol" names that may take no new risk, `symbols_over` those that may not even be reduced. `used` are all grants ever.
+    """
+
+    incarnation: str = ""
+    killed: bool = False
+    armed: str = ""
+    ended: str = ""
+    mandate_over: str = ""
+    symbols_out: frozenset[str] = frozenset()
+    symbols_over: frozenset[str] = frozenset()
+    unexplained: frozenset[tuple[str, str]] = frozenset()
+    used: frozenset[str] = frozenset()
+
+    def digest_parts(self) -> tuple[object, ...]:
+        """The whole state as nested tuples of text, in one order."""
+        return (
+            "arming",
+            self.incarnation,
+            self.killed,
+            self.armed,
+            self.ended,
+            self.mandate_over,
+            tuple(sorted(self.symbols_out)),
+            tuple(sorted(self.symbols_over)),
+            tuple(sorted(self.unexplained)),
+            tuple(sorted(self.used)),
+        )
+
+
+def apply(state: Arming, record: Record) -> Arming:
+    """Fold one record; kinds that do not concern arming leave it as it is."""
+    match record:
+        case Boot():
+            return Arming(incarnation=record.incarnation, used=state.used)
+        case Armed():
+            return _armed(state, record.grant)
+        case Disarmed():
+            return _disarmed(state, record)
+        case KillRequested() | KillEffective():
+            return msgspec.structs.replace(_over(state, "kill"), killed=True)
+        case Foreign():
+            return _over(state, "foreign_activity")
+        case Reconciled():
+            where = {(record.venue, record.account)}
+            if record.explained is True:
+                return msgspec.structs.replace(state, unexplained=state.unexplained - where)
+            return msgspec.structs.replace(_over(state, "unexplained"), unexplained=state.unexplained | where)
+    return state
+
+
+def _armed(state: Arming, grant: Grant) -> Arming:
+    """Evidence that a grant was minted. One of another process life, or one seen before, starts nothing anew."""
+    if grant.grant_id in state.used:
+        return state
+    used = state.used | {grant.grant_id}
+    if not grant.grant_id or state.killed or state.unexplained or grant.binding.incarnation != state.incarnation:
+        return msgspec.structs.replace(state, used=used)
+    return Arming(incarnation=state.incarnation, armed=grant.grant_id, used=used)
+
+
+def _disarmed(state: Arming, record: Disarmed) -> Arming:
+    if record.symbol:
+        over = state.symbols_over | {record.symbol} if record.mandate_ends else state.symbols_over
+        return msgspec.structs.replace(state, symbols_out=state.symbols_out | {record.symbol}, symbols_over=over)
+    reason = record.reason or "disarmed"
+    if record.mandate_ends:
+        return _over(state, reason)
+    return msgspec.structs.replace(state, ended=state.ended or reason) if state.armed else state
+
+
+def _over(state: Arming, reason: str) -> Arming:
+    """Grant and mandate are over; without a grant there is nothing to end."""
+    if not state.armed:
+        return state
+    return msgspec.structs.replace(state, ended=state.ended or reason, mandate_over=state.mandate_over or reason)
+
+
+# What lives in memory alone
+
+
+class _InMemory:
+    """Cannot be changed, copied, pickled or encoded, and is compared by identity."""
+
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a living grant cannot be changed; arm again")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a living grant cannot be copied or stored; it dies with its process")
+
+
+class LiveGrant(_InMemory):
+    """Leave to trade, held by the process life that minted it. Only the ceremony makes one."""
+
+    __slots__ = ("grant", "triples")
+
+    grant: Grant
+    triples: dict[str, tuple[str, str, str]]
+    """By "venue/symbol": what the grant allows, with the hash of its metadata."""
+
+    def __init__(self, grant: Grant) -> None:
+        triples = {f"{venue}/{symbol}": (venue, symbol, digest) for venue, symbol, digest in grant.binding.symbols}
+        object.__setattr__(self, "grant", grant)
+        object.__setattr__(self, "triples", triples)
+
+
+class DrillGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kill drill may do: one order of at most `cap_usd` on one "venue/symbol" until it expires."""
+
+    drill_id: str
+    binding: Binding
+    symbol: str
+    cap_usd: Decimal
+    minted_boot_ns: int
+    expires_boot_ns: int
+
+
+class LiveDrill(_InMemory):
+    """Leave for the one order of a kill drill, held like a `LiveGrant`; its first use spends it."""
+
+    __slots__ = ("grant",)
+
+    grant: DrillGrant
+
+    def __init__(self, grant: DrillGrant) -> None:
+        object.__setattr__(self, "grant", grant)
+
+
+class Purpose(StrEnum):
+    """What a ceremony is for."""
+
+    TRADE = "trade"
+    DRILL = "drill"
+
+
+class Challenge(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person is to answer, and everything that a right answer would grant. Good for one answer, right or wrong.
+
+    `nonce` becomes the id of the grant. `armed_at_wall_s` is what the environment said, unix seconds. `drill_symbol` is empty for trading.
+    """
+
+    nonce: str
+    phrase: str
+    purpose: Purpose
+    binding: Binding
+    cap_usd: Decimal
+    armed_at_wall_s: int
+    lifetime_ns: int
+    mandate_after_ns: int
+    scripted: bool
+    state_version: int
+    issued_boot_ns: int
+    expires_boot_ns: int
+    drill_symbol: str = ""
+
+    def alive(self, boot_ns: int) -> bool:
+        """Whether it may still be answered."""
+        return self.issued_boot_ns <= boot_ns < self.expires_boot_ns
+
+
+# The machine
+
+
+class Challenged(msgspec.Struct, frozen=True):
+    """A challenge was put to a person."""
+
+    challenge: Challenge
+
+
+class CeremonyFailed(msgspec.Struct, frozen=True):
+    """A challenge was answered wrongly, too late, or in a state that forbids arming; it is spent."""
+
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A challenge was answered rightly. `record` is journaled and durable before the machine takes this event."""
+
+    live: LiveGrant
+    record: Armed
+
+
+@dataclass(frozen=True, slots=True)
+class DrillMinted:
+    """The challenge of a kill drill was answered rightly."""
+
+    live: LiveDrill
+    boot_ns: int
+
+
+class DrillSpent(msgspec.Struct, frozen=True):
+    """The one order of a drill was decided on, whatever became of it."""
+
+
+Event = Record | Challenged | CeremonyFailed | Minted | DrillMinted | DrillSpent
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The two folds, and beside them what is in memory alone. `asked` are the nonces of all challenges of this process life."""
+
+    arming: Arming = field(default_factory=Arming)
+    lattice: Lattice = field(default_factory=Lattice)
+    challenge: Challenge | None = None
+    live: LiveGrant | None = None
+    drill: LiveDrill | None = None
+    asked: frozenset[str] = frozenset()
+
+
+def step(machine: Machine, event: Event) -> Machine:
+    """The state after an event. A record, `Armed` included, never adds to what is in memory; it may only end it."""
+    match event:
+        case Record():
+            return _fold(machine, event)
+        case Challenged():
+            nonce = event.challenge.nonce
+            if event.challenge.binding.incarnation != machine.arming.incarnation or machine.arming.killed or nonce in machine.asked:
+                return replace(machine, challenge=None)
+            return replace(machine, challenge=event.challenge, asked=machine.asked | {nonce})
+        case Minted():
+            if not _may_mint(machine, event):
+                return replace(machine, challenge=None)
+            folded = _fold(machine, event.record)
+            return replace(folded, live=_living(folded.arming, event.live), challenge=None)
+        case DrillMinted():
+            return replace(machine, drill=event.live if _may_drill(machine, event) else None, challenge=None)
+        case DrillSpent():
+            return replace(machine, drill=None)
+    return replace(machine, challenge=None)  # a ceremony that failed spent its challenge
+
+
+def _fold(machine: Machine, record: Record) -> Machine:
+    arming = apply(machine.arming, record)
+    levels = lattice.apply(machine.lattice, record)
+    if isinstance(record, Boot) or arming.killed:
+        return Machine(arming=arming, lattice=levels)
+    drill = None if isinstance(record, Disarmed | Foreign) or arming.unexplained else machine.drill
+    return replace(machine, arming=arming, lattice=levels, live=_living(arming, machine.live), drill=drill)
+
+
+def _may_mint(machine: Machine, event: Minted) -> bool:
+    asked, grant = machine.challenge, event.live.grant
+    return (
+        asked is not None
+        and asked.purpose is Purpose.TRADE
+        and asked.nonce == grant.grant_id
+        and asked.binding == grant.binding
+        and asked.alive(event.record.boot_ns)
+        and event.record.grant == grant
+        and grant.grant_id not in machine.arming.used
+        and grant.binding.incarnation == machine.arming.incarnation
+    )
+
+
+def _may_drill(machine: Machine, event: DrillMinted) -> bool:
+    asked, grant = machine.challenge, event.live.grant
+    return (
+        asked is not None
+        and asked.purpose is Purpose.DRILL
+        and (asked.nonce, asked.binding, asked.drill_symbol) == (grant.drill_id, grant.binding, grant.symbol)
+        and asked.alive(event.boot_ns)
+    )
+
+
+def _living(arming: Arming, live: LiveGrant | None) -> LiveGrant | None:
+    """The grant while the fold leaves anything of it, its reduce mandate included."""
+    if live is None or live.grant.grant_id != arming.armed or arming.mandate_over:
+        return None
+    return live
+
+
+class Phase(StrEnum):
+    """What a person is shown; no order is decided by it."""
+
+    DISARMED = "disarmed"
+    CHALLENGED = "challenged"
+    ARMED = "armed"
+    MANDATE = "mandate"
+    KILLED = "killed"
+
+
+def phase(machine: Machine, boot_ns: int) -> Phase:
+    """The phase at a time. MANDATE: the grant expired, was ended or is held at reduce-only, and its reduce mandate lives."""
+    if machine.arming.killed:
+        return Phase.KILLED
+    if machine.live is not None:
+        grant = machine.live.grant
+        reducing_only = lattice.common_level(machine.lattice) is Level.REDUCE_ONLY
+        if grant.minted_boot_ns <= boot_ns < grant.expires_boot_ns and not machine.arming.ended and not reducing_only:
+            return Phase.ARMED
+        if grant.minted_boot_ns <= boot_ns < grant.mandate_until_boot_ns:
+            return Phase.MANDATE
+    if machine.challenge is not None and machine.challenge.alive(boot_ns):
+        return Phase.CHALLENGED
+    return Phase.DISARMED
