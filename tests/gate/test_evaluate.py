@@ -475,6 +475,6 @@ def test_a_latch_of_losses_outlives_boots_and_days_until_a_person_clears_it() ->
     assert lost(*before, day()).latched is True
     assert lost(*before, day()).worst_realised_micro_usd == 0
     assert lost(*before, clear("other")).latched is True
-    assert lost(*before, day(), clear("daily_loss")).latched is False
+    assert lost(*before, day(), clear("loss")).latched is False
     assert lost(*before, records.Tick(boot_ns=9, wall_ns=0)) == lost(*before)
     assert lost(*before).digest_parts() != lost(day()).digest_parts()
