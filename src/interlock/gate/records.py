@@ -441,7 +441,10 @@ class LedgerKind(StrEnum):
 
 
 class LedgerEvent(Record, frozen=True, kw_only=True, tag="ledger"):
-    """A change of a balance that is no fill, by the venue's own id. `amount` is signed, in `currency`; ADJUST is a person's and signed."""
+    """A change of a balance or position that is no fill, by the venue's own id. `amount` is signed, in `currency`; ADJUST is a person's and signed.
+
+    `lots` is the signed change of the position in `symbol` that no execution tells, at `ticks`; 0 where only a balance changed.
+    """
 
     kind: LedgerKind
     venue: str
@@ -450,6 +453,8 @@ class LedgerEvent(Record, frozen=True, kw_only=True, tag="ledger"):
     currency: str
     amount: Decimal
     symbol: str = ""
+    lots: int = 0
+    ticks: int = 0
     actor: str = ""
     nonce: str = ""
     venue_ns: int

@@ -1,0 +1,324 @@
+"""Positions and money as the journal's executions and ledger events have made them.
+
+Positions and what was traded are whole lots and tick-lots (one lot at one tick), so that every sum is exact whatever the order of delivery; what a
+tick-lot is worth, and in which currency, is told by the caller who asks for money. Amounts of other flows are exact decimals by currency.
+
+Average cost, and with it the split of a result into realised and not realised, follows the order of the journal; a late execution moves the
+split and never the sum. Cost that leaves with a part of a position is rounded down to whole tick-lots, and the rest stays with the rest.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from decimal import Context, Decimal
+from enum import StrEnum
+
+import msgspec
+
+from interlock.gate import records as r
+from interlock.gate.order_state import Market, TradeKey
+
+FILL_FEE = "fill_fee"
+"""The kind of flow that fees of executions are summed up under; amounts are negative when paid."""
+EXTERNAL = frozenset({r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER, r.LedgerKind.AIRDROP, r.LedgerKind.ADJUST})
+"""Flows that are no result of trading: they move balances, never profit or loss."""
+
+EventKey = tuple[str, str, str, str]
+"""(venue, account, kind, the venue's id): the identity of a ledger event. A person's adjustment without one goes by its nonce."""
+
+
+Change = tuple[int, str, int, int]
+"""(venue time, symbol, signed lots, ticks) of a change of a position."""
+
+
+class Flag(StrEnum):
+    """What the ledger has noticed and somebody must act on."""
+
+    FOREIGN_FILL = "foreign_fill"
+    REVERSAL = "reversal"
+    ADL = "adl"
+    LIQUIDATION = "liquidation"
+    CONFLICT = "conflict"
+    """The venue told one execution or event twice, with different content."""
+    REFUSED = "refused"
+    """A record that cannot be booked: no positive size, no finite amount, or an adjustment without a signature."""
+    UNPRICED = "unpriced"
+    """The venue changed a position and told no price; it was booked at average cost."""
+
+
+class Position(msgspec.Struct):
+    """A market's position. `lots` signed; the rest in tick-lots: cash is paid (-) and received (+), cost is signed as the position."""
+
+    lots: int = 0
+    cash: int = 0
+    cost: int = 0
+    realised: int = 0
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """An execution as it was booked; `signed_lots` is positive for a buy."""
+
+    client_id: str
+    signed_lots: int
+    ticks: int
+    fee: Decimal
+    fee_currency: str
+    venue_ns: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A ledger event as it was booked."""
+
+    kind: r.LedgerKind
+    currency: str
+    amount: Decimal
+    symbol: str
+    lots: int
+    ticks: int
+    venue_ns: int
+
+
+class Expected(msgspec.Struct, frozen=True, order=True):
+    """A transfer that the owner announced; `until_wall_ns` comes first because the most urgent is matched first."""
+
+    until_wall_ns: int
+    kind: r.LedgerKind
+    venue: str
+    account: str
+    currency: str
+    amount: Decimal
+
+
+class Day(msgspec.Struct, frozen=True):
+    """The loss day: its baseline as it was fixed at the roll, and the largest loss since, which only a new day resets."""
+
+    name: str = ""
+    baseline: tuple[tuple[str, Decimal], ...] = ()
+    baseline_usd: Decimal = Decimal(0)
+    max_loss_usd: Decimal = Decimal(0)
+
+
+class Ledger(msgspec.Struct):
+    """The state. Compare with `==`."""
+
+    positions: dict[Market, Position] = {}
+    flows: dict[tuple[str, str, str, str], Decimal] = {}
+    """Sum by (venue, account, currency, kind)."""
+    fills: dict[TradeKey, Booked] = {}
+    events: dict[EventKey, Event] = {}
+    reversals: dict[TradeKey, bool] = {}
+    """Whether the execution that was taken back had been booked."""
+    timeline: dict[tuple[str, str], list[Change]] = {}
+    """By (venue, account): every change of a position, by venue time."""
+    expected: list[Expected] = []
+    flags: dict[tuple[str, str], int] = {}
+    """How often by (flag, subject)."""
+    day: Day = Day()
+    duplicates: int = 0
+
+    def digest_parts(self) -> tuple[object, ...]:
+        """The state as sorted plain data, for hashing."""
+        return (
+            sorted((*key, *msgspec.structs.astuple(value)) for key, value in self.positions.items()),
+            sorted((*key, str(value)) for key, value in self.flows.items()),
+            [[*key, msgspec.to_builtins(self.fills[key])] for key in sorted(self.fills)],
+            [[*key, msgspec.to_builtins(self.events[key])] for key in sorted(self.events)],
+            sorted((*key, value) for key, value in self.reversals.items()),
+            [msgspec.to_builtins(one) for one in self.expected],
+            sorted((*key, value) for key, value in self.flags.items()),
+            msgspec.to_builtins(self.day),
+            self.duplicates,
+        )
+
+
+def apply(ledger: Ledger, record: r.Record) -> Ledger:
+    """Fold one record into `ledger`, which is changed and returned; kinds that move no money change nothing."""
+    match record:
+        case r.Filled():
+            _filled(ledger, record)
+        case r.FillReversed():
+            _reversed(ledger, record)
+        case r.LedgerEvent():
+            _event(ledger, record)
+        case r.LedgerExpected():
+            insort(
+                ledger.expected,
+                Expected(record.until_wall_ns, record.kind, record.venue, record.account, record.currency, record.amount),
+            )
+        case r.DayRolled():
+            # ISO dates sort as days do. A day that is told again keeps the baseline that it began with.
+            if record.day > ledger.day.name:
+                ledger.day = Day(record.day, record.baseline, record.baseline_usd)
+        case r.Marked():
+            loss = -exact_sum(record.realised_usd, record.unrealised_usd)
+            ledger.day = msgspec.structs.replace(ledger.day, max_loss_usd=max(ledger.day.max_loss_usd, loss))
+        case _:
+            pass
+    return ledger
+
+
+# Questions
+
+
+def position_lots(ledger: Ledger, venue: str, account: str, symbol: str, until_venue_ns: int | None = None) -> int:
+    """The signed position in lots, or as it was at a venue time."""
+    position = ledger.positions.get((venue, account, symbol))
+    if position is None:
+        return 0
+    if until_venue_ns is None:
+        return position.lots
+    later = changes_after(ledger, venue, account, until_venue_ns)
+    return position.lots - sum(lots for _, name, lots, _ in later if name == symbol)
+
+
+def changes_after(ledger: Ledger, venue: str, account: str, venue_ns: int) -> list[Change]:
+    """The changes of positions of an account later than a venue time."""
+    changes = ledger.timeline.get((venue, account), [])
+    return changes[bisect_right(changes, venue_ns, key=_venue_ns) :]
+
+
+def cash(ledger: Ledger, venue: str, account: str, until_venue_ns: int | None = None) -> dict[str, Decimal]:
+    """The sum of all flows by currency, external ones included and what was traded left out; events later than `until_venue_ns` left out too."""
+    found: dict[str, Decimal] = {}
+    if until_venue_ns is not None:
+        for key, event in ledger.events.items():
+            if key[:2] == (venue, account) and event.venue_ns > until_venue_ns:
+                found[event.currency] = exact_sum(found.get(event.currency, Decimal(0)), -event.amount)
+    for (of_venue, of_account, currency, _), amount in ledger.flows.items():
+        if (of_venue, of_account) == (venue, account):
+            found[currency] = exact_sum(found.get(currency, Decimal(0)), amount)
+    return found
+
+
+def unexpected_transfers(ledger: Ledger) -> list[EventKey]:
+    """Deposits, withdrawals and transfers that nobody announced, by (kind, venue, account, currency, amount) and time; each notice serves once.
+
+    Both sides are taken by time, so that a later transfer never takes the notice that only an earlier one could have used.
+    """
+    open_notices = list(ledger.expected)
+    found = []
+    moved = (r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER)
+    for key, event in sorted(ledger.events.items(), key=lambda item: (item[1].venue_ns, item[0])):
+        if event.kind not in moved:
+            continue
+        for notice in open_notices:
+            same = (notice.kind, notice.venue, notice.account, notice.currency) == (event.kind, key[0], key[1], event.currency)
+            if same and notice.amount == event.amount and event.venue_ns <= notice.until_wall_ns:
+                open_notices.remove(notice)
+                break
+        else:
+            found.append(key)
+    return found
+
+
+def exact_sum(a: Decimal, b: Decimal) -> Decimal:
+    """a + b without rounding, whatever the caller's decimal context."""
+    return Context(prec=400, traps=[]).add(a, b)
+
+
+# The fold
+
+
+def _venue_ns(change: Change) -> int:
+    return change[0]
+
+
+def _flag(ledger: Ledger, flag: Flag, subject: str) -> None:
+    ledger.flags[(flag, subject)] = ledger.flags.get((flag, subject), 0) + 1
+
+
+def _flow(ledger: Ledger, venue: str, account: str, currency: str, kind: str, amount: Decimal) -> None:
+    key = (venue, account, currency, kind)
+    ledger.flows[key] = exact_sum(ledger.flows.get(key, Decimal(0)), amount)
+
+
+def _trade(position: Position, signed_lots: int, ticks: int) -> None:
+    """Move a position at a price: the part that shrinks it realises, the rest joins at cost."""
+    position.cash -= signed_lots * ticks
+    held = position.lots
+    position.lots += signed_lots
+    closing = 0
+    if held * signed_lots < 0:
+        sign = 1 if signed_lots > 0 else -1
+        closing = sign * min(abs(signed_lots), abs(held))
+        leaving = position.cost * abs(closing) // abs(held)
+        position.cost -= leaving
+        position.realised += -closing * ticks - leaving
+    position.cost += (signed_lots - closing) * ticks
+
+
+def _change(ledger: Ledger, market: Market, signed_lots: int, ticks: int, venue_ns: int) -> None:
+    _trade(ledger.positions.setdefault(market, Position()), signed_lots, ticks)
+    venue, account, symbol = market
+    insort(ledger.timeline.setdefault((venue, account), []), (venue_ns, symbol, signed_lots, ticks))
+
+
+def _filled(ledger: Ledger, record: r.Filled) -> None:
+    key = (record.venue, record.account, record.symbol, record.trade_id)
+    booked = Booked(record.client_id, record.side * record.lots, record.ticks, record.fee, record.fee_currency, record.venue_ns)
+    known = ledger.fills.get(key)
+    if known is not None:
+        ledger.duplicates += 1
+        if known != booked:
+            _flag(ledger, Flag.CONFLICT, record.trade_id)
+        return
+    if not (record.lots > 0 and record.ticks > 0 and record.fee.is_finite()):
+        _flag(ledger, Flag.REFUSED, record.trade_id)
+        return
+    ledger.fills[key] = booked
+    market = key[:3]
+    _change(ledger, market, booked.signed_lots, booked.ticks, booked.venue_ns)
+    _flow(ledger, record.venue, record.account, record.fee_currency, FILL_FEE, -record.fee)
+    if not record.client_id:
+        _flag(ledger, Flag.FOREIGN_FILL, record.trade_id)
+    if key in ledger.reversals:
+        ledger.reversals[key] = True
+        _change(ledger, market, -booked.signed_lots, booked.ticks, booked.venue_ns)
+
+
+def _reversed(ledger: Ledger, record: r.FillReversed) -> None:
+    """Undo an execution. Its fee stays paid until the venue returns it by an event of its own."""
+    key = (record.venue, record.account, record.symbol, record.trade_id)
+    if key in ledger.reversals:
+        ledger.duplicates += 1
+        return
+    booked = ledger.fills.get(key)
+    ledger.reversals[key] = booked is not None
+    _flag(ledger, Flag.REVERSAL, record.trade_id)
+    if booked is not None:
+        _change(ledger, key[:3], -booked.signed_lots, booked.ticks, booked.venue_ns)
+
+
+def _event(ledger: Ledger, record: r.LedgerEvent) -> None:
+    signed = bool(record.actor and record.nonce)
+    adjust = record.kind is r.LedgerKind.ADJUST
+    name = record.venue_id or (record.nonce if adjust else "")
+    key = (record.venue, record.account, str(record.kind), name)
+    event = Event(record.kind, record.currency, record.amount, record.symbol, record.lots, record.ticks, record.venue_ns)
+    known = ledger.events.get(key)
+    if known is not None:
+        ledger.duplicates += 1
+        if known != event:
+            _flag(ledger, Flag.CONFLICT, name)
+        return
+    moves = record.lots != 0
+    if not (name and record.amount.is_finite()) or (adjust and not signed) or (moves and not (record.symbol and record.ticks >= 0)):
+        _flag(ledger, Flag.REFUSED, name)
+        return
+    if adjust and moves and record.ticks == 0:
+        _flag(ledger, Flag.REFUSED, name)  # lots without a price would be a gift to the day's profit
+        return
+    ledger.events[key] = event
+    if record.kind is r.LedgerKind.ADL:
+        _flag(ledger, Flag.ADL, name)
+    elif record.kind is r.LedgerKind.LIQUIDATION:
+        _flag(ledger, Flag.LIQUIDATION, name)
+    _flow(ledger, record.venue, record.account, record.currency, record.kind, record.amount)
+    if moves:
+        market = (record.venue, record.account, record.symbol)
+        ticks = record.ticks
+        if ticks == 0:
+            position = ledger.positions.get(market, Position())
+            ticks = position.cost // position.lots if position.lots else 0
+            _flag(ledger, Flag.UNPRICED, name)
+        _change(ledger, market, record.lots, ticks, record.venue_ns)

@@ -1,0 +1,102 @@
+"""Standing cancels: when they are due, in which order, and that only the end of the order discharges them."""
+
+import pytest
+from tests.gate.order_records import (
+    LOST,
+    OPENED,
+    PLACED,
+    absent,
+    answer,
+    boot,
+    cancel,
+    cancel_answer,
+    cancel_sent,
+    fill,
+    fold,
+    intent,
+    permit,
+    quarantined,
+    report,
+    wire,
+)
+
+from interlock.domain.clock import NS_PER_MS
+from interlock.domain.orders import OrderState
+from interlock.gate import records as r
+from interlock.gate.cancels import BackOff, due, next_due_boot_ns
+from interlock.gate.orders import apply
+
+S = OrderState
+MS = NS_PER_MS
+
+
+@pytest.mark.parametrize("held", [PLACED, (*PLACED, answer(S.ACKED)), OPENED, LOST, (*LOST, quarantined()), (*OPENED, fill(1))])
+def test_a_wanted_cancel_is_due_at_once_wherever_the_venue_may_hold_the_order(held: tuple[r.Record, ...]) -> None:
+    assert due(fold(*held), 10**12, 9) == []
+    assert due(fold(*held, cancel()), 1, 9) == ["a"]
+
+
+@pytest.mark.parametrize("unsent", [(intent(),), (intent(), permit())])
+def test_before_the_wire_it_suppresses_the_send_and_needs_none(unsent: tuple[r.Record, ...]) -> None:
+    orders = fold(*unsent, cancel())
+    assert (due(orders, 10**12, 9), next_due_boot_ns(orders)) == ([], None)
+    apply(orders, wire())
+    assert due(orders, 10**12, 9) == ["a"]
+
+
+def test_the_pause_doubles_up_to_its_longest() -> None:
+    orders = fold(*LOST, cancel(boot_ns=0))
+    at = 0
+    pauses = []
+    for attempt in range(1, 9):
+        apply(orders, cancel_sent(boot_ns=at, attempt=attempt))
+        following = next_due_boot_ns(orders)
+        assert following is not None
+        assert due(orders, following - 1, 9) == []
+        assert due(orders, following, 9) == ["a"]
+        pauses.append((following - at) // MS)
+        at = following
+    assert pauses == [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000]
+    assert due(orders, at, 9, BackOff(first_ns=10**15, longest_ns=10**15)) == []
+
+
+@pytest.mark.parametrize("sighting", [report(S.OPEN), answer(S.OPEN), fill(1)])
+def test_every_sighting_makes_it_due_at_once(sighting: r.Record) -> None:
+    waiting = fold(*LOST, cancel(), cancel_sent(boot_ns=10))
+    assert due(waiting, 11, 9) == []
+    apply(waiting, sighting)
+    assert due(waiting, 11, 9) == ["a"]
+    apply(waiting, cancel_sent(boot_ns=12))
+    assert due(waiting, 13, 9) == []
+
+
+def test_only_the_end_discharges_it() -> None:
+    owed = fold(*OPENED, cancel(), cancel_sent(boot_ns=0), cancel_answer(False), cancel_answer(True), boot())
+    assert due(owed, 0, 9) == ["a"]
+    assert due(fold(*OPENED, cancel(), report(S.CANCELLED)), 10**12, 9) == []
+    assert due(fold(*LOST, cancel(), absent()), 10**12, 9) == []
+
+
+def test_a_boot_makes_all_due_at_once_because_the_clock_may_have_begun_anew() -> None:
+    orders = fold(*OPENED, cancel(boot_ns=10**15), cancel_sent(boot_ns=10**15))
+    assert due(orders, 0, 9) == []
+    apply(orders, boot())
+    assert due(orders, 0, 9) == ["a"]
+
+
+def test_a_sighting_counts_at_once_even_if_it_was_wanted_before_the_clock_began_anew() -> None:
+    orders = fold(*OPENED, cancel(boot_ns=10**15), boot(), cancel_sent(boot_ns=5))
+    assert due(orders, 6, 9) == []
+    apply(orders, report(S.OPEN))
+    assert due(orders, 6, 9) == ["a"]
+
+
+def test_the_budget_goes_to_those_never_sent_and_then_to_the_longest_overdue() -> None:
+    records: list[r.Record] = []
+    for name in "abcd":
+        records += [intent(name), permit(name), wire(name), answer(S.OPEN, name), cancel(name, boot_ns=5)]
+    orders = fold(*records, cancel_sent("a", boot_ns=20), cancel_sent("b", boot_ns=10))
+    late = 10**12
+    assert due(orders, late, 9) == ["c", "d", "b", "a"]
+    assert due(orders, late, 3) == ["c", "d", "b"]
+    assert due(orders, late, 0) == due(orders, late, -1) == []
