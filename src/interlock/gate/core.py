@@ -1,0 +1,369 @@
+"""The decision: `decide(setup, state, readings, event, now)` gives the records to append and what to write to the wire once they are durable.
+
+Nothing here changes the state, reads a clock or does I/O. Every proposal ends in exactly one PERMIT or DENY with a named rule; an exception on the
+way is a DENY and a latch. The caller folds the records before it asks again, so that later proposals of a batch are decided against the
+reservations of earlier ones, and asks `recheck` with nothing in between before the first byte of each write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from interlock.domain.ids import INCARNATION_BITS, ClientId, parse_client_id
+from interlock.domain.orders import OrderState
+from interlock.gate import absence, orders, throttles
+from interlock.gate.evaluate import Allowed, Denied, evaluate
+from interlock.gate.exposure import NOTHING as NO_LOAD
+from interlock.gate.exposure import Exposure, OpenOrder, exposure_of, shrinks
+from interlock.gate.frames import Decision, Proposal
+from interlock.gate.lattice import effective_level
+from interlock.gate.ledger import Flag
+from interlock.gate.mandate import Claim, Clause, Leg, MandateBounds, refuse_reduction
+from interlock.gate.order_machine import Violation
+from interlock.gate.order_state import Order
+from interlock.gate.permission import May, Permission, permission
+from interlock.gate.readings import Now, Readings, Setup
+from interlock.gate.records import CancelWanted, Deny, Intent, LatchSet, Permit, Record, Scope
+from interlock.gate.state import NOTED_FLAGS, NOTED_VIOLATIONS, GateState
+from interlock.gate.verbs import Cause, latch_for
+
+PERMIT, DENY = "PERMIT", "DENY"
+MICRO = 1_000_000
+
+_NOT_KNOWN = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
+
+_SINGLE_LEG = MandateBounds(naked_cap_usd=Decimal(0), max_loss_usd=Decimal(0), max_age_ns=0)
+"""For a reduction on one instrument, which raises no naked exposure and is bounded by what is held."""
+
+_CAUSES = {
+    Violation.LATE_FILL: Cause.LATE_FILL,
+    Violation.OVERFILL: Cause.OVERFILL,
+    Violation.OVERSIZE: Cause.OVERFILL,
+    Violation.REVERSAL: Cause.REVERSAL,
+    Violation.DUPLICATE_SEND: Cause.DUPLICATE_CLIENT_ID,
+    Violation.STRANGER: Cause.OWN_PREFIX_UNKNOWN,
+    Violation.UNSENT_SEEN: Cause.UNEXPLAINED,
+    Violation.ABSENT_SEEN: Cause.UNEXPLAINED,
+    Violation.REOPENED: Cause.UNEXPLAINED,
+    Violation.CONTRADICTED: Cause.UNEXPLAINED,
+}
+_FLAG_CAUSES = {
+    Flag.FOREIGN_FILL: Cause.FOREIGN_ACTIVITY,
+    Flag.REVERSAL: Cause.REVERSAL,
+    Flag.ADL: Cause.ADL,
+    Flag.LIQUIDATION: Cause.LIQUIDATION,
+    Flag.CONFLICT: Cause.UNEXPLAINED,
+    Flag.UNPRICED: Cause.UNEXPLAINED,
+}
+"""What is in neither table is a defect of the gate and halts as one."""
+
+
+class Planned(NamedTuple):
+    """A write to the wire that was permitted. It happens at most once, after its permit is durable, and only if `recheck` still has no objection."""
+
+    venue: str
+    client_id: str
+    revision: int
+    frame: bytes
+    sign_wall_ns: int
+    receive_window_ns: int
+    deadline_boot_ns: int
+
+
+class Effects(NamedTuple):
+    """What follows from an event: records in their order, the write that they permit, and the answer to whoever asked."""
+
+    records: tuple[Record, ...]
+    planned: Planned | None
+    decision: Decision
+
+
+class _No(Exception):
+    """A rule that says no; private, so that nothing else is taken for one."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        self.rule, self.detail = rule, detail
+
+
+def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposal, now: Now) -> Effects:
+    """Decide about one proposal."""
+    intent: Intent | None = None
+    try:
+        _refuse_timing(setup, state, proposal, now)
+        intent = _intent(setup, state, proposal, now)
+        return _judge(setup, state, readings, intent, now)
+    except _No as no:
+        return _denied(intent, proposal, no.rule, no.detail, now)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong here must deny and stop, not escape
+        said = f"{type(error).__name__}: {error}"
+        effects = _denied(intent, proposal, "internal_error", said, now)
+        latch = latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns)
+        return effects._replace(records=(*effects.records, latch))
+
+
+def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Sequence[Proposal], now: Now) -> Effects | None:
+    """One denial for a whole batch of which none can pass, whatever the orders say; None if each must be looked at."""
+    if len(proposals) < 2:
+        return None
+    answers = []
+    for proposal in proposals:
+        account = setup.accounts.get(proposal.venue, "")
+        answers.append(_permission(state, readings, proposal.venue, proposal.symbol, proposal.strategy, account, now))
+    if any(answer.may is not May.NOTHING for answer in answers):
+        return None
+    rule = str(answers[0].denial)
+    record = Deny(
+        boot_ns=now.boot_ns,
+        client_id="",
+        strategy=proposals[0].strategy,
+        rule=rule,
+        detail=f"a batch of {len(proposals)} was denied whole",
+        count=len(proposals),
+    )
+    return Effects((record,), None, Decision(result=DENY, rule=rule, client_id="", detail=record.detail))
+
+
+def recheck(
+    setup: Setup, state: GateState, readings: Readings, planned: Planned, now: Now, *, stopped: bool, lease_held: bool, begun: bool = False
+) -> str:
+    """Why a permitted write must not happen after all, or an empty text. Asked right before the first byte, and cheap.
+
+    `begun`: its WireBegin is in the journal already, so that the order counts as sent until the opposite is recorded.
+    """
+    order = state.orders.by_id.get(planned.client_id)
+    if stopped is not False:
+        return "stop word"
+    if lease_held is not True:
+        return "lease"
+    if order is None or not (
+        _begun(order, planned.revision) if begun else orders.may_send(state.orders, planned.client_id, planned.revision)
+    ):
+        return "order state"
+    if not now.boot_ns < planned.deadline_boot_ns:
+        return "deadline"
+    if _epoch_of(planned.client_id, setup.tags.get(order.strategy, "")) != state.epoch:
+        return "epoch"
+    may = _permission(state, readings, order.venue, order.symbol, order.strategy, order.account, now)
+    if may.may is May.NEW_RISK or (may.may is May.REDUCE and order.reduce_only):
+        return ""
+    return str(may.denial)
+
+
+def want_cancels(state: GateState, client_ids: Sequence[str], reason: str, actor: str, now: Now) -> tuple[Record, ...]:
+    """The obligations to cancel own orders: those named, or all that may still be alive. Nothing can disarm it; unknown ids are left out."""
+    names = client_ids or sorted(state.orders.live)
+    found = []
+    for client_id in names:
+        order = state.orders.by_id.get(client_id)
+        if order is not None and order.cancel is None and not order.state.final:
+            found.append(CancelWanted(boot_ns=now.boot_ns, client_id=client_id, reason=reason, actor=actor))
+    return tuple(found)
+
+
+def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
+    """The latches that what was folded calls for and that are not set yet. Asked after every event, until there are none."""
+    found: list[Record] = []
+    for number in range(state.noted_violations, len(state.orders.violations)):
+        violation = state.orders.violations[number]
+        cause = _CAUSES.get(violation.violation, Cause.INTERNAL_ERROR)
+        found.append(_latch(cause, f"{violation.subject}: {violation.detail}", {NOTED_VIOLATIONS: str(number + 1)}, now))
+    if state.flags > state.noted_flags:
+        for flag, subject in sorted(state.ledger.flags):
+            cause = _FLAG_CAUSES.get(Flag(flag), Cause.INTERNAL_ERROR)
+            found.append(_latch(cause, f"{flag}: {subject}", {NOTED_FLAGS: str(state.flags)}, now))
+    held = {(hold.name, hold.scope, hold.subject) for hold in state.lattice.latches}
+    for request in throttles.latch_requests(state.throttles, state.sheet, now.boot_ns):
+        cause = Cause(request.name)
+        if (cause.value, Scope.STRATEGY, request.subject) not in held:
+            found.append(
+                latch_for(cause, scope=Scope.STRATEGY, subject=request.subject, reason=request.reason, actor="gate", boot_ns=now.boot_ns)
+            )
+    if state.losses.latched and (Cause.LOSS.value, Scope.ALL, "") not in held:
+        found.append(_latch(Cause.LOSS, f"{state.losses.worst_micro_usd} micro-USD lost on {state.losses.day}", {}, now))
+    return tuple(found)
+
+
+def _begun(order: Order, revision: int) -> bool:
+    """Whether a wire write has begun for exactly this revision, and nothing has been heard or wanted since."""
+    state = order.state if revision == 0 else None if order.amend is None else order.amend.state
+    return order.cancel is None and order.wired_revision == revision and state is OrderState.SENT and not order.sent
+
+
+# One proposal
+
+
+def _refuse_timing(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> None:
+    if not proposal.created_boot_ns <= now.boot_ns:
+        raise _No("created_in_future", f"made {proposal.created_boot_ns - now.boot_ns} ns from now")
+    if not now.boot_ns - proposal.created_boot_ns <= setup.longest_age_ns:
+        raise _No("too_old", f"made {now.boot_ns - proposal.created_boot_ns} ns ago, allowed {setup.longest_age_ns}")
+    if not now.boot_ns < proposal.deadline_boot_ns:
+        raise _No("deadline_passed", f"{now.boot_ns - proposal.deadline_boot_ns} ns ago")
+    if not proposal.deadline_boot_ns - now.boot_ns <= setup.longest_deadline_ns:
+        raise _No("deadline_too_far", f"in {proposal.deadline_boot_ns - now.boot_ns} ns, allowed {setup.longest_deadline_ns}")
+    last = state.sequences.get(proposal.strategy, -1)
+    if not proposal.sequence > last:
+        raise _No("repeated", f"sequence {proposal.sequence} of {proposal.strategy!r} after {last}")
+
+
+def _intent(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> Intent:
+    tag = setup.tags.get(proposal.strategy)
+    account = setup.accounts.get(proposal.venue)
+    if tag is None or account is None or proposal.venue not in setup.wires:
+        raise _No("known", f"strategy {proposal.strategy!r} on venue {proposal.venue!r} is not configured")
+    if not state.epoch:
+        raise _No("epoch", "this process life has no epoch yet")
+    revision = 0
+    if proposal.amends:
+        order = state.orders.by_id.get(proposal.amends)
+        if order is None or not orders.may_amend(state.orders, proposal.amends, order.revision + 1):
+            raise _No("not_amendable", f"{proposal.amends!r} is not an order at rest without another change under way")
+        client_id, revision = proposal.amends, order.revision + 1
+    else:
+        random_bits = int(state.incarnation, 16) & ((1 << INCARNATION_BITS) - 1)
+        client_id = str(ClientId(tag, state.epoch, state.sequence + 1, random_bits))
+    return Intent(
+        boot_ns=now.boot_ns,
+        client_id=client_id,
+        revision=revision,
+        group=proposal.group,
+        strategy=proposal.strategy,
+        venue=proposal.venue,
+        account=account,
+        symbol=proposal.symbol,
+        side=proposal.side,
+        type=proposal.type,
+        tif=proposal.tif,
+        reduce_only=proposal.reduce_only,
+        ticks=proposal.ticks,
+        lots=proposal.lots,
+        sequence=proposal.sequence,
+        created_boot_ns=proposal.created_boot_ns,
+        deadline_boot_ns=proposal.deadline_boot_ns,
+        books=proposal.books,
+    )
+
+
+def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> Effects:
+    may = _permission(state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now)
+    if may.may is May.NOTHING:
+        raise _No(str(may.denial), "")
+    for name, alive in (
+        ("stop_word", readings.stopped is False),
+        ("lease", readings.lease_held is True),
+        ("sentinel", readings.sentinel_alive),
+    ):
+        if alive is not True:
+            raise _No(name, "not known to be in order")
+    if readings.checker_alive is not True:
+        raise _No("checker", "not known to be in order")
+    _refuse_unresolved(setup, state, intent)
+    live = state.live
+    if live is None:
+        raise _No("not_armed", "")
+    exposure = _exposure(state, readings)
+    mandate = _mandate(may, intent, exposure, now)
+    cap = int(live.grant.cap_usd * MICRO)
+    found = evaluate(setup.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
+    if isinstance(found, Denied):
+        raise _No(found.rule, found.detail)
+    wire = setup.wires[intent.venue]
+    encode = wire.amendment if intent.revision else wire.placement
+    frame = encode(intent, now.wall_ns)
+    permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)
+    planned = Planned(intent.venue, intent.client_id, intent.revision, frame, now.wall_ns, wire.receive_window_ns, intent.deadline_boot_ns)
+    return Effects((intent, permit), planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
+
+
+def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, mandate: str, epoch: int, frame: bytes, now: Now) -> Permit:
+    return Permit(
+        boot_ns=now.boot_ns,
+        wall_ns=now.wall_ns,
+        client_id=intent.client_id,
+        revision=intent.revision,
+        grant_id=grant_id,
+        epoch=epoch,
+        mandate=mandate,
+        cap_usd=cap_usd,
+        notional_usd=found.notional_usd,
+        evaluations=found.evaluations,
+        books=found.books,
+        usd_rates=found.usd_rates,
+        body_hash=hashlib.sha256(frame).hexdigest(),
+        deadline_boot_ns=intent.deadline_boot_ns,
+    )
+
+
+def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent) -> None:
+    """Nothing new beside a leg whose fate is not known, nor where the venue can never prove that an order was not taken."""
+    if intent.group:
+        for client_id in state.orders.unresolved:
+            other = state.orders.by_id[client_id]
+            if other.group == intent.group and other.state in _NOT_KNOWN:
+                raise _No("group_unresolved", f"{client_id} is {other.state}")
+    blocked = absence.blocks_placement(state.orders, intent.venue, setup.absence[intent.venue])
+    if blocked:
+        raise _No("venue_unresolved", blocked)
+
+
+def _mandate(may: Permission, intent: Intent, exposure: Exposure, now: Now) -> str:
+    """Under which clause of the reduce mandate an order falls when no new risk may be taken; empty under the grant."""
+    if may.may is May.NEW_RISK:
+        return ""
+    load = exposure.loads.get((intent.venue, intent.account, intent.symbol), NO_LOAD)
+    after = load.with_order(intent.side, intent.ticks, intent.lots)
+    leg = Leg(held_lots=load.position, low_lots=after.low, high_lots=after.high, derivative=True, reduce_only=intent.reduce_only)
+    claim = Claim(
+        clause=Clause.REDUCE_ONLY,
+        lots=intent.lots,
+        proven_unhedged_lots=0,
+        legs=(leg,),
+        naked_before_usd=Decimal(0),
+        naked_after_usd=Decimal(0),
+        loss_usd=Decimal(0),
+        group_began_boot_ns=now.boot_ns,
+    )
+    refused = refuse_reduction(may, claim, _SINGLE_LEG, now.boot_ns)
+    if refused is not None or not shrinks(load, intent.side, intent.lots):
+        raise _No(str(may.denial), f"and it does not fit the reduce mandate: {refused or 'it could do more than reduce'}")
+    return Clause.REDUCE_ONLY.value
+
+
+def _permission(state: GateState, readings: Readings, venue: str, symbol: str, strategy: str, account: str, now: Now) -> Permission:
+    name = f"{venue}/{symbol}"
+    level = effective_level(state.lattice, symbol=name, strategy=strategy, account=account, order="")
+    return permission(state.live, state.arming, level, now.boot_ns, readings.binding, name, read_only=readings.read_only)
+
+
+def _exposure(state: GateState, readings: Readings) -> Exposure:
+    book = state.orders.by_id
+    open_orders = []
+    for client_id in state.orders.live:
+        order = book[client_id]
+        if order.leaves_lots:
+            price = max(order.ticks, 0 if order.amend is None else order.amend.ticks)
+            open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, price, order.leaves_lots))
+    positions = {market: position.lots for market, position in state.ledger.positions.items()}
+    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns)
+
+
+def _denied(intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:
+    client_id = "" if intent is None else intent.client_id
+    record = Deny(boot_ns=now.boot_ns, client_id=client_id, strategy=proposal.strategy, rule=rule, detail=detail)
+    return Effects(
+        (record,) if intent is None else (intent, record),
+        None,
+        Decision(result=DENY, rule=rule, client_id=client_id, detail=detail),
+    )
+
+
+def _epoch_of(client_id: str, tag: str) -> int:
+    parsed = parse_client_id(client_id, tag) if tag else None
+    return -1 if parsed is None else parsed.epoch
+
+
+def _latch(cause: Cause, reason: str, evidence: dict[str, str], now: Now) -> LatchSet:
+    return latch_for(cause, scope=Scope.ALL, subject="", reason=reason, actor="gate", boot_ns=now.boot_ns, evidence=evidence)

@@ -1,0 +1,69 @@
+"""What the gate knows that no journal may bring back: markets, clocks, and whether it is still alone.
+
+The permits that were decided on a reading carry what they used of it. Nothing here outlives the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from interlock.gate.absence import AbsenceRule
+from interlock.gate.exposure import Equity, Place
+from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.records import Binding, Intent
+from interlock.gate.references import References
+
+
+class Now(NamedTuple):
+    """The two clocks at the moment of a decision, nanoseconds."""
+
+    boot_ns: int
+    wall_ns: int
+
+
+class Wire(Protocol):
+    """How one venue wants to be told: pure functions from an intent to the bytes that will be written, signature included."""
+
+    receive_window_ns: int
+    """How long after its signature the venue takes a request; 0 where it has no such bound."""
+
+    def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:
+        """The whole frame of a new order."""
+        ...
+
+    def amendment(self, intent: Intent, sign_wall_ns: int) -> bytes:
+        """The whole frame of a change of price and total size."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is fixed for a process life. `accounts`, `wires` and `absence` are by venue, `tags` by strategy."""
+
+    sheet: LimitSheet
+    accounts: Mapping[str, str]
+    wires: Mapping[str, Wire]
+    absence: Mapping[str, AbsenceRule]
+    tags: Mapping[str, str]
+    longest_age_ns: int = 500_000_000
+    """An intent that was made longer ago than this is old."""
+    longest_deadline_ns: int = 5_000_000_000
+    """No entry may wait longer than this."""
+
+
+@dataclass(kw_only=True)
+class Readings:
+    """What is so now. Everything begins as not known, which denies."""
+
+    references: References
+    binding: Binding
+    read_only: bool = True
+    equity: dict[Place, Equity] = field(default_factory=dict)
+    naked_since_boot_ns: dict[str, int | None] = field(default_factory=dict)
+    lease_held: bool = False
+    stopped: bool = True
+    """The stop word, as it was read last; egress reads it again itself."""
+    sentinel_alive: bool = False
+    checker_alive: bool = False
