@@ -1,0 +1,176 @@
+"""How the gate speaks with the fake venue: intents to frames, and what the venue says to records.
+
+Only what the venue states is turned into a record; codes that are not on its definitive list, answers that make no sense and texts that are no
+numbers are evidence of nothing.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
+from interlock.domain.orders import OrderState
+from interlock.gate import records as r
+from interlock.venues.fake import wire
+
+REVISIONS = 1 << 8
+"""Request numbers keep so many revisions of one order apart."""
+
+_STATES = {
+    OrderState.OPEN,
+    OrderState.PARTIAL,
+    OrderState.FILLED,
+    OrderState.CANCELLED,
+    OrderState.EXPIRED,
+    OrderState.REJECTED,
+}
+
+
+def request_id(client_id: str, revision: int) -> int:
+    """The number of the request that writes one (client id, revision); unique within an epoch."""
+    at = TAG_WIDTH + EPOCH_WIDTH
+    return int(client_id[at : at + SEQUENCE_WIDTH], 36) * REVISIONS + revision
+
+
+class FakeWire:
+    """The pure half: what is written."""
+
+    def __init__(self, receive_window_ns: int) -> None:
+        self.receive_window_ns = receive_window_ns
+
+    def placement(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
+        """The frame of a new order."""
+        order = wire.NewOrder(
+            client_id=intent.client_id,
+            revision=intent.revision,
+            symbol=intent.symbol,
+            side=intent.side,
+            type=intent.type,
+            tif=intent.tif,
+            reduce_only=intent.reduce_only,
+            ticks=intent.ticks,
+            lots=intent.lots,
+        )
+        return wire.encode(
+            wire.Place(
+                request_id=request_id(intent.client_id, 0),
+                sign_ns=sign_wall_ns,
+                receive_window_ns=self.receive_window_ns,
+                nonce=f"{intent.client_id}.{intent.revision}",
+                order=order,
+            )
+        )
+
+    def amendment(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
+        """The frame of a change of price and total size."""
+        return wire.encode(
+            wire.Amend(
+                request_id=request_id(intent.client_id, intent.revision),
+                sign_ns=sign_wall_ns,
+                receive_window_ns=self.receive_window_ns,
+                nonce=f"{intent.client_id}.{intent.revision}",
+                client_id=intent.client_id,
+                revision=intent.revision,
+                ticks=intent.ticks,
+                lots=intent.lots,
+            )
+        )
+
+    def cancellation(self, client_id: str, number: int, sign_wall_ns: int) -> bytes:
+        """The frame of a cancel; it may be sent as often as it takes."""
+        return wire.encode(
+            wire.Cancel(
+                request_id=number, sign_ns=sign_wall_ns, receive_window_ns=0, nonce=f"c{number}.{sign_wall_ns}", client_id=client_id
+            )
+        )
+
+
+def answered(answer: wire.Answer, client_id: str, revision: int, boot_ns: int) -> r.Record:
+    """What the answer to a placement or amend says; anything but a clear yes or a definitive no leaves the outcome unknown."""
+    body = answer.body
+    if (
+        answer.ok
+        and isinstance(body, wire.Outcome)
+        and (body.client_id, body.revision, body.status, body.code) == (client_id, revision, 200, "")
+        and body.state in (OrderState.ACKED, OrderState.OPEN)
+    ):
+        return r.Answered(
+            boot_ns=boot_ns, client_id=client_id, revision=revision, state=body.state, venue_order_id=body.venue_order_id, code=""
+        )
+    if not answer.ok and answer.code in wire.DEFINITIVE_CODES:
+        return r.Answered(
+            boot_ns=boot_ns, client_id=client_id, revision=revision, state=OrderState.REJECTED, venue_order_id="", code=answer.code
+        )
+    reason = f"status {answer.status}, code {answer.code!r}: not on the list of answers that decide"
+    return r.SendUnknown(boot_ns=boot_ns, client_id=client_id, revision=revision, reason=reason)
+
+
+def cancel_answered(answer: wire.Answer, client_id: str, boot_ns: int) -> r.CancelAnswered:
+    """What the answer to a cancel says; it is never the end of the order."""
+    return r.CancelAnswered(boot_ns=boot_ns, client_id=client_id, accepted=answer.ok, code=answer.code)
+
+
+def reported(view: wire.OrderView, source: str, boot_ns: int) -> r.Reported:
+    """An order as the venue shows it. A state that an order at a venue cannot have is passed on, and there is evidence of nothing."""
+    return r.Reported(
+        boot_ns=boot_ns,
+        client_id=view.client_id,
+        venue_order_id=view.venue_order_id,
+        state=view.state if view.state in _STATES else OrderState.UNKNOWN,
+        filled_lots=view.filled_lots,
+        lots=view.lots,
+        source=source,
+        code=view.code,
+        venue_ns=view.updated_ns,
+    )
+
+
+def executed(execution: wire.Execution, venue: str, account: str, boot_ns: int) -> r.Record | None:
+    """An execution, or its taking back; None for one whose fee is no number, which must be read again."""
+    if execution.reversed:
+        return r.FillReversed(boot_ns=boot_ns, venue=venue, account=account, symbol=execution.symbol, trade_id=execution.trade_id)
+    fee = amount(execution.fee)
+    if fee is None:
+        return None
+    return r.Filled(
+        boot_ns=boot_ns,
+        venue=venue,
+        account=account,
+        symbol=execution.symbol,
+        trade_id=execution.trade_id,
+        client_id=execution.client_id,
+        side=execution.side,
+        ticks=execution.ticks,
+        lots=execution.lots,
+        liquidity=execution.liquidity,
+        fee=fee,
+        fee_currency=execution.fee_currency,
+        venue_ns=execution.venue_ns,
+    )
+
+
+def booked(entry: wire.LedgerEntry, venue: str, account: str, boot_ns: int) -> r.LedgerEvent | None:
+    """A change of a balance; None for a kind or an amount that makes no sense, which reconciliation will find."""
+    value = amount(entry.amount)
+    if value is None or entry.kind not in set(r.LedgerKind):
+        return None
+    return r.LedgerEvent(
+        boot_ns=boot_ns,
+        kind=r.LedgerKind(entry.kind),
+        venue=venue,
+        account=account,
+        venue_id=entry.venue_id,
+        currency=entry.currency,
+        amount=value,
+        symbol=entry.symbol,
+        venue_ns=entry.venue_ns,
+    )
+
+
+def amount(text: str) -> Decimal | None:
+    """The number that a text says; None if it says none that is finite."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
