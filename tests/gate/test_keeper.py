@@ -1,0 +1,110 @@
+"""State and journal together, on a disk that may refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+from tests.gate import arming_world as aw
+from tests.gate import limit_cases as lc
+from tests.gate.core_world import LIFE, binding, records_until_run
+from tests.gate.disks import FakeDisk
+
+from interlock.domain.orders import OrderState
+from interlock.gate import records as r
+from interlock.gate.journal import JournalFailed, Options, open_journal, recover
+from interlock.gate.keeper import Keeper
+from interlock.gate.lattice import common_level
+from interlock.gate.readings import Now
+from interlock.gate.state import GateState
+
+NOW = Now(aw.BOOT_NS, aw.WALL_NS)
+FOLDER = Path("/journal")
+
+
+def keeper(disk: FakeDisk) -> Keeper:
+    state = GateState(lc.SHEET)
+    journal, _ = open_journal(disk, FOLDER, schema=r.SCHEMA, incarnation=bytes.fromhex(LIFE), options=Options(1 << 16, 1 << 13, 1 << 13))
+    return Keeper(state, journal)
+
+
+def refold(disk: FakeDisk) -> GateState:
+    state = GateState(lc.SHEET)
+    recover(disk, FOLDER, schema=r.SCHEMA, consume=lambda _lsn, payload: state.apply(r.decode(payload)))
+    return state
+
+
+def latch(reason: str = "test") -> r.LatchSet:
+    return r.LatchSet(boot_ns=NOW.boot_ns, name="operator", scope=r.Scope.ALL, subject="", level=r.Level.HALT, reason=reason, actor="ann")
+
+
+def test_what_is_folded_is_what_the_journal_gives_back() -> None:
+    disk = FakeDisk()
+    kept = keeper(disk)
+
+    async def run() -> None:
+        detach = kept.attach(asyncio.get_running_loop())
+        lsn = kept.take(*records_until_run(), now=NOW)
+        await kept.durable(lsn)
+        await kept.durable(lsn)
+        lsn = kept.take(latch(), now=NOW)
+        await kept.handed_over()
+        assert kept.journal.written_lsn >= lsn
+        await kept.durable(lsn)
+        detach()
+
+    asyncio.run(run())
+    kept.journal.close()
+    assert refold(disk).digest() == kept.state.digest()
+
+
+def test_consequences_are_journaled_with_their_causes() -> None:
+    disk = FakeDisk()
+    kept = keeper(disk)
+    stranger = r.Answered(boot_ns=1, client_id="not ours", revision=0, state=OrderState.ACKED, venue_order_id="v", code="")
+    kept.take(*records_until_run(), stranger, now=NOW)
+    assert common_level(kept.state.lattice) is r.Level.HALT
+    kept.journal.close()
+    again = refold(disk)
+    assert again.digest() == kept.state.digest()
+    assert common_level(again.lattice) is r.Level.HALT
+
+
+def test_a_grant_lives_only_after_its_record_is_folded() -> None:
+    kept = keeper(FakeDisk())
+    kept.take(*records_until_run(), now=NOW)
+    asked, minted = aw.ceremony(aw.situation(binding=binding()))
+    kept.state.happen(asked)
+    kept.mint(minted)
+    assert kept.state.live is None
+    kept.live(minted)
+    assert kept.state.live is minted.live
+    kept.journal.close()
+
+
+def test_a_refusing_disk_takes_no_permit_but_keeps_what_lowers_risk() -> None:
+    disk = FakeDisk()
+    kept = keeper(disk)
+
+    async def run() -> None:
+        kept.attach(asyncio.get_running_loop())
+        await kept.durable(kept.take(*records_until_run(), now=NOW))
+        before = kept.state.digest()
+        disk.faults = dict.fromkeys(range(len(disk.steps), len(disk.steps) + 1_000), errno.EIO)
+        lsn = kept.journal.append(r.encode(r.Tick(boot_ns=1, wall_ns=1)))
+        with pytest.raises(JournalFailed):
+            await kept.durable(lsn)
+        with pytest.raises(JournalFailed):
+            await kept.durable(lsn)
+        with pytest.raises(JournalFailed):
+            kept.take(r.Epoch(boot_ns=1, number=1_900_000_000), now=NOW)
+        with pytest.raises(JournalFailed):
+            await kept.handed_over()
+        assert kept.state.digest() == before
+        kept.take(latch(), now=NOW)
+        assert common_level(kept.state.lattice) is r.Level.HALT
+        assert kept.unwritten == [latch()]
+
+    asyncio.run(run())
