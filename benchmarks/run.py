@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 BENCHES = {
     "replay": "benchmarks.replay",
+    "gate": "benchmarks.gate",
 }
 """Name to module; a module's `main(arguments)` runs it and returns the exit code."""
 

@@ -343,9 +343,10 @@ def _exposure(state: GateState, readings: Readings) -> Exposure:
     open_orders = []
     for client_id in state.orders.live:
         order = book[client_id]
-        if order.leaves_lots:
-            price = max(order.ticks, 0 if order.amend is None else order.amend.ticks)
-            open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, price, order.leaves_lots))
+        lots = order.reserved_lots
+        if lots:
+            price = order.ticks if order.amend is None else max(order.ticks, order.amend.ticks)
+            open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, price, lots))
     positions = {market: position.lots for market, position in state.ledger.positions.items()}
     return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns)
 
