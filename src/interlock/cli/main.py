@@ -21,8 +21,10 @@ from interlock.domain.errors import InterlockError
 VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
     ("demo", "interlock.cli.demo:demo", "Run both strategies on recorded markets and write a report of each."),
+    ("journal", "interlock.cli.journal:app", "Check, look at, pass on and pack the gate's journal."),
     ("replay", "interlock.cli.replay:replay", "Replay a tape through a strategy and write the evidence."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
+    ("trace", "interlock.cli.trace:app", "Check a journal against the invariants, independently of the gate."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
 )
 

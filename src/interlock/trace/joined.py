@@ -1,0 +1,98 @@
+"""What the journal and the venue's side must say alike: sends one by one, kills by the time of arrival, executions by their trade ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from interlock.trace.state import Request, State
+from interlock.trace.values import Finding, Key
+from interlock.trace.witness import Execution, Line
+
+_NS_PER_S: Final = 1_000_000_000
+IN_FLIGHT_NS: Final = _NS_PER_S
+"""How long after a kill something sent before it may still arrive where no receive window bounds it further."""
+
+
+class Join:
+    """Remembers what the venue saw. Lines are given after the journal was read as far as it went, so that a send's record comes first."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, int] = {}
+        self.executions: dict[tuple[str, str, str], tuple[int, Execution]] = {}
+
+    def line(self, state: State, number: int, line: Line) -> Iterator[Finding]:
+        """S1, S8, S11, S17 and S24 for one request that reached the venue."""
+        if line.raising:
+            if not line.keys:
+                yield Finding("S1", f"expected requests that name their orders, found {line.verb!r} without one", witness_line=number)
+            for at, key in enumerate(line.keys):
+                yield from self._send(state, number, line, key, at)
+        elif line.verb in ("cancel", "cancel_batch"):
+            for client_id, _ in line.keys:
+                if client_id not in state.orders and not state.killing_lsn and not state.kills:
+                    yield Finding("S24", f"expected cancels of own orders before any kill, found one of {client_id!r}", witness_line=number)
+
+    def _send(self, state: State, number: int, line: Line, key: Key, at: int) -> Iterator[Finding]:
+        if key in self.seen:
+            yield Finding("S8", f"expected {key} at the venue once, found it there since line {self.seen[key]}", witness_line=number)
+            return
+        self.seen[key] = number
+        request = state.requests.get(key)
+        if request is None or request.wire is None:
+            yield Finding("S1", f"expected the beginning of the write of {key} in the journal, found none", witness_line=number)
+            return
+        if request.permit is not None and request.permit.fields["body_hash"] != line.body_hash:
+            yield Finding("S1", f"expected the bytes that were permitted for {key}, found others", witness_line=number)
+        if request.not_sent:
+            yield Finding("S1", f"expected nothing of {key}, which is recorded as not sent, found it at the venue", witness_line=number)
+        yield from _asked(request, number, line, at)
+        window_ns = 0 if request.sent is None else request.sent["receive_window_ns"]
+        for begin, end in state.kills:
+            if begin + max(window_ns, IN_FLIGHT_NS) < line.wall_ns and not 0 < end <= line.wall_ns:
+                yield Finding("S17", f"expected nothing to arrive after the kill, found {key}", witness_line=number)
+
+    def finish(self, state: State) -> Iterator[Finding]:
+        """S1 the other way round: what is recorded as sent was seen, unless its outcome is unknown."""
+        for key, request in state.requests.items():
+            if request.sent is not None and not request.unknown and not request.not_sent and key not in self.seen:
+                yield Finding("S1", f"expected {key}, recorded as sent, at the venue, found it nowhere", lsn=request.intent.lsn)
+
+    def execution(self, number: int, venue: str, execution: Execution) -> None:
+        """Take up what was really executed."""
+        key = (venue, execution.symbol, execution.trade_id)
+        if execution.reversed:
+            self.executions.pop(key, None)
+        else:
+            self.executions[key] = (number, execution)
+
+    def compare(self, state: State) -> Iterator[Finding]:
+        """S10 and S14 from the venue's own executions."""
+        filled: dict[str, int] = {}
+        journaled = {(venue, symbol, trade_id) for venue, _, symbol, trade_id in state.fills}
+        for (venue, symbol, trade_id), (number, execution) in self.executions.items():
+            filled[execution.client_id] = filled.get(execution.client_id, 0) + execution.lots
+            order = state.orders.get(execution.client_id)
+            if order is not None and filled[execution.client_id] > order.lots:
+                sentence = f"expected at most {order.lots} lots of {execution.client_id}, the venue executed {filled[execution.client_id]}"
+                yield Finding("S10", sentence, witness_line=number)
+            known = order is None or (venue, symbol, trade_id) in journaled
+            if not known and execution.venue_ns <= state.cuts.get(venue, -1):
+                yield Finding(
+                    "S14", f"expected execution {trade_id} of {venue} in the journal before it was found explained", witness_line=number
+                )
+        for (venue, _, symbol, trade_id), (client_id, signed, ticks) in state.fills.items():
+            _, there = self.executions.get((venue, symbol, trade_id), (0, None))
+            if there is None or (there.client_id, there.side * there.lots, there.ticks) != (client_id, signed, ticks):
+                yield Finding("S14", f"expected execution {trade_id} of {client_id!r} on {venue} {symbol} as the venue made it, found none")
+
+
+def _asked(request: Request, number: int, line: Line, at: int) -> Iterator[Finding]:
+    """S11: the venue was asked for what was permitted, and for no more."""
+    if at >= len(line.orders):
+        return
+    asked, intent = line.orders[at], request.intent.fields
+    place = (asked.symbol or intent["symbol"], asked.side or intent["side"], asked.ticks, asked.lots)
+    wanted = (intent["symbol"], intent["side"], intent["ticks"], intent["lots"])
+    if place != wanted:
+        yield Finding("S11", f"expected the venue to be asked for {wanted}, found {place}", witness_line=number)
