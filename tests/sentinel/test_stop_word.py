@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from interlock.domain.errors import DamagedState, Refused
-from interlock.gate.stop_word import SIZE_BYTES, StopWord
+from interlock.sentinel.stop_word import SIZE_BYTES, StopWord
 
 LIFE = "0123456789abcdef" * 2
 
@@ -18,7 +18,7 @@ LIFE = "0123456789abcdef" * 2
 BUSY = """
 import sys
 from pathlib import Path
-from interlock.gate.stop_word import StopWord
+from interlock.sentinel.stop_word import StopWord
 word = StopWord.create(Path(sys.argv[1]), sys.argv[2])
 print("ready", flush=True)
 while not word.stopped:

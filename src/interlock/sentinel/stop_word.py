@@ -5,7 +5,9 @@ nothing and waits for nothing. In the other direction the gate acknowledges the 
 makes a new file: a word that was set stays set for the life that it stopped.
 
 Words of 8 bytes, in this machine's order: [0] magic, [1] stop (0, or the boot time of the stop in nanoseconds), [2] acknowledged (likewise,
-by the gate), [3] progress (raised by the gate whenever its loop has done a round of work), [4] and [5] the incarnation of the gate.
+by the gate), [3] progress (raised by the gate whenever its loop has done a round of work), [4] and [5] the incarnation of the gate, [6] to
+[8] its process (id, start in clock ticks, namespace of ids). The sentinel writes [9], its own beat, and what it has to finish if it dies in
+the middle: [10] what it sweeps (0 nothing, 1 our orders, 2 all), [11] the boot time at which that was final, or 0.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import os
 from pathlib import Path
 
 from interlock.domain.errors import DamagedState, Refused
+from interlock.sentinel.gate_process import GateIdentity, identity_of
 
 MAGIC = 0x4B434F4C52544E49
 SIZE_BYTES = 4096
-_STOP, _ACKNOWLEDGED, _PROGRESS, _INCARNATION = 1, 2, 3, 4
+_STOP, _ACKNOWLEDGED, _PROGRESS, _INCARNATION, _PROCESS, _BEAT, _SWEEP, _FINAL = 1, 2, 3, 4, 6, 9, 10, 11
 
 
 class StopWord:
@@ -30,7 +33,10 @@ class StopWord:
 
     @staticmethod
     def create(path: Path, incarnation: str) -> StopWord:
-        """Make the word of a new process life; replaces the one of an earlier life. `incarnation` is 32 hexadecimal digits. Raises OSError."""
+        """Make the word of a new process life, which is the caller's; replaces the one of an earlier life. Raises OSError.
+
+        `incarnation` is 32 hexadecimal digits.
+        """
         temporary = path.with_name(path.name + ".new")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
         try:
@@ -41,6 +47,9 @@ class StopWord:
         number = int(incarnation, 16)
         word._words[_INCARNATION] = number >> 64
         word._words[_INCARNATION + 1] = number & (2**64 - 1)
+        gate = identity_of(os.getpid())
+        for place, value in enumerate((gate.pid, gate.start_ticks, gate.pid_namespace), start=_PROCESS):
+            word._words[place] = value
         word._words[0] = MAGIC
         os.replace(temporary, path)
         return word
@@ -98,6 +107,38 @@ class StopWord:
     def advance(self) -> None:
         """One more round of work is done."""
         self._words[_PROGRESS] += 1
+
+    @property
+    def gate(self) -> GateIdentity | None:
+        """The process that made this word; None if it reads as none."""
+        pid, start_ticks, pid_namespace = self._words[_PROCESS : _PROCESS + 3]
+        try:
+            return GateIdentity(pid, start_ticks, pid_namespace)
+        except ValueError:
+            return None
+
+    @property
+    def sentinel_beat(self) -> int:
+        """How often the sentinel has looked; a number that stands still is a sentinel that does not look."""
+        return self._words[_BEAT]
+
+    def beat(self) -> None:
+        """The sentinel has looked once more, and all that it needs for a stop lives."""
+        self._words[_BEAT] += 1
+
+    @property
+    def unfinished(self) -> int:
+        """What a sentinel still has to sweep: 0 nothing, 1 our orders, 2 all."""
+        return self._words[_SWEEP] if self.stopped and self._words[_FINAL] == 0 else 0
+
+    def begin_sweep(self, what: int) -> None:
+        """Remember what is to be swept; said before the stop, so that no stop is without it. An unfinished sweep of all stays one."""
+        self._words[_SWEEP] = max(self.unfinished, what)
+        self._words[_FINAL] = 0
+
+    def finish_sweep(self, boot_ns: int) -> None:
+        """It is final."""
+        self._words[_FINAL] = max(boot_ns, 1)
 
     def close(self) -> None:
         """Let go of the mapping."""

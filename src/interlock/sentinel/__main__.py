@@ -1,0 +1,7 @@
+"""`python -m interlock.sentinel`."""
+
+import sys
+
+from interlock.sentinel.process import main
+
+sys.exit(main(sys.argv[1:]))

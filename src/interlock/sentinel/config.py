@@ -1,0 +1,128 @@
+"""What the sentinel is told at its start, once, by whoever starts it: JSON, in an argument or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from interlock.domain.clock import NS_PER_S
+from interlock.domain.errors import BadInput, UsageError
+from interlock.sentinel.gate_process import GateIdentity
+from interlock.sentinel.watch import Bounds
+from interlock.venues.cancel_only import CancelOnly
+from interlock.venues.fake.cancel_only import FakeCancelOnly
+
+LOOPBACK = "loopback"
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of all parts; a misspelt key is an error."""
+
+
+class VenuePart(_Part, frozen=True, kw_only=True):
+    """One account at one venue. `expiry_ns` is the receive window and the clock skew together; null says that requests there never expire."""
+
+    venue: str
+    endpoint: str
+    port: int
+    expiry_ns: int | None
+    dead_man_symbols: tuple[str, ...] = ()
+    """The symbols that the venue's dead-man is used for; none where it has none."""
+    countdown_ns: int = 30 * NS_PER_S
+    beat_every_ns: int = 10 * NS_PER_S
+
+
+class GatePart(_Part, frozen=True, kw_only=True):
+    """The gate's process, for the case that its stop word cannot be read."""
+
+    pid: int
+    start_ticks: int
+
+
+class HeartbeatPart(_Part, frozen=True, kw_only=True):
+    """Where the world hears that the sentinel lives."""
+
+    host: str
+    port: int
+    every_ns: int = 30 * NS_PER_S
+
+
+class Config(_Part, frozen=True, kw_only=True):
+    """The whole of it. `prefixes` are the beginnings of our client ids; `users` are the user ids that may use the socket."""
+
+    folder: Path
+    stop_word: Path
+    prefixes: tuple[str, ...]
+    users: tuple[int, ...]
+    venues: tuple[VenuePart, ...]
+    worst_stall_ns: int
+    stall_bound_ns: int
+    boot_bound_ns: int
+    gate: GatePart | None = None
+    heartbeat: HeartbeatPart | None = None
+    request_timeout_ns: int = NS_PER_S
+    drill_bound_ns: int = 30 * NS_PER_S
+
+    @property
+    def bounds(self) -> Bounds:
+        """How long the gate may stand still."""
+        return Bounds(self.worst_stall_ns, self.stall_bound_ns, self.boot_bound_ns)
+
+    @property
+    def gate_identity(self) -> GateIdentity | None:
+        """The gate's process, if it was given."""
+        return None if self.gate is None else GateIdentity(self.gate.pid, self.gate.start_ticks)
+
+
+def read_config(text: str) -> Config:
+    """The configuration in JSON text, or in the file of that name. Raises BadInput or UsageError, naming what is wrong."""
+    name = "--config" if text.lstrip().startswith("{") else text
+    try:
+        data = text.encode() if name == "--config" else Path(text).read_bytes()
+        config = msgspec.json.decode(data, type=Config, dec_hook=_path)
+        _ = config.gate_identity
+    except OSError as error:
+        raise UsageError(f"{name}: expected JSON or a file of it, found: {error.strerror}; give --config") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadInput(name, "", f"{error}; compare it with the fields of the sentinel's configuration") from error
+    _ = config.bounds
+    names = [part.venue for part in config.venues]
+    if not names or len(set(names)) != len(names):
+        raise BadInput(name, "venues", f"expected one or more different venues, found {names}")
+    if not config.prefixes or not all(config.prefixes):
+        raise BadInput(name, "prefixes", "expected prefixes that are not empty: an empty one would make every order ours")
+    if not config.users:
+        raise BadInput(name, "users", "expected who may stop, found nobody")
+    if config.request_timeout_ns <= 0 or config.drill_bound_ns <= 0:
+        raise BadInput(name, "", "expected request_timeout_ns and drill_bound_ns > 0")
+    for part in config.venues:
+        _check(name, part)
+    return config
+
+
+def _path(wanted: type, found: object) -> object:
+    if wanted is Path and isinstance(found, str) and found:
+        return Path(found)
+    raise ValueError(f"expected the name of a file, found {found!r}")
+
+
+def _check(name: str, part: VenuePart) -> None:
+    if part.endpoint != LOOPBACK:
+        raise BadInput(name, f"venue {part.venue}", f"expected endpoint {LOOPBACK}, the only one there is so far, found {part.endpoint!r}")
+    if part.expiry_ns is not None and part.expiry_ns <= 0:
+        raise BadInput(name, f"venue {part.venue}", f"expected expiry_ns > 0 or null, found {part.expiry_ns}")
+    if not 0 < part.beat_every_ns < part.countdown_ns // 2:
+        raise BadInput(
+            name, f"venue {part.venue}", "expected beat_every_ns well below half of countdown_ns, so that one lost beat cancels nothing"
+        )
+
+
+def clients(config: Config) -> dict[str, Callable[[], CancelOnly]]:
+    """What makes a client of each venue."""
+
+    def maker(port: int) -> Callable[[], CancelOnly]:
+        return lambda: FakeCancelOnly(port, config.request_timeout_ns)
+
+    return {part.venue: maker(part.port) for part in config.venues}

@@ -1,0 +1,297 @@
+"""The sentinel itself: watches the gate, stops it, sweeps every venue in a thread of its own.
+
+Its threads exist before they are needed. One that dies is told, and replaced by the watching thread; while one is missing, the beat that the
+gate looks for stands still, and the gate takes no new risk.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from interlock.domain.clock import NS_PER_MS, NS_PER_S
+from interlock.domain.errors import InterlockError, Refused
+from interlock.sentinel.config import Config
+from interlock.sentinel.drive import drive
+from interlock.sentinel.gate_process import GateIdentity, Life, kill, look
+from interlock.sentinel.operation import Operation
+from interlock.sentinel.stop_word import StopWord
+from interlock.sentinel.sweep import Scope, Sweep, Task
+from interlock.sentinel.watch import Progress
+from interlock.venues.cancel_only import CancelOnly
+
+ACKNOWLEDGE_NS = 50 * NS_PER_MS
+"""How long a gate has to say that it has seen the stop, before it is killed."""
+LOOK_EVERY_S = 0.01
+DEATH_S = 0.05
+AGAIN_S = 0.2
+SWEEP_AFTER_S = 0.15
+"""When the sweeps begin at the latest, whatever became of stopping the gate."""
+REPLACE_NS = NS_PER_S
+_WHAT = {Scope.OWN: 1, Scope.ALL: 2}
+
+
+class Sentinel:
+    """`tend` is the watching thread's work; `kill`, `drill` and `status` may be called from any thread."""
+
+    def __init__(self, config: Config, make: Mapping[str, Callable[[], CancelOnly]], boot_ns: Callable[[], int]) -> None:
+        self.config = config
+        self.boot_ns = boot_ns
+        self.progress = Progress(config.bounds)
+        self.current: Operation | None = None
+        self.word: StopWord | None = None
+        self.stopping = False
+        self._new = threading.Condition(threading.RLock())
+        self._file = (0, 0)
+        self._not_before: dict[str, int] = {}
+        self._work: dict[str, Callable[[], None]] = {"gate": self._stop_gates}
+        self._threads: dict[str, tuple[threading.Thread, int]] = {}
+        for part in config.venues:
+            self._work[part.venue] = self._sweeper(part.venue, part.expiry_ns, make[part.venue])
+
+    def employ(self, name: str, work: Callable[[], None]) -> None:
+        """A further thread without which the sentinel does not count as alive. To be said before `start`."""
+        self._work[name] = work
+
+    def start(self) -> None:
+        """Start the threads, and go on with a stop that an earlier life of the sentinel did not finish."""
+        for name in self._work:
+            self._replace(name)
+        self._attach()
+        unfinished = 0 if self.word is None else self.word.unfinished
+        if unfinished:
+            self.kill(Scope.ALL if unfinished == _WHAT[Scope.ALL] else Scope.OWN, "resumed", {})
+
+    def join(self) -> None:
+        """Let the threads end, after `stopping` was set; the venues are left as they are."""
+        with self._new:
+            self.stopping = True
+            self._new.notify_all()
+            if self.current is not None:
+                self.current.end()
+        for thread, _ in self._threads.values():
+            thread.join(self.config.request_timeout_ns / NS_PER_S + 1)
+
+    @property
+    def gate_is_fresh(self) -> bool:
+        """Whether the gate works and may go on."""
+        return self.word is not None and not self.word.stopped and self.progress.fresh
+
+    # what may be asked
+
+    def kill(self, scope: Scope, source: str, client_ids: Mapping[str, tuple[str, ...]]) -> Operation:
+        """Stop the gate and sweep. One that is under way and asks for no less is joined instead."""
+        with self._new:
+            now_ns = self.boot_ns()
+            running = self._running()
+            names = dict(client_ids)
+            if running is not None and not running.drill:
+                widens = scope is Scope.ALL and running.scope is Scope.OWN
+                names = {venue: _merged(running.client_ids.get(venue), client_ids.get(venue)) for venue in {*running.client_ids, *names}}
+                if not widens and names == running.client_ids:
+                    return running
+                scope = Scope.ALL if Scope.ALL in (scope, running.scope) else Scope.OWN
+            # The word first: everything else may fail without letting anything new out.
+            problem = self._set_word(scope, now_ns)
+            operation = Operation([part.venue for part in self.config.venues], scope, source, now_ns, names)
+            operation.tell("REQUESTED", now_ns, scope=scope.value, source=source)
+            operation.tell("STOP_WORD_SET" if not problem else "NO_STOP_WORD", self.boot_ns(), reason=problem)
+            self._begin(operation, running)
+            return operation
+
+    def drill(self, source: str) -> Operation:
+        """Cancel our orders and read back, without a stop. Raises Refused while a stop is under way."""
+        with self._new:
+            running = self._running()
+            if running is not None:
+                raise Refused(f"drill: expected nothing under way, found {'a drill' if running.drill else 'a stop'}; wait for its end")
+            operation = Operation([p.venue for p in self.config.venues], Scope.OWN, source, self.boot_ns(), {}, drill=True)
+            operation.tell("DRILL", self.boot_ns(), source=source, gate=self._gate_life())
+            operation.may_sweep = True
+            self._begin(operation, None)
+            return operation
+
+    def status(self) -> dict[str, object]:
+        """How things stand, as plain data."""
+        running = self._running()
+        return {
+            "gate": self._gate_life(),
+            "incarnation": "" if self.word is None else self.word.incarnation,
+            "stopped": self.word is not None and self.word.stopped,
+            "progress": self.progress.count,
+            "stood_ns": self.progress.stood_ns,
+            "beat": 0 if self.word is None else self.word.sentinel_beat,
+            "missing": [name for name, (thread, _) in self._threads.items() if not thread.is_alive()],
+            "under_way": None if running is None else ("drill" if running.drill else running.scope.value),
+        }
+
+    # the watching thread
+
+    def tend(self) -> None:
+        """Look until stopped."""
+        while not self.stopping:
+            self.look_once()
+            time.sleep(LOOK_EVERY_S)
+
+    def look_once(self) -> None:
+        """One look: at our own threads, at the gate, at an operation that is over."""
+        now_ns = self.boot_ns()
+        missing = [name for name, (thread, _) in self._threads.items() if not thread.is_alive()]
+        for name in missing:
+            self._replace(name)
+        self._attach()
+        if self.word is not None:
+            if not missing:
+                self.word.beat()
+            self.progress.see(self.word.incarnation, self.word.progress, now_ns)
+        self._close_up(now_ns)
+        if self.progress.stalled and self.word is not None and not self.word.stopped and not self._in_drill():
+            self.kill(Scope.OWN, f"the gate stands still for {self.progress.stood_ns} ns", {})
+
+    def _in_drill(self) -> bool:
+        running = self._running()
+        return running is not None and running.drill
+
+    def _running(self) -> Operation | None:
+        return None if self.current is None or self.current.over else self.current
+
+    def _close_up(self, now_ns: int) -> None:
+        with self._new:
+            running = self._running()
+            if running is None:
+                return
+            if running.drill:
+                late = now_ns > running.begun_ns + self.config.drill_bound_ns
+                if running.all_final or late:
+                    running.tell("DRILLED", now_ns, **self._drilled(running))
+                    running.end()
+                    self.progress.excuse()
+            elif running.all_final:
+                running.tell("FINAL", now_ns)
+                if self.word is not None:
+                    self.word.finish_sweep(now_ns)
+                running.end()
+
+    def _drilled(self, operation: Operation) -> dict[str, object]:
+        ends = {venue: list(sweep.ended.values()) for venue, sweep in operation.sweeps.items()}
+        cancelled = {part.venue: sum(end == "cancelled" for end in ends.get(part.venue, ())) for part in self.config.venues}
+        gate = [operation.events[0]["gate"], self._gate_life()]
+        verdict = "PASS" if all(cancelled.values()) else "UNKNOWN"
+        if not operation.all_final or gate != [Life.STOPPED, Life.STOPPED] or sum(map(len, ends.values())) != sum(cancelled.values()):
+            verdict = "FAIL"
+        return {"verdict": verdict, "cancelled": cancelled, "gate": gate, "finished": operation.all_final}
+
+    # the gate
+
+    def _attach(self) -> None:
+        """Keep to the word of the newest life. What cannot be read leaves the old word, whose progress then stands still."""
+        try:
+            found = os.lstat(self.config.stop_word)
+            if (found.st_dev, found.st_ino) == self._file:
+                return
+            word = StopWord.attach(self.config.stop_word)
+        except (OSError, InterlockError):
+            return
+        with self._new:
+            self.word, self._file = word, (found.st_dev, found.st_ino)
+            running = self._running()
+            if running is None or running.drill:
+                return
+            if running.stuck:
+                # Waiting will not end it, and a new life of the gate begins disarmed: a person has to come by anyway.
+                running.tell("ENDED_UNRESOLVED", self.boot_ns())
+                running.end()
+                return
+            # A gate that begins in the middle of a stop begins stopped.
+            word.begin_sweep(_WHAT[running.scope])
+            word.stop(self.boot_ns())
+
+    def _set_word(self, scope: Scope, now_ns: int) -> str:
+        self._attach()
+        if self.word is None:
+            return f"{self.config.stop_word}: no stop word of a gate"
+        self.word.begin_sweep(_WHAT[scope])
+        self.word.stop(now_ns)
+        return ""
+
+    def _gate(self) -> GateIdentity | None:
+        return (None if self.word is None else self.word.gate) or self.config.gate_identity
+
+    def _gate_life(self) -> Life:
+        gate = self._gate()
+        return Life.UNSEEN if gate is None else look(gate)
+
+    def _begin(self, operation: Operation, before: Operation | None) -> None:
+        self.current = operation
+        if before is not None:
+            before.supersede(operation, self.boot_ns())
+        self._new.notify_all()
+
+    def _await_operation(self, is_for_me: Callable[[Operation], bool]) -> Operation | None:
+        with self._new:
+            while not self.stopping:
+                running = self._running()
+                if running is not None and is_for_me(running):
+                    return running
+                self._new.wait()
+        return None
+
+    def _stop_gates(self) -> None:
+        while operation := self._await_operation(lambda running: not running.drill and running.quiet_ns is None):
+            word = self.word
+            while word is not None and not word.acknowledged and self.boot_ns() < operation.begun_ns + ACKNOWLEDGE_NS:
+                time.sleep(0.001)
+            gate = self._gate()
+            if word is not None and word.acknowledged:
+                operation.tell("STOPPED", self.boot_ns())
+            elif gate is None:
+                operation.tell_once("GATE_UNCONFIRMED", self.boot_ns(), "", "neither a stop word nor a process of a gate is known")
+                self._pause(operation)
+                continue
+            else:
+                life, problem = look(gate), kill(gate, DEATH_S)
+                if problem:
+                    operation.tell_once("GATE_UNCONFIRMED", self.boot_ns(), "", problem)
+                    self._pause(operation)
+                    continue
+                operation.tell("GATE_GONE" if life is Life.GONE else "GATE_KILLED", self.boot_ns())
+            operation.gate_is_quiet(self.boot_ns())
+            operation.let_sweep()
+
+    def _pause(self, operation: Operation) -> None:
+        operation.let_sweep()
+        with operation.changed:
+            operation.changed.wait_for(lambda: operation.ended, AGAIN_S)
+
+    # the venues
+
+    def _sweeper(self, venue: str, expiry_ns: int | None, make: Callable[[], CancelOnly]) -> Callable[[], None]:
+        def work() -> None:
+            client = make()
+            try:
+                while operation := self._await_operation(lambda running: not running.is_final(venue)):
+                    with operation.changed:
+                        operation.changed.wait_for(operation.ready, SWEEP_AFTER_S)
+                    task = Task(operation.scope, self.config.prefixes, expiry_ns, operation.client_ids.get(venue), operation.drill)
+                    sweep = Sweep(task, not_before_ns=self._not_before.get(venue, 0))
+                    drive(venue, client, sweep, operation, self.boot_ns)
+                    self._not_before[venue] = sweep.banned_until_ns
+                    client.close()
+            finally:
+                client.close()
+
+        return work
+
+    def _replace(self, name: str) -> None:
+        now_ns = self.boot_ns()
+        _, since_ns = self._threads.get(name, (None, -REPLACE_NS))
+        if now_ns - since_ns >= REPLACE_NS:
+            thread = threading.Thread(target=self._work[name], name=f"sentinel-{name}", daemon=True)
+            self._threads[name] = (thread, now_ns)
+            thread.start()
+
+
+def _merged(known: Iterable[str] | None, more: Iterable[str] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(known or ()), *(more or ()))))

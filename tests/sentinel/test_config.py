@@ -1,0 +1,72 @@
+"""What the sentinel is told at its start, and what it refuses."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sentinel.world import config_json, config_of, gate_part, heartbeat_part
+
+from interlock.domain.errors import BadInput, UsageError
+from interlock.sentinel.config import clients, read_config
+from interlock.sentinel.gate_process import GateIdentity
+
+
+def changed(tmp_path: Path, **changes: Any) -> str:
+    data = json.loads(config_json(config_of(tmp_path, {"bybit": 1})))
+    return json.dumps({**data, **changes})
+
+
+def venue(**changes: Any) -> list[dict[str, Any]]:
+    return [{"venue": "bybit", "endpoint": "loopback", "port": 1, "expiry_ns": 5, **changes}]
+
+
+def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
+    config = config_of(tmp_path, {"bybit": 1, "upbit": 2}, gate=gate_part(os.getpid()), heartbeat=heartbeat_part(9, 5), expiry_upbit=None)
+    text = config_json(config)
+    assert read_config(text) == config
+    (tmp_path / "c.json").write_text(text)
+    assert read_config(str(tmp_path / "c.json")) == config
+    assert isinstance(config.gate_identity, GateIdentity)
+    assert config_of(tmp_path, {}).gate_identity is None
+    assert set(clients(config)) == {"bybit", "upbit"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"typo": 1}, "typo"),
+        ({"prefixes": []}, "prefixes"),
+        ({"prefixes": [""]}, "every order ours"),
+        ({"users": []}, "nobody"),
+        ({"venues": []}, "one or more"),
+        ({"venues": venue() + venue()}, "different"),
+        ({"venues": venue(endpoint="real")}, "expected endpoint loopback"),
+        ({"venues": venue(endpoint="Loopback")}, "expected endpoint loopback"),
+        ({"venues": venue(expiry_ns=0)}, "expiry_ns"),
+        ({"venues": venue(beat_every_ns=15, countdown_ns=30)}, "half of countdown"),
+        ({"venues": venue(beat_every_ns=0)}, "half of countdown"),
+        ({"request_timeout_ns": 0}, "request_timeout_ns"),
+        ({"drill_bound_ns": 0}, "drill_bound_ns"),
+        ({"gate": {"pid": 1, "start_ticks": 5}}, "gate process"),
+        ({"folder": ""}, "name of a file"),
+        ({"folder": 5}, "found 5"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    assert read_config(changed(tmp_path)).venues[0].venue == "bybit"
+    with pytest.raises(BadInput, match=says):
+        read_config(changed(tmp_path, **changes))
+
+
+def test_a_bound_that_is_too_near_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="measure the worst stall"):
+        read_config(changed(tmp_path, stall_bound_ns=1))
+
+
+def test_no_file_and_no_json_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        read_config(str(tmp_path / "none.json"))
+    with pytest.raises(BadInput, match="compare it with"):
+        read_config("{")
