@@ -102,7 +102,7 @@ FLIPS: dict[str, tuple[Change, str]] = {
     "killed": (folds(r.KillRequested(boot_ns=NOW.boot_ns, source="ann", wall_ns=1)), "killed"),
     "foreign": (folds(aw.foreign()), "not_armed"),
     "unexplained": (folds(aw.reconciled(explained=False)), "unexplained"),
-    "boot": (folds(aw.boot(LIFE)), "not_armed"),
+    "boot": (folds(aw.boot(LIFE)), "epoch"),
     "expired": (at(NOW.boot_ns + 3_601 * S), "too_old"),
 }
 

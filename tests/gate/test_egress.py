@@ -82,8 +82,8 @@ class Bench:
         asked = proposal(sequence=self.sequence, **more)
         effects = decide(self.world.setup, self.keeper.state, self.world.readings, asked, self.now())
         assert effects.planned is not None, effects.decision
-        lsn = self.keeper.take(*effects.records, now=self.now())
-        return effects.decision.client_id, self.egress.send(effects.planned, lsn)
+        self.keeper.take(*effects.records, now=self.now())
+        return effects.decision.client_id, self.egress.send(effects.planned)
 
     def state(self, client_id: str) -> OrderState:
         return self.keeper.state.orders.by_id[client_id].state

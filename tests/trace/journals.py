@@ -142,7 +142,7 @@ def permit(client_id: str, at: float, revision: int = 0, lots: int = 10, **chang
 
 
 def wire(client_id: str, at: float, revision: int = 0) -> Map:
-    return r("wire", at, client_id=client_id, revision=revision, connection="c1")
+    return r("wire", at, client_id=client_id, revision=revision, connection="c1", sign_wall_ns=0, receive_window_ns=0)
 
 
 def sent(client_id: str, at: float, revision: int = 0, window: float = 2) -> Map:
@@ -200,7 +200,7 @@ def foreign(at: float) -> Map:
 
 
 def deny(client_id: str, at: float, count: int = 1) -> Map:
-    return r("deny", at, client_id=client_id, strategy="mk", rule="max_orders", detail="", count=count)
+    return r("deny", at, client_id=client_id, strategy="mk", rule="max_orders", detail="", count=count, sequence=-1)
 
 
 def absent(client_id: str, at: float, later: str, not_before: float = 9, **changes: Any) -> Map:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from interlock.domain.ids import INCARNATION_BITS, ClientId, parse_client_id
 from interlock.domain.orders import OrderState
 from interlock.gate import absence, orders, throttles
@@ -27,11 +29,14 @@ from interlock.gate.order_state import Order
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import CancelWanted, Deny, Intent, LatchSet, Permit, Record, Scope
-from interlock.gate.state import NOTED_FLAGS, NOTED_VIOLATIONS, GateState
+from interlock.gate.state import DUPLICATES, FOREIGNERS, NOTED, NOTED_COUNT, VIOLATIONS, GateState
 from interlock.gate.verbs import Cause, latch_for
 
 PERMIT, DENY = "PERMIT", "DENY"
 MICRO = 1_000_000
+LONGEST_TEXT = 64
+LONGEST_DETAIL = 500
+MOST_BOOKS = 16
 
 _NOT_KNOWN = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
 
@@ -74,11 +79,15 @@ class Planned(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What follows from an event: records in their order, the write that they permit, and the answer to whoever asked."""
+    """What follows from an event: records in their order, the write that they permit, and the answer to whoever asked.
+
+    `repeats` names the (strategy, rule) of a denial that is not recorded, because one of its kind was within the last second; it is to be counted.
+    """
 
     records: tuple[Record, ...]
     planned: Planned | None
     decision: Decision
+    repeats: tuple[str, str] | None = None
 
 
 class _No(Exception):
@@ -91,15 +100,18 @@ class _No(Exception):
 def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposal, now: Now) -> Effects:
     """Decide about one proposal."""
     intent: Intent | None = None
+    if problem := _malformed(proposal):
+        clipped = msgspec.structs.replace(proposal, strategy=proposal.strategy[:LONGEST_TEXT], sequence=-1)
+        return _denied(state, None, clipped, "malformed", problem, now)
     try:
         _refuse_timing(setup, state, proposal, now)
         intent = _intent(setup, state, proposal, now)
         return _judge(setup, state, readings, intent, now)
     except _No as no:
-        return _denied(intent, proposal, no.rule, no.detail, now)
+        return _denied(state, intent, proposal, no.rule, no.detail, now)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here must deny and stop, not escape
-        said = f"{type(error).__name__}: {error}"
-        effects = _denied(intent, proposal, "internal_error", said, now)
+        said = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
+        effects = _denied(state, intent, proposal, "internal_error", said, now)
         latch = latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns)
         return effects._replace(records=(*effects.records, latch))
 
@@ -108,13 +120,18 @@ def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Se
     """One denial for a whole batch of which none can pass, whatever the orders say; None if each must be looked at."""
     if len(proposals) < 2:
         return None
-    answers = []
+    kinds = set()
     for proposal in proposals:
+        if _malformed(proposal):
+            return None
         account = setup.accounts.get(proposal.venue, "")
-        answers.append(_permission(state, readings, proposal.venue, proposal.symbol, proposal.strategy, account, now))
-    if any(answer.may is not May.NOTHING for answer in answers):
+        answer = _permission(state, readings, proposal.venue, proposal.symbol, proposal.strategy, account, now)
+        if answer.may is not May.NOTHING:
+            return None
+        kinds.add((proposal.strategy, str(answer.denial)))
+    if len(kinds) != 1:
         return None
-    rule = str(answers[0].denial)
+    ((_, rule),) = kinds
     record = Deny(
         boot_ns=now.boot_ns,
         client_id="",
@@ -122,6 +139,7 @@ def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Se
         rule=rule,
         detail=f"a batch of {len(proposals)} was denied whole",
         count=len(proposals),
+        sequence=max(proposal.sequence for proposal in proposals),
     )
     return Effects((record,), None, Decision(result=DENY, rule=rule, client_id="", detail=record.detail))
 
@@ -142,14 +160,24 @@ def recheck(
         _begun(order, planned.revision) if begun else orders.may_send(state.orders, planned.client_id, planned.revision)
     ):
         return "order state"
-    if not now.boot_ns < planned.deadline_boot_ns:
+    permitted = state.permits.get(planned.client_id)
+    if permitted is None or permitted.revision != planned.revision:
+        return "permit"
+    if permitted.body_hash != hashlib.sha256(planned.frame).hexdigest():
+        return "other bytes than permitted"
+    if not now.boot_ns < permitted.deadline_boot_ns:
         return "deadline"
     if _epoch_of(planned.client_id, setup.tags.get(order.strategy, "")) != state.epoch:
         return "epoch"
     may = _permission(state, readings, order.venue, order.symbol, order.strategy, order.account, now)
-    if may.may is May.NEW_RISK or (may.may is May.REDUCE and order.reduce_only):
-        return ""
-    return str(may.denial)
+    if may.may is May.NOTHING or (may.may is May.REDUCE and not permitted.mandate):
+        return str(may.denial)
+    if state.live is None or state.live.grant.grant_id != permitted.grant_id:
+        return "another grant"
+    for name, alive in (("sentinel", readings.sentinel_alive), ("checker", readings.checker_alive)):
+        if alive is not True:
+            return name
+    return ""
 
 
 def want_cancels(state: GateState, client_ids: Sequence[str], reason: str, actor: str, now: Now) -> tuple[Record, ...]:
@@ -166,14 +194,20 @@ def want_cancels(state: GateState, client_ids: Sequence[str], reason: str, actor
 def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
     """The latches that what was folded calls for and that are not set yet. Asked after every event, until there are none."""
     found: list[Record] = []
-    for number in range(state.noted_violations, len(state.orders.violations)):
+    for number in range(state.noted.get(VIOLATIONS, 0), len(state.orders.violations)):
         violation = state.orders.violations[number]
         cause = _CAUSES.get(violation.violation, Cause.INTERNAL_ERROR)
-        found.append(_latch(cause, f"{violation.subject}: {violation.detail}", {NOTED_VIOLATIONS: str(number + 1)}, now))
-    if state.flags > state.noted_flags:
-        for flag, subject in sorted(state.ledger.flags):
-            cause = _FLAG_CAUSES.get(Flag(flag), Cause.INTERNAL_ERROR)
-            found.append(_latch(cause, f"{flag}: {subject}", {NOTED_FLAGS: str(state.flags)}, now))
+        found.append(_latch(cause, f"{violation.subject}: {violation.detail}", VIOLATIONS, number + 1, now))
+    for (flag, subject), count in sorted(state.ledger.flags.items()):
+        what = f"{flag} {subject}"
+        if count > state.noted.get(what, 0):
+            found.append(_latch(_FLAG_CAUSES.get(Flag(flag), Cause.INTERNAL_ERROR), what, what, count, now))
+    if state.foreigners > state.noted.get(FOREIGNERS, 0):
+        found.append(_latch(Cause.FOREIGN_ACTIVITY, "an order or execution that is not ours", FOREIGNERS, state.foreigners, now))
+    if state.duplicates > state.noted.get(DUPLICATES, 0):
+        found.append(
+            _latch(Cause.DUPLICATE_CLIENT_ID, "the venue knows an id that was sent for the first time", DUPLICATES, state.duplicates, now)
+        )
     held = {(hold.name, hold.scope, hold.subject) for hold in state.lattice.latches}
     for request in throttles.latch_requests(state.throttles, state.sheet, now.boot_ns):
         cause = Cause(request.name)
@@ -182,14 +216,15 @@ def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
                 latch_for(cause, scope=Scope.STRATEGY, subject=request.subject, reason=request.reason, actor="gate", boot_ns=now.boot_ns)
             )
     if state.losses.latched and (Cause.LOSS.value, Scope.ALL, "") not in held:
-        found.append(_latch(Cause.LOSS, f"{state.losses.worst_micro_usd} micro-USD lost on {state.losses.day}", {}, now))
+        found.append(_latch(Cause.LOSS, f"{state.losses.worst_micro_usd} micro-USD lost on {state.losses.day}", "", 0, now))
     return tuple(found)
 
 
 def _begun(order: Order, revision: int) -> bool:
     """Whether a wire write has begun for exactly this revision, and nothing has been heard or wanted since."""
     state = order.state if revision == 0 else None if order.amend is None else order.amend.state
-    return order.cancel is None and order.wired_revision == revision and state is OrderState.SENT and not order.sent
+    sent = order.sent if revision == 0 or order.amend is None else order.amend.sent
+    return order.cancel is None and order.wired_revision == revision and state is OrderState.SENT and not sent
 
 
 # One proposal
@@ -221,6 +256,19 @@ def _intent(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> Int
         order = state.orders.by_id.get(proposal.amends)
         if order is None or not orders.may_amend(state.orders, proposal.amends, order.revision + 1):
             raise _No("not_amendable", f"{proposal.amends!r} is not an order at rest without another change under way")
+        same = (order.venue, order.account, order.symbol, order.side, order.type, order.tif, order.reduce_only, order.strategy)
+        asked = (
+            proposal.venue,
+            account,
+            proposal.symbol,
+            proposal.side,
+            proposal.type,
+            proposal.tif,
+            proposal.reduce_only,
+            proposal.strategy,
+        )
+        if same != asked:
+            raise _No("not_amendable", f"{proposal.amends!r} is another kind of order: only price and size can change")
         client_id, revision = proposal.amends, order.revision + 1
     else:
         random_bits = int(state.incarnation, 16) & ((1 << INCARNATION_BITS) - 1)
@@ -300,10 +348,11 @@ def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, man
 def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent) -> None:
     """Nothing new beside a leg whose fate is not known, nor where the venue can never prove that an order was not taken."""
     if intent.group:
-        for client_id in state.orders.unresolved:
+        for client_id in state.orders.live:
             other = state.orders.by_id[client_id]
-            if other.group == intent.group and other.state in _NOT_KNOWN:
-                raise _No("group_unresolved", f"{client_id} is {other.state}")
+            changing = other.amend is not None and other.amend.state in _NOT_KNOWN
+            if other.group == intent.group and (changing or other.state in _NOT_KNOWN):
+                raise _No("group_unresolved", f"the fate of {client_id} is not known")
     blocked = absence.blocks_placement(state.orders, intent.venue, setup.absence[intent.venue])
     if blocked:
         raise _No("venue_unresolved", blocked)
@@ -341,19 +390,37 @@ def _permission(state: GateState, readings: Readings, venue: str, symbol: str, s
 def _exposure(state: GateState, readings: Readings) -> Exposure:
     book = state.orders.by_id
     open_orders = []
-    for client_id in state.orders.live:
+    for client_id in (*state.orders.live, *state.orders.owing):
         order = book[client_id]
         lots = order.reserved_lots
         if lots:
-            price = order.ticks if order.amend is None else max(order.ticks, order.amend.ticks)
-            open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, price, lots))
+            open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, order.ticks, lots))
+            if order.amend is not None:
+                # The other price that it may have, without its size a second time.
+                open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, order.amend.ticks, 0))
     positions = {market: position.lots for market, position in state.ledger.positions.items()}
     return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns)
 
 
-def _denied(intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:
+def _malformed(proposal: Proposal) -> str:
+    """What of a proposal no record should hold: texts without end."""
+    texts = (proposal.venue, proposal.symbol, proposal.strategy, proposal.group, proposal.amends)
+    if any(len(text) > LONGEST_TEXT for text in texts) or len(proposal.books) > MOST_BOOKS:
+        return f"a text of more than {LONGEST_TEXT} characters, or more than {MOST_BOOKS} books"
+    if any(len(book.venue) > LONGEST_TEXT or len(book.symbol) > LONGEST_TEXT for book in proposal.books):
+        return f"a text of more than {LONGEST_TEXT} characters in a book"
+    return ""
+
+
+def _denied(state: GateState, intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:
     client_id = "" if intent is None else intent.client_id
-    record = Deny(boot_ns=now.boot_ns, client_id=client_id, strategy=proposal.strategy, rule=rule, detail=detail)
+    detail = detail[:LONGEST_DETAIL]
+    if state.denied_lately(proposal.strategy, rule, now.boot_ns):
+        # Not recorded, so that a loop of refused orders does not fill the journal: no intent of it exists either.
+        return Effects((), None, Decision(result=DENY, rule=rule, client_id="", detail=detail), (proposal.strategy, rule))
+    record = Deny(
+        boot_ns=now.boot_ns, client_id=client_id, strategy=proposal.strategy, rule=rule, detail=detail, sequence=proposal.sequence
+    )
     return Effects(
         (record,) if intent is None else (intent, record),
         None,
@@ -366,5 +433,8 @@ def _epoch_of(client_id: str, tag: str) -> int:
     return -1 if parsed is None else parsed.epoch
 
 
-def _latch(cause: Cause, reason: str, evidence: dict[str, str], now: Now) -> LatchSet:
-    return latch_for(cause, scope=Scope.ALL, subject="", reason=reason, actor="gate", boot_ns=now.boot_ns, evidence=evidence)
+def _latch(cause: Cause, reason: str, what: str, count: int, now: Now) -> LatchSet:
+    evidence = {NOTED: what, NOTED_COUNT: str(count)} if what else {}
+    return latch_for(
+        cause, scope=Scope.ALL, subject="", reason=reason[:LONGEST_DETAIL], actor="gate", boot_ns=now.boot_ns, evidence=evidence
+    )

@@ -64,7 +64,7 @@ class Egress:
         self._answer_ns = answer_ns
         self._placing: _Line | None = None
         self._cancelling: _Line | None = None
-        self._queue: deque[tuple[Planned, int, asyncio.Future[str]]] = deque()
+        self._queue: deque[tuple[Planned, asyncio.Future[str]]] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._cancels = 0
         self._connections = 0
@@ -84,47 +84,69 @@ class Egress:
 
     # Placements
 
-    def send(self, planned: Planned, permit_lsn: int) -> asyncio.Future[str]:
-        """Queue a permitted write behind earlier ones of this account; the result is why it was not written, or an empty text."""
+    def send(self, planned: Planned) -> asyncio.Future[str]:
+        """Queue a permitted write behind earlier ones of this account; the result is why it was not written, or an empty text.
+
+        What fails with an exception is told there too: the write has then not happened, or its outcome is unknown, as its order says.
+        """
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._queue.append((planned, permit_lsn, done))
+        self._queue.append((planned, done))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.get_running_loop().create_task(self._drain())
         return done
 
     async def _drain(self) -> None:
         while self._queue:
-            planned, permit_lsn, done = self._queue.popleft()
+            planned, done = self._queue.popleft()
             try:
-                said = await self._write(planned, permit_lsn)
-            except BaseException as error:
+                said = await self._write(planned)
+            except Exception as error:  # noqa: BLE001 - it is handed to whoever asked; those behind must still be answered
                 if not done.done():
                     done.set_exception(error)
+            except asyncio.CancelledError:
+                for waiting in (done, *(other for _, other in self._queue)):
+                    waiting.cancel()
+                self._queue.clear()
                 raise
-            if not done.done():
-                done.set_result(said)
+            else:
+                if not done.done():
+                    done.set_result(said)
 
-    async def _write(self, planned: Planned, permit_lsn: int) -> str:
-        await self._keeper.durable(permit_lsn)
-        line = self._placing
-        if line is None or not line.connection.is_open:
-            self._placing = line = await self._line("place", self._placement_answer, self._placement_lost)
+    async def _write(self, planned: Planned) -> str:
+        lsn = self._keeper.permit_lsns.get((planned.client_id, planned.revision))
+        if lsn is None:
+            return "no permit whose write is not over"
+        await self._keeper.durable(lsn)
+        try:
+            line = await self._open_line(planned)
+        except (OSError, TimeoutError) as error:
+            said = f"no connection: {str(error) or type(error).__name__}"
+            self._not_sent(planned, said)
+            if isinstance(error, TimeoutError):
+                return said
+            raise
         objection = self._objection(planned, begun=False)
         if objection:
             return self._not_sent(planned, objection)
         self._take(
             records.WireBegin(
-                boot_ns=self._clock().boot_ns, client_id=planned.client_id, revision=planned.revision, connection=line.connection.name
+                boot_ns=self._clock().boot_ns,
+                client_id=planned.client_id,
+                revision=planned.revision,
+                connection=line.connection.name,
+                sign_wall_ns=planned.sign_wall_ns,
+                receive_window_ns=planned.receive_window_ns,
             )
         )
         await self._keeper.handed_over()
         number = request_id(planned.client_id, planned.revision)
         write = line.connection.place(planned.frame, lambda: self._objection(planned, begun=True))
+        if not line.connection.is_open:
+            line.abort(write.reason)
         if write.wrote is Wrote.NOTHING:
             return self._not_sent(planned, write.reason)
         if write.wrote is Wrote.PART:
             self._unknown(planned.client_id, planned.revision, write.reason)
-            line.abort("part of a frame was written")
             return write.reason
         line.expect(number, (planned.client_id, planned.revision), self._answer_ns)
         self._take(
@@ -137,6 +159,14 @@ class Egress:
             )
         )
         return ""
+
+    async def _open_line(self, planned: Planned) -> _Line:
+        """The line for placements, connected anew if it was lost; no longer than the order may wait."""
+        if self._placing is None or not self._placing.connection.is_open:
+            left_ns = max(planned.deadline_boot_ns - self._clock().boot_ns, 0)
+            async with asyncio.timeout(left_ns / 1e9):
+                self._placing = await self._line("place", self._placement_answer, self._placement_lost)
+        return self._placing
 
     def _objection(self, planned: Planned, *, begun: bool) -> str:
         return core.recheck(
@@ -166,18 +196,28 @@ class Egress:
     # Cancels
 
     def cancel_due(self, client_ids: list[str]) -> None:
-        """Write a cancel for each of these, now. One that cannot be written stays owed."""
+        """Write a cancel for each of these, now. One that cannot be written stays owed; after a kill the sentinel alone cancels.
+
+        Raises KeyError for an order that is not in the journal, before anything is written for it.
+        """
+        if self._keeper.state.lattice.killed:
+            return
         for client_id in client_ids:
+            order = self._keeper.state.orders.by_id[client_id]
             line = self._cancelling
             if line is None or not line.connection.is_open:
                 return
             now = self._clock()
             self._cancels += 1
             frame = self._wire.cancellation(client_id, self._cancels, now.wall_ns)
-            if line.connection.lower(frame).wrote is Wrote.NOTHING:
+            wrote = line.connection.lower(frame).wrote
+            if not line.connection.is_open:
+                line.abort("the connection failed")
+            if wrote is Wrote.NOTHING:
                 return
             line.expect(self._cancels, (client_id, 0), self._answer_ns)
-            order = self._keeper.state.orders.by_id[client_id]
+            if wrote is Wrote.PART:
+                line.write_on()
             attempt = 1 if order.cancel is None else order.cancel.attempts + 1
             self._take(records.CancelSent(boot_ns=now.boot_ns, client_id=client_id, attempt=attempt))
 
@@ -228,16 +268,34 @@ class _Line:
         timer = self._loop.call_later(within_ns / 1e9, self.abort, "no answer in time")
         self._flying[number] = (about, timer)
 
+    def write_on(self) -> None:
+        """Write what waits as soon as the kernel takes bytes again."""
+        self._loop.add_writer(self._descriptor, self._writable)
+
     def abort(self, reason: str) -> None:
-        """Cut the connection, and give up what is in flight on it."""
+        """Cut the connection, and give up what is in flight on it, all of it, whatever happens to one."""
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
             self._descriptor = -1
         self.connection.abort()
         flying, self._flying = self._flying, {}
+        failed: Exception | None = None
         for about, timer in flying.values():
             timer.cancel()
-            self._lost(about, reason)
+            try:
+                self._lost(about, reason)
+            except Exception as error:  # noqa: BLE001 - raised below, after the others
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _writable(self) -> None:
+        wrote = self.connection.flush().wrote
+        if not self.connection.is_open:
+            self.abort("the connection failed")
+        elif wrote is Wrote.WHOLE:
+            self._loop.remove_writer(self._descriptor)
 
     def _readable(self) -> None:
         data = self.connection.receive()

@@ -8,33 +8,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+from interlock.domain.orders import OrderState
 from interlock.gate import core, records
 from interlock.gate.arming import Minted
 from interlock.gate.journal import Journal, JournalFailed, JournalFull
 from interlock.gate.readings import Now
-from interlock.gate.records import Record
+from interlock.gate.records import Deny, Intent, LevelSet, NotSent, Permit, Reconciled, Record, Scope, SendUnknown, Sent
 from interlock.gate.state import GateState
+from interlock.gate.verbs import Cause, latch_for, rank
 
-_LOWERING = (
-    records.CancelWanted,
-    records.CancelSent,
-    records.CancelAnswered,
-    records.KillRequested,
-    records.KillEffective,
-    records.LatchSet,
-    records.Disarmed,
-    records.InterlockTripped,
+_LOOK_AGAIN_S = 0.0002
+
+_DECIDED = (
+    records.Boot,
+    records.Epoch,
+    records.Tick,
+    records.Armed,
+    records.LatchCleared,
+    records.InterlockCleared,
+    records.Intent,
+    records.Permit,
+    records.GroupReserved,
+    records.WireBegin,
+    records.Released,
+    records.LedgerExpected,
+    records.DayRolled,
 )
-"""Records of what lowers risk may use the room that is kept for them, and are folded even when no journal takes them any more."""
+"""Records of what the gate itself decides and that do more than lower risk. They are taken only when the journal takes them."""
+
+
+def must_be_folded(state: GateState, record: Record) -> bool:
+    """Whether a record lowers risk or states a fact: it may use the room kept for that, and counts even when no journal takes it any more."""
+    if isinstance(record, LevelSet):
+        return rank(record.level) <= rank(state.lattice.base)
+    return not isinstance(record, _DECIDED) and not (isinstance(record, Reconciled) and record.explained)
 
 
 class Keeper:
-    """The one writer of state and journal. `unwritten` are records of lowering risk that a failed journal did not take."""
+    """The one writer of state and journal. `unwritten` are records that had to be folded and that the journal has not taken yet, in order.
+
+    `permit_lsns` says where the permits lie whose write is not over, by (client id, revision).
+    """
 
     def __init__(self, state: GateState, journal: Journal) -> None:
         self.state = state
         self.journal = journal
         self.unwritten: list[Record] = []
+        self.permit_lsns: dict[tuple[str, int], int] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
@@ -48,34 +68,66 @@ class Keeper:
     def take(self, *found: Record, now: Now) -> int:
         """Append and fold, and then whatever that calls for; returns the number of the last of `found`.
 
-        Raises JournalFailed or JournalFull when the journal does not take a record that does more than lower risk; nothing of it is folded then.
+        Raises JournalFailed or JournalFull when the journal does not take a record that does more than lower risk. Nothing of that one is folded;
+        an intent of the same call that was folded before it is denied.
         """
         lsn = self.journal.last_lsn
-        for record in found:
-            lsn = self._one(record)
-        for record in self._consequences(now):
-            self._one(record)
+        try:
+            for record in found:
+                lsn = self._one(record, now)
+        except (JournalFailed, JournalFull) as error:
+            for record in found:
+                if isinstance(record, Intent) and self._unanswered(record):
+                    self._one(_denial(record, str(error), now), now)
+            raise
+        finally:
+            for record in self._consequences(now):
+                self._one(record, now)
         return lsn
 
     def mint(self, minted: Minted) -> int:
-        """Append the record of a grant and return its number; the grant lives only after `live` was called when that is durable."""
-        return self.journal.append(records.encode(minted.record))
+        """Append and fold the record of a grant; the grant lives from here on.
 
-    def live(self, minted: Minted) -> None:
-        """Fold a grant whose record is durable."""
+        A permit under it comes later in the journal, so that none is durable before it.
+        """
+        lsn = self.journal.append(records.encode(minted.record))
         self.state.happen(minted)
+        return lsn
 
-    def _one(self, record: Record) -> int:
-        lowering = isinstance(record, _LOWERING)
+    def _unanswered(self, intent: Intent) -> bool:
+        order = self.state.orders.by_id.get(intent.client_id)
+        if order is None:
+            return False
+        state = order.state if intent.revision == 0 else None if order.amend is None else order.amend.state
+        return state is OrderState.INTENDED
+
+    def _one(self, record: Record, now: Now) -> int:
+        needed = must_be_folded(self.state, record)
         lsn = self.journal.last_lsn
         try:
-            lsn = self.journal.append(records.encode(record), reserve=lowering)
-        except (JournalFailed, JournalFull):
-            if not lowering:
+            while self.unwritten:
+                self.journal.append(records.encode(self.unwritten[0]), reserve=True)
+                del self.unwritten[0]
+            lsn = self.journal.append(records.encode(record), reserve=needed)
+        except (JournalFailed, JournalFull) as error:
+            self._trouble(error, now)
+            if not needed:
                 raise
             self.unwritten.append(record)
         self.state.apply(record)
+        if isinstance(record, Permit):
+            self.permit_lsns[record.client_id, record.revision] = lsn
+        elif isinstance(record, NotSent | Sent | SendUnknown):
+            self.permit_lsns.pop((record.client_id, record.revision), None)
         return lsn
+
+    def _trouble(self, error: JournalFailed | JournalFull, now: Now) -> None:
+        """A journal that fails stops everything: the latch is folded whether or not it can be written."""
+        held = any(hold.name == Cause.JOURNAL.value for hold in self.state.lattice.latches)
+        if isinstance(error, JournalFailed) and not held:
+            latch = latch_for(Cause.JOURNAL, scope=Scope.ALL, subject="", reason=str(error), actor="gate", boot_ns=now.boot_ns)
+            self.unwritten.append(latch)
+            self.state.apply(latch)
 
     def _consequences(self, now: Now) -> Iterator[Record]:
         while found := core.consequences(self.state, now):
@@ -94,8 +146,9 @@ class Keeper:
 
     async def handed_over(self) -> None:
         """Wait until everything appended is with the operating system, so that it survives this process. Raises JournalFailed."""
-        while not self.journal.flush(wait=False):
-            await self.durable(self.journal.written_lsn)
+        # No event tells when a write, as opposed to a sync, is over; the loop has other things to do meanwhile.
+        while not self.journal.flush(wait=False):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _wake(self) -> None:
         failure, durable = self.journal.failure, self.journal.durable_lsn
@@ -110,3 +163,14 @@ class Keeper:
             else:
                 still.append((lsn, waiter))
         self._waiting = still
+
+
+def _denial(intent: Intent, detail: str, now: Now) -> Deny:
+    return Deny(
+        boot_ns=now.boot_ns,
+        client_id=intent.client_id,
+        strategy=intent.strategy,
+        rule="journal",
+        detail=detail[: core.LONGEST_DETAIL],
+        sequence=intent.sequence,
+    )

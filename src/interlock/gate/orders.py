@@ -162,6 +162,9 @@ def _wire_begin(orders: Orders, record: r.WireBegin) -> None:
     again = order is not None and record.revision <= order.wired_revision
     if order is not None:
         order.wired_revision = max(order.wired_revision, record.revision)
+        if record.revision == 0 and record.sign_wall_ns > 0:
+            order.sign_wall_ns = record.sign_wall_ns
+            order.receive_window_ns = record.receive_window_ns
     before = len(orders.violations)
     request(orders, record.client_id, record.revision, Evidence.WIRE_AGAIN if again else Evidence.WIRE_BEGUN)
     if not allowed and len(orders.violations) == before:

@@ -17,6 +17,9 @@ import msgspec
 
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 
+DUPLICATE_ID = "duplicate client id"
+"""The reason of a `SendUnknown` whose id the venue already knows: somebody has sent it before."""
+
 SCHEMA = 1
 """Raised when a kind or field is added or changed; segments carry it."""
 
@@ -258,13 +261,17 @@ class Permit(Record, frozen=True, kw_only=True, tag="permit"):
 
 
 class Deny(Record, frozen=True, kw_only=True, tag="deny"):
-    """A no, by a named rule. `count` intents of one (strategy, rule) are told at once when they repeat, or when a batch was denied whole."""
+    """A no, by a named rule. `count` intents of one (strategy, rule) are told at once when they repeat, or when a batch was denied whole.
+
+    `sequence` is the highest number of the proposals that it answers, so that none is taken again; -1 where they had none.
+    """
 
     client_id: str
     strategy: str
     rule: str
     detail: str
     count: int = 1
+    sequence: int = -1
 
 
 class GroupReserved(Record, frozen=True, kw_only=True, tag="group"):
@@ -280,11 +287,16 @@ class GroupReserved(Record, frozen=True, kw_only=True, tag="group"):
 
 
 class WireBegin(Record, frozen=True, kw_only=True, tag="wire"):
-    """Written before the first byte of a placement or amend is handed to the kernel; one for each (client id, revision), over all process lives."""
+    """Written before the first byte of a placement or amend is handed to the kernel; one for each (client id, revision), over all process lives.
+
+    The signature's time and window are those of `Sent`, told here already for a send of which nothing more is heard; 0 where not known.
+    """
 
     client_id: str
     revision: int
     connection: str
+    sign_wall_ns: int = 0
+    receive_window_ns: int = 0
 
 
 class NotSent(Record, frozen=True, kw_only=True, tag="not_sent"):

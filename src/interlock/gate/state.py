@@ -8,6 +8,7 @@ the digest leaves out; readings of markets and clocks are kept elsewhere.
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 from interlock.gate import arming, ledger, losses, orders, throttles
 from interlock.gate.arming import Arming, Event, LiveGrant, Machine, Minted
@@ -16,13 +17,27 @@ from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.losses import Losses
 from interlock.gate.order_state import Orders
-from interlock.gate.records import Boot, Epoch, Intent, LatchSet, Record
+from interlock.gate.records import DUPLICATE_ID, Boot, Deny, Epoch, Foreign, Intent, LatchSet, NotSent, Permit, Record, SendUnknown, Sent
 from interlock.gate.throttles import Throttles
 
-NOTED_VIOLATIONS = "noted_violations"
-NOTED_FLAGS = "noted_flags"
-"""Keys in a latch's evidence: how many violations, or flags of the ledger, are answered by latches with this one. So none is forgotten by a
-crash between the record that showed it and its latch, and none is latched again after a person has cleared it."""
+NOTED = "noted"
+NOTED_COUNT = "noted_count"
+"""Keys in a latch's evidence: what called for it, and how many of that are answered by latches with this one. So none is forgotten by a crash
+between the record that showed it and its latch, and none is latched again after a person has cleared it."""
+
+VIOLATIONS, FOREIGNERS, DUPLICATES = "violations", "foreigners", "duplicates"
+DENIED_AGAIN_NS = 1_000_000_000
+"""Denials of one strategy by one rule within this time of a recorded one are counted, not recorded one by one."""
+
+
+class Permitted(NamedTuple):
+    """What a permit fixed, until its write is over: nothing else may leave under it."""
+
+    revision: int
+    grant_id: str
+    mandate: str
+    body_hash: str
+    deadline_boot_ns: int
 
 
 class GateState:
@@ -30,14 +45,18 @@ class GateState:
 
     __slots__ = (
         "boots",
+        "denied_boot_ns",
+        "duplicates",
         "epoch",
+        "foreigners",
         "incarnation",
+        "last_epoch",
         "ledger",
         "losses",
         "machine",
-        "noted_flags",
-        "noted_violations",
+        "noted",
         "orders",
+        "permits",
         "records",
         "sequence",
         "sequences",
@@ -55,12 +74,19 @@ class GateState:
         self.incarnation = ""
         self.boots = 0
         self.epoch = 0
+        """Of this process life; 0 until it is recorded, and then no id can be given out."""
+        self.last_epoch = 0
         self.sequence = 0
         """Client ids used in this epoch."""
         self.sequences: dict[str, int] = {}
         """By strategy: the last sequence number of its proposals in this process life."""
-        self.noted_violations = 0
-        self.noted_flags = 0
+        self.permits: dict[str, Permitted] = {}
+        """By client id: permits whose write is not over."""
+        self.denied_boot_ns: dict[tuple[str, str], int] = {}
+        """By (strategy, rule): when a denial was recorded last in this process life."""
+        self.noted: dict[str, int] = {}
+        self.foreigners = 0
+        self.duplicates = 0
         self.records = 0
 
     @property
@@ -97,25 +123,48 @@ class GateState:
             case Boot():
                 self.incarnation = record.incarnation
                 self.boots += 1
+                self.epoch = 0
                 self.sequences = {}
+                self.denied_boot_ns = {}
+                self.permits = {}
             case Epoch():
-                self.epoch = max(self.epoch, record.number)
-                self.sequence = 0
+                if record.number > self.last_epoch:
+                    self.epoch = self.last_epoch = record.number
+                    self.sequence = 0
             case Intent():
                 self.sequence += record.revision == 0
-                self.sequences[record.strategy] = max(self.sequences.get(record.strategy, -1), record.sequence)
+                self._used(record.strategy, record.sequence)
+            case Deny():
+                self._used(record.strategy, record.sequence)
+                self.denied_boot_ns[record.strategy, record.rule] = record.boot_ns
+            case Permit():
+                self.permits[record.client_id] = Permitted(
+                    record.revision, record.grant_id, record.mandate, record.body_hash, record.deadline_boot_ns
+                )
+            case NotSent() | Sent() | SendUnknown():
+                permitted = self.permits.get(record.client_id)
+                if permitted is not None and permitted.revision == record.revision:
+                    del self.permits[record.client_id]
+                self.duplicates += isinstance(record, SendUnknown) and record.reason == DUPLICATE_ID
+            case Foreign():
+                self.foreigners += 1
             case LatchSet():
-                self.noted_violations = max(self.noted_violations, _number(record.evidence, NOTED_VIOLATIONS))
-                self.noted_flags = max(self.noted_flags, _number(record.evidence, NOTED_FLAGS))
+                what = record.evidence.get(NOTED, "")
+                if what:
+                    self.noted[what] = max(self.noted.get(what, 0), _number(record.evidence, NOTED_COUNT))
         self.orders = orders.apply(self.orders, record)
         self.ledger = ledger.apply(self.ledger, record)
         self.throttles = throttles.apply(self.throttles, record)
         self.losses = losses.apply(self.losses, record, self.sheet)
 
-    @property
-    def flags(self) -> int:
-        """How often the ledger has raised a flag."""
-        return sum(self.ledger.flags.values())
+    def denied_lately(self, strategy: str, rule: str, boot_ns: int) -> bool:
+        """Whether a denial of this kind was recorded within the last second."""
+        last = self.denied_boot_ns.get((strategy, rule))
+        return last is not None and 0 <= boot_ns - last < DENIED_AGAIN_NS
+
+    def _used(self, strategy: str, sequence: int) -> None:
+        if sequence > self.sequences.get(strategy, -1):
+            self.sequences[strategy] = sequence
 
     def digest(self) -> str:
         """SHA-256 of the whole state, hexadecimal; two folds of one journal agree."""
@@ -125,8 +174,12 @@ class GateState:
             self.epoch,
             self.sequence,
             sorted(self.sequences.items()),
-            self.noted_violations,
-            self.noted_flags,
+            self.last_epoch,
+            sorted(self.permits.items()),
+            sorted(self.denied_boot_ns.items()),
+            sorted(self.noted.items()),
+            self.foreigners,
+            self.duplicates,
             self.records,
             self.arming.digest_parts(),
             self.lattice.digest_parts(),

@@ -13,7 +13,7 @@ from interlock.domain.orders import OrderState
 from interlock.gate import records as r
 from interlock.venues.fake import wire
 
-REVISIONS = 1 << 8
+REVISIONS = 1 << 20
 """Request numbers keep so many revisions of one order apart."""
 
 _STATES = {
@@ -97,6 +97,9 @@ def answered(answer: wire.Answer, client_id: str, revision: int, boot_ns: int) -
         return r.Answered(
             boot_ns=boot_ns, client_id=client_id, revision=revision, state=body.state, venue_order_id=body.venue_order_id, code=""
         )
+    if answer.code == wire.Code.DUPLICATE_CLIENT_ID:
+        # This request was not taken, but an order has the id, and it is not known which.
+        return r.SendUnknown(boot_ns=boot_ns, client_id=client_id, revision=revision, reason=r.DUPLICATE_ID)
     if not answer.ok and answer.code in wire.DEFINITIVE_CODES:
         return r.Answered(
             boot_ns=boot_ns, client_id=client_id, revision=revision, state=OrderState.REJECTED, venue_order_id="", code=answer.code

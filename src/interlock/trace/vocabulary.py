@@ -192,9 +192,9 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "deadline_boot_ns": _time,
         "wall_ns": _time,
     },
-    "deny": {"client_id": _text, "strategy": _text, "rule": _text, "detail": _text, "count": _count},
+    "deny": {"client_id": _text, "strategy": _text, "rule": _text, "detail": _text, "count": _count, "sequence": _signed},
     "group": {"group": _text, "client_ids": _list(_text), "naked_cap_usd": _positive, "deadline_boot_ns": _time},
-    "wire": {**_SEND, "connection": _text},
+    "wire": {**_SEND, "connection": _text, "sign_wall_ns": _time, "receive_window_ns": _time},
     "not_sent": {**_SEND, "reason": _text},
     "sent": {**_SEND, "sign_wall_ns": _time, "receive_window_ns": _time},
     "unknown": {**_SEND, "reason": _text},
@@ -275,7 +275,8 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "latch": {"evidence": {}},
     "trip": {"evidence": {}},
     "level": {"nonce": ""},
-    "deny": {"count": 1},
+    "deny": {"count": 1, "sequence": -1},
+    "wire": {"sign_wall_ns": 0, "receive_window_ns": 0},
     "ledger": {"symbol": "", "lots": 0, "ticks": 0, "actor": "", "nonce": ""},
 }
 """Fields that a writer may leave out, and what their absence says."""

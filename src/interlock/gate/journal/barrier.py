@@ -17,7 +17,7 @@ from typing import NamedTuple
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.gate.journal.disk import Disk, Held, unlink_if_there
-from interlock.gate.journal.format import Mark, cost
+from interlock.gate.journal.format import BLOCK, Mark, cost
 from interlock.gate.journal.recover import ERROR_MARKER
 from interlock.gate.journal.snapshots import SnapshotFile, write_snapshot
 from interlock.gate.journal.writer import Options, SegmentWriter
@@ -116,7 +116,8 @@ class Journal:
     def flush(self, *, wait: bool = True) -> bool:
         """Hand everything appended to the operating system, so that it survives this process; a sync follows in the writer thread.
 
-        While a sync is under way nothing may be written: then False at once, or with `wait` a wait for it. Raises JournalFailed.
+        While a sync is under way nothing may be written: then False at once, or with `wait` a wait for it; without `wait` also where a new segment
+        may be due. Raises JournalFailed.
         """
         with self._lock:
             target = self._last_lsn
@@ -130,6 +131,10 @@ class Journal:
                         return False
                     self._done.wait()
                     continue
+                if not wait and self._queued_bytes + BLOCK > self._writer.left_bytes:
+                    # It may need a new segment, and that syncs: not in the thread of somebody who does not wait.
+                    self._work.notify()
+                    return False
                 batch = self._claim()
             self._perform(batch, sync=False)
 
