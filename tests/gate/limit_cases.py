@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-import interlock.run
+import interlock.gate
 from interlock.domain.fx import FxSource
 from interlock.domain.instruments import Kind
 from interlock.domain.orders import OrderType, Side, TimeInForce
@@ -22,8 +22,8 @@ from interlock.gate.records import Book, Intent
 from interlock.gate.references import Quote, Rate, References
 from interlock.gate.throttles import Throttles
 
-assert interlock.run.__file__ is not None
-EXAMPLE = Path(interlock.run.__file__).parent / "examples" / "limits.toml"
+assert interlock.gate.__file__ is not None
+EXAMPLE = Path(interlock.gate.__file__).parent / "examples" / "limits.toml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
 SHEET = limit_sheet.load(EXAMPLE)
 MS = 1_000_000
