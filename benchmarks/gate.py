@@ -155,7 +155,8 @@ def folding(folder: Path, orders: int) -> dict[str, Any]:
     def keep(record: r.Record) -> None:
         nonlocal written
         written += 1
-        journal.append(r.encode(record))
+        put = journal.append if written % 256 else journal.commit  # commit waits, so that the disk keeps up
+        put(r.encode(record))
 
     for record in records_until_run():
         keep(record)

@@ -15,6 +15,7 @@ from tests.gate.core_world import LIFE, NOW, Change, PlainWire, S, World, bindin
 
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
+from interlock.gate.absence import rule_for
 from interlock.gate.core import DENY, PERMIT, consequences, deny_batch, want_cancels
 from interlock.gate.lattice import clear_latch, common_level
 from interlock.gate.readings import Now
@@ -374,3 +375,78 @@ def test_folding_the_journal_again_gives_the_same_state_but_no_grant() -> None:
     assert again.live is None
     again.apply(latch(Level.HALT, Scope.SYMBOL, "bybit/BTCUSDT"))
     assert again.digest() != state.digest()
+
+
+def test_throttles_and_losses_that_tripped_are_latched_once() -> None:
+    world = World()
+    assert consequences(world.state, world.now) == ()
+    for number in range(lc.SHEET.strategies["demo"].max_reject_streak_count):
+        client_id = f"rejected{number}"
+        intent = lc.intent(client_id=client_id)
+        world.state.apply(intent)
+        world.state.apply(permit_of(intent))
+        world.state.apply(r.WireBegin(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, connection="c"))
+        world.state.apply(
+            r.Answered(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, state=OrderState.REJECTED, venue_order_id="", code="no")
+        )
+    lost = Decimal(-1_000)
+    world.state.apply(r.Marked(boot_ns=NOW.boot_ns, realised_usd=lost, unrealised_usd=Decimal(0), equity_usd=Decimal(0)))
+    found = consequences(world.state, world.now)
+    names = {(one.name, one.scope, one.subject) for one in found if isinstance(one, r.LatchSet)}
+    assert (Cause.REJECT_STREAK.value, Scope.STRATEGY, "demo") in names
+    assert (Cause.LOSS.value, Scope.ALL, "") in names
+    for one in found:
+        world.state.apply(one)
+    assert consequences(world.state, world.now) == ()
+
+
+def permit_of(intent: r.Intent) -> r.Permit:
+    return r.Permit(
+        boot_ns=intent.boot_ns,
+        client_id=intent.client_id,
+        revision=intent.revision,
+        grant_id="g",
+        epoch=1,
+        mandate="",
+        cap_usd=Decimal(100),
+        notional_usd=Decimal(40),
+        evaluations=(),
+        books=(),
+        usd_rates=(),
+        body_hash="",
+        deadline_boot_ns=intent.deadline_boot_ns,
+        wall_ns=1,
+    )
+
+
+def test_a_venue_without_expiry_takes_no_second_order_while_one_is_unresolved() -> None:
+    world = World()
+    world.setup = msgspec_free_replace(world.setup, absence={"bybit": rule_for("upbit", S, 5 * S)})
+    client_id = on_the_wire(world)
+    assert world.next(ticks=399_999).decision.rule == "venue_unresolved"
+    world.state.apply(r.Answered(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, state=OrderState.OPEN, venue_order_id="v", code=""))
+    assert world.next(ticks=399_998).decision.result == PERMIT
+
+
+def test_a_write_without_its_permit_is_stopped() -> None:
+    world = World()
+    planned = world.decide().planned
+    assert planned is not None
+    assert world.recheck(planned) == ""
+    world.state.permits.clear()
+    assert world.recheck(planned) == "permit"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"symbol": "x" * 65},
+        {"books": tuple([r.Book(venue="bybit", symbol="BTCUSDT", bid_ticks=1, ask_ticks=2, boot_ns=1)] * 17)},
+        {"books": (r.Book(venue="v" * 65, symbol="BTCUSDT", bid_ticks=1, ask_ticks=2, boot_ns=1),)},
+    ],
+)
+def test_texts_without_end_are_no_proposal(change: dict[str, Any]) -> None:
+    world = World(proposal=proposal(**change))
+    effects = world.decide()
+    assert effects.decision.rule == "malformed"
+    assert deny_batch(world.setup, world.state, world.readings, [world.proposal, world.proposal], world.now) is None

@@ -265,3 +265,31 @@ def test_orders_leave_in_the_order_of_the_journal(tmp_path: Path, venue: Address
         assert placed == [first, second]
 
     with_bench(tmp_path, venue, use)
+
+
+def test_a_write_of_which_the_journal_has_no_permit_does_not_happen(tmp_path: Path, venue: Addresses) -> None:
+    async def use(bench: Bench) -> None:
+        asked = proposal(sequence=1)
+        effects = decide(bench.world.setup, bench.keeper.state, bench.world.readings, asked, bench.now())
+        assert effects.planned is not None
+        assert await bench.egress.send(effects.planned) == "no permit whose write is not over"
+        assert bench.witnessed(effects.decision.client_id) == []
+
+    with_bench(tmp_path, venue, use)
+
+
+def test_a_cancel_that_finds_no_line_stays_owed_until_there_is_one(tmp_path: Path, venue: Addresses) -> None:
+    async def use(bench: Bench) -> None:
+        client_id, written = bench.permit()
+        await written
+        await bench.until(client_id, OrderState.ACKED)
+        bench.keeper.take(*want_cancels(bench.keeper.state, (), "freeze", "gate", bench.now()), now=bench.now())
+        await bench.egress.restore()  # nothing was lost: nothing happens
+        bench.egress.close()
+        bench.egress.cancel_due([client_id])
+        assert due(bench.keeper.state.orders, bench.now().boot_ns, 10) == [client_id]
+        await bench.egress.restore()
+        bench.egress.cancel_due(due(bench.keeper.state.orders, bench.now().boot_ns, 10))
+        await settle(lambda: "cancel" in bench.witnessed(client_id))
+
+    with_bench(tmp_path, venue, use)
