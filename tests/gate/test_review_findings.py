@@ -893,3 +893,22 @@ def test_the_rest_of_a_cancel_follows_when_the_kernel_takes_bytes_again() -> Non
         assert _frames(data) == written
 
     with_bench(use)
+
+
+@pytest.mark.parametrize("where", ["durable", "handed_over"])
+def test_a_journal_that_fails_before_the_first_byte_leaves_the_order_not_sent_and_halts(where: str) -> None:
+    async def use(bench: Bench) -> None:
+        planned, _ = bench.permit()
+
+        async def fails(*_: Any) -> None:
+            bench.journal.failure = JournalFailed("I/O error")
+            raise bench.journal.failure
+
+        setattr(bench.keeper, where, fails)
+        with pytest.raises(JournalFailed):
+            await bench.egress.send(planned)
+        assert bench.state(planned.client_id) is OrderState.NOT_SENT
+        assert common_level(bench.keeper.state.lattice) is Level.HALT
+        assert bench.peer.got(1) == b""
+
+    with_bench(use)

@@ -143,3 +143,12 @@ def test_frames_say_what_was_intended_and_ids_keep_requests_apart() -> None:
     assert isinstance(cancelled, wire.Cancel)
     assert (cancelled.client_id, cancelled.request_id) == (CID, 9)
     assert made.placement(order, 123) == made.placement(order, 123)
+
+
+def test_texts_without_end_decide_nothing_and_fit_a_record() -> None:
+    endless = "x" * (1 << 20)
+    for said in (answer(outcome(venue_order_id=endless)), answer(status=400, code=endless)):
+        found = v.answered(said, CID, 0, 5)
+        assert isinstance(found, r.SendUnknown)
+        assert len(r.encode(found)) < 1_000
+    assert len(r.encode(v.cancel_answered(answer(status=400, code=endless), CID, 5))) < 1_000

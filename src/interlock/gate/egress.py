@@ -16,6 +16,7 @@ from typing import Protocol
 from interlock.gate import core, records
 from interlock.gate.connection import OrderConnection, Wrote
 from interlock.gate.core import Planned
+from interlock.gate.journal import JournalFailed
 from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Record
@@ -116,7 +117,11 @@ class Egress:
         lsn = self._keeper.permit_lsns.get((planned.client_id, planned.revision))
         if lsn is None:
             return "no permit whose write is not over"
-        await self._keeper.durable(lsn)
+        try:
+            await self._keeper.durable(lsn)
+        except JournalFailed as error:
+            self._not_sent(planned, str(error))
+            raise
         try:
             line = await self._open_line(planned)
         except (OSError, TimeoutError) as error:
@@ -138,7 +143,11 @@ class Egress:
                 receive_window_ns=planned.receive_window_ns,
             )
         )
-        await self._keeper.handed_over()
+        try:
+            await self._keeper.handed_over()
+        except JournalFailed as error:
+            self._not_sent(planned, str(error))  # certain: not a byte of it was written yet
+            raise
         number = request_id(planned.client_id, planned.revision)
         write = line.connection.place(planned.frame, lambda: self._objection(planned, begun=True))
         if not line.connection.is_open:

@@ -110,7 +110,7 @@ class GateState:
         self._fold(record)
 
     def happen(self, event: Event) -> None:
-        """Take in an event of the ceremony. The record of a `Minted` must be durable, and is folded here."""
+        """Take in an event of the ceremony. The record of a `Minted` must have been appended, and is folded here."""
         self.machine = arming.step(self.machine, event)
         if isinstance(event, Minted):
             if self.machine.live is not event.live:

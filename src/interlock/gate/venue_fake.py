@@ -16,6 +16,9 @@ from interlock.venues.fake import wire
 REVISIONS = 1 << 20
 """Request numbers keep so many revisions of one order apart."""
 
+LONGEST_TEXT = 64
+"""What a venue says beyond it makes no sense, and must not become a record that no journal can hold."""
+
 _STATES = {
     OrderState.OPEN,
     OrderState.PARTIAL,
@@ -93,6 +96,7 @@ def answered(answer: wire.Answer, client_id: str, revision: int, boot_ns: int) -
         and isinstance(body, wire.Outcome)
         and (body.client_id, body.revision, body.status, body.code) == (client_id, revision, 200, "")
         and body.state in (OrderState.ACKED, OrderState.OPEN)
+        and len(body.venue_order_id) <= LONGEST_TEXT
     ):
         return r.Answered(
             boot_ns=boot_ns, client_id=client_id, revision=revision, state=body.state, venue_order_id=body.venue_order_id, code=""
@@ -104,13 +108,13 @@ def answered(answer: wire.Answer, client_id: str, revision: int, boot_ns: int) -
         return r.Answered(
             boot_ns=boot_ns, client_id=client_id, revision=revision, state=OrderState.REJECTED, venue_order_id="", code=answer.code
         )
-    reason = f"status {answer.status}, code {answer.code!r}: not on the list of answers that decide"
+    reason = f"status {answer.status}, code {answer.code[:LONGEST_TEXT]!r}: not on the list of answers that decide"
     return r.SendUnknown(boot_ns=boot_ns, client_id=client_id, revision=revision, reason=reason)
 
 
 def cancel_answered(answer: wire.Answer, client_id: str, boot_ns: int) -> r.CancelAnswered:
     """What the answer to a cancel says; it is never the end of the order."""
-    return r.CancelAnswered(boot_ns=boot_ns, client_id=client_id, accepted=answer.ok, code=answer.code)
+    return r.CancelAnswered(boot_ns=boot_ns, client_id=client_id, accepted=answer.ok, code=answer.code[:LONGEST_TEXT])
 
 
 def reported(view: wire.OrderView, source: str, boot_ns: int) -> r.Reported:
