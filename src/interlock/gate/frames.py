@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
 PROTOCOL = 1
@@ -148,14 +148,19 @@ class Disarm(Frame, frozen=True, kw_only=True, tag="disarm"):
 
 
 class ArmBegin(Frame, frozen=True, kw_only=True, tag="arm_begin"):
-    """Begin the ceremony. `conditions` are the environment variables as the person's terminal has them, by name."""
+    """Begin the ceremony. `conditions` are the environment variables as the person's terminal has them, by name.
+
+    `max_notional_usd` may ask for less than the environment allows, and is empty where it does not. A drill names "venue/symbol".
+    """
 
     conditions: dict[str, str]
     max_notional_usd: str
     lifetime_ns: int
+    mandate_ns: int
     scripted: bool
     state_version: int
     nonce: str
+    drill_symbol: str = ""
 
 
 class Challenge(Frame, frozen=True, kw_only=True, tag="challenge"):
@@ -166,11 +171,20 @@ class Challenge(Frame, frozen=True, kw_only=True, tag="challenge"):
 
 
 class ArmAnswer(Frame, frozen=True, kw_only=True, tag="arm_answer"):
-    """What the person typed."""
+    """What the person typed. `level_nonce` is for the raise of the level that comes with a grant."""
 
     challenge_id: str
     acknowledgement: str
     phrase: str
+    level_nonce: str
+
+
+class DrillEnd(Frame, frozen=True, kw_only=True, tag="drill_end"):
+    """What the sentinel told of a drill that `ArmAnswer` began: its verdict (PASS, FAIL, UNKNOWN) and what it cancelled, by venue."""
+
+    drill_id: str
+    verdict: str
+    cancelled: dict[str, int]
 
 
 class Resume(Frame, frozen=True, kw_only=True, tag="resume"):
@@ -195,23 +209,46 @@ class Expect(Frame, frozen=True, kw_only=True, tag="expect"):
     nonce: str
 
 
+class Release(Frame, frozen=True, kw_only=True, tag="release"):
+    """A person says what became of a quarantined order."""
+
+    client_id: str
+    state: OrderState
+    filled_lots: int
+    state_version: int
+    nonce: str
+
+
+class Adjust(Frame, frozen=True, kw_only=True, tag="adjust"):
+    """A person takes a difference into the books: an amount of money (decimal), or signed lots of a symbol at a price in ticks."""
+
+    venue: str
+    currency: str
+    amount: str
+    symbol: str
+    lots: int
+    ticks: int
+    state_version: int
+    nonce: str
+
+
 class Done(Frame, frozen=True, kw_only=True, tag="done"):
     """It was done; what came of it, as plain data."""
 
     report: dict[str, Any] = {}
 
 
-Request = Propose | CancelOwn | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | Resume | Expect
+Request = Propose | CancelOwn | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | DrillEnd | Resume | Expect | Release | Adjust
 Answer = Decided | Status | Challenge | Done | Refusal
 AnyFrame = Hello | Welcome | Request | Answer
 
 ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
-    Role.INTENT: (Propose, CancelOwn),
+    Role.INTENT: (Propose, CancelOwn, GetStatus),
     Role.READ: (GetStatus,),
-    Role.LOWER: (Kill, Freeze, Disarm),
-    Role.RAISE: (ArmBegin, ArmAnswer, Resume, Expect),
+    Role.LOWER: (Kill, Freeze, Disarm, GetStatus),
+    Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, GetStatus),
 }
-"""Which requests a socket takes. None of them raises anything but those of RAISE."""
+"""Which requests a socket takes. None of them raises anything but those of RAISE; all may look."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[AnyFrame] = msgspec.msgpack.Decoder(AnyFrame)
