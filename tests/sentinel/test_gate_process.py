@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,26 @@ def test_our_own_group_is_spared() -> None:
         assert os.getpgid(child.pid) == os.getpgrp()
         assert kill(identity_of(child.pid), 2) == ""
         assert child.wait() == -signal.SIGKILL
+
+
+def test_the_group_that_it_leads_dies_with_it_and_one_that_it_was_started_in_lives() -> None:
+    script = "sleep 600 & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True) as leader:
+        assert leader.stdout is not None
+        member = identity_of(int(leader.stdout.readline()))
+        assert kill(member, 2) == ""
+        assert look(member) is Life.GONE
+        leader.wait()
+        assert leader.returncode != -signal.SIGKILL  # a stranger: it only found its child gone
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True) as leader:
+        assert leader.stdout is not None
+        member = identity_of(int(leader.stdout.readline()))
+        assert kill(identity_of(leader.pid), 2) == ""
+        assert leader.wait() == -signal.SIGKILL
+        deadline = time.monotonic() + 5
+        while look(member) is not Life.GONE and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert look(member) is Life.GONE
 
 
 @pytest.mark.parametrize(("pid", "start", "namespace"), [(0, 1, 0), (1, 1, 0), (-5, 1, 0), (2, -1, 0), (2, 1, -1)])

@@ -149,3 +149,22 @@ def test_it_needs_nothing_of_the_gate_and_nothing_heavy() -> None:
     assert not {"numpy", "numba", "asyncio", "pydantic", "psutil"} & set(loaded)
     assert not [name for name in loaded if name.startswith(("interlock.gate", "interlock.strategies", "interlock.market"))]
     assert "interlock.sentinel.sweep" in loaded
+
+
+@pytest.mark.parametrize("retires", [True, False])
+def test_on_loopback_it_may_end_after_the_gate_did(tmp_path: Path, fake: Addresses, retires: bool) -> None:
+    config = config_of(
+        tmp_path, ports_of(fake), retire_after_ns=500 * MS if retires else None, stall_bound_ns=900 * MS, worst_stall_ns=300 * MS
+    )
+    with gate(tmp_path / "stop", "fine") as stand_in, spawned(config) as (process, path):
+        until(lambda: ask(path, "status")[1][0]["gate"] == "runs")
+        assert process.poll() is None
+        stand_in.kill()
+        stand_in.wait()
+        if retires:
+            assert process.wait(20) == 0
+            assert not path.exists()
+        else:
+            until(lambda: ask(path, "status")[1][0]["gate"] == "gone")
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)

@@ -64,6 +64,8 @@ class Config(_Part, frozen=True, kw_only=True):
     heartbeat: HeartbeatPart | None = None
     request_timeout_ns: int = NS_PER_S
     drill_bound_ns: int = 30 * NS_PER_S
+    retire_after_ns: int | None = None
+    """On loopback: how long after the end of the gate's process, with nothing left to sweep, the sentinel ends too; null for never."""
 
     @property
     def bounds(self) -> Bounds:

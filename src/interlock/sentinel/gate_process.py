@@ -79,7 +79,10 @@ def _has_no_process(pid: int) -> bool:
 
 
 def kill(gate: GateIdentity, wait_s: float) -> str:
-    """Kill its process group and wait for its end; returns why that is not certain, or "". A group that we are in ourselves is spared."""
+    """Kill it and wait for its end; returns why that is not certain, or "".
+
+    Its process group dies with it if it leads that group. A group that it was merely started in holds strangers, who are spared.
+    """
     if look(gate) is Life.UNSEEN:
         return f"process {gate.pid} cannot be seen from here"
     try:
@@ -88,7 +91,7 @@ def kill(gate: GateIdentity, wait_s: float) -> str:
             if look(gate) is Life.GONE:
                 return ""
             group = os.getpgid(gate.pid)
-            if group > 1 and group != os.getpgrp():
+            if group == gate.pid and group != os.getpgrp():
                 os.killpg(group, signal.SIGKILL)
             signal.pidfd_send_signal(handle, signal.SIGKILL)
             ended, _, _ = select.select([handle], [], [], wait_s)

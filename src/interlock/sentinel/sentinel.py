@@ -45,6 +45,8 @@ class Sentinel:
         self.stopping = False
         self._new = threading.Condition(threading.RLock())
         self._file = (0, 0)
+        self._look_for_end_ns = 0
+        self._gone_since_ns: int | None = None
         self._not_before: dict[str, int] = {}
         self._work: dict[str, Callable[[], None]] = {"gate": self._stop_gates}
         self._threads: dict[str, tuple[threading.Thread, int]] = {}
@@ -147,8 +149,21 @@ class Sentinel:
                 self.word.beat()
             self.progress.see(self.word.incarnation, self.word.progress, now_ns)
         self._close_up(now_ns)
+        self._retire(now_ns)
         if self.progress.stalled and self.word is not None and not self.word.stopped and not self._in_drill():
             self.kill(Scope.OWN, f"the gate stands still for {self.progress.stood_ns} ns", {})
+
+    def _retire(self, now_ns: int) -> None:
+        after_ns = self.config.retire_after_ns
+        if after_ns is None or now_ns < self._look_for_end_ns:
+            return
+        self._look_for_end_ns = now_ns + NS_PER_S
+        if self._running() is not None or self._gate_life() is not Life.GONE:
+            self._gone_since_ns = None
+        elif self._gone_since_ns is None:
+            self._gone_since_ns = now_ns
+        elif now_ns - self._gone_since_ns >= after_ns:
+            self.stopping = True
 
     def _in_drill(self) -> bool:
         running = self._running()
