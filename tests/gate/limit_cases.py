@@ -25,7 +25,10 @@ from interlock.gate.throttles import Throttles
 assert interlock.gate.__file__ is not None
 EXAMPLE = Path(interlock.gate.__file__).parent / "examples" / "limits.toml"
 TEXT = EXAMPLE.read_text(encoding="utf-8")
-SHEET = limit_sheet.load(EXAMPLE)
+EXAMPLE_SHEET = limit_sheet.load(EXAMPLE)
+# What may rest unattended has cases of its own; elsewhere it is not what denies.
+_BYBIT = msgspec.structs.replace(EXAMPLE_SHEET.venues["bybit"], max_unattended_resting_micro_usd=1 << 50)
+SHEET = msgspec.structs.replace(EXAMPLE_SHEET, venues={"bybit": _BYBIT})
 MS = 1_000_000
 S = 1_000 * MS
 NOW = 1_000 * S
@@ -129,13 +132,14 @@ def judge(
     losses: Losses = CALM,
     now: int = NOW,
     cap: int = CAP,
+    attended: Iterable[Key] = (),
 ) -> Allowed | Denied:
     """`evaluate` in the calm moment but for what is given."""
     equity = {} if equity_usd is None else {("bybit", "main"): Equity(equity_usd * 1_000_000, equity_at)}
     return evaluate(
         sheet,
         intent() if order is None else order,
-        exposure_of(positions or {}, orders, equity, NAKED if naked is None else naked),
+        exposure_of(positions or {}, orders, equity, NAKED if naked is None else naked, [(key[0], key[2]) for key in attended]),
         seen(sheet, UNIVERSE, *steady(quote()), rate()) if refs is None else refs,
         Throttles() if throttle is None else throttle,
         losses,

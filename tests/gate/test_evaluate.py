@@ -83,6 +83,7 @@ WIDE = changed(
     max_margin_ratio_millionths=1_000_000,
     min_liquidation_distance_millionths=1,
     min_available_margin_micro_usd=0,
+    max_unattended_resting_micro_usd=BIG,
 )
 WIDE = changed(WIDE, "assets", "BTC", max_naked_notional_micro_usd=BIG)
 NOTIONAL = 50_000_100  # one lot at the ask of 50,000.1
@@ -174,6 +175,21 @@ PAIRS: list[Pair] = [
     ("max_naked_time", lambda: judge(naked={"BTC": NOW - 600 * S}), lambda: judge(naked={"BTC": NOW - 600 * S - 1})),
     ("max_naked_time", lambda: judge(), lambda: judge(naked={})),
     ("max_naked_time", lambda: judge(), lambda: judge(naked={"BTC": NOW + 1})),
+    (
+        "max_unattended_resting_usd",
+        lambda: judge(sheet=venue(max_unattended_resting_micro_usd=NOTIONAL)),
+        lambda: judge(sheet=venue(max_unattended_resting_micro_usd=NOTIONAL - 1)),
+    ),
+    (
+        "max_unattended_resting_usd",
+        lambda: judge(intent(tif=TimeInForce.IOC), sheet=venue(max_unattended_resting_micro_usd=0)),
+        lambda: judge(intent(tif=TimeInForce.POST_ONLY), sheet=venue(max_unattended_resting_micro_usd=0)),
+    ),
+    (
+        "max_unattended_resting_usd",
+        lambda: judge(attended=[BTC], orders=[one(Side.SELL)], sheet=venue(max_unattended_resting_micro_usd=0)),
+        lambda: judge(orders=[one(Side.SELL)], sheet=venue(max_unattended_resting_micro_usd=2 * NOTIONAL - 1)),
+    ),
     ("freshness_equity", lambda: judge(equity_at=NOW - 5 * S), lambda: judge(equity_at=NOW - 5 * S - 1)),
     ("freshness_equity", lambda: judge(), lambda: judge(equity_usd=None)),
     # One lot needs 5.00001 USD at 10 %, and the sheet wants 10 more.

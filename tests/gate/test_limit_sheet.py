@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.limit_cases import EXAMPLE, SHEET, TEXT
+from tests.gate.limit_cases import EXAMPLE, TEXT
+from tests.gate.limit_cases import EXAMPLE_SHEET as SHEET
 
 from interlock.domain.errors import BadInput
 from interlock.domain.orders import OrderType, Side, TimeInForce
@@ -69,7 +70,7 @@ def test_a_value_that_is_no_number_of_its_kind_is_refused(key: str, value: str) 
 
 @pytest.mark.parametrize("key", sorted({key for _, key in KEYS}))
 def test_nothing_may_be_zero_but_what_can_mean_it(key: str) -> None:
-    if key in {"min_available_margin_usd", "naked_tolerance_usd"}:
+    if key in {"max_unattended_resting_usd", "min_available_margin_usd", "naked_tolerance_usd"}:
         parse(with_value(key, "0"), "x")
     else:
         assert f".{key}: expected" in refusal(with_value(key, "0"))

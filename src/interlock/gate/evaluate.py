@@ -15,7 +15,7 @@ from decimal import Decimal
 import msgspec
 
 from interlock.domain.instruments import Kind
-from interlock.domain.orders import OrderType
+from interlock.domain.orders import OrderType, TimeInForce
 from interlock.gate import limits, throttles
 from interlock.gate.exposure import (
     NOTHING,
@@ -67,6 +67,7 @@ REQUIRED = (
     "max_venue_gross_notional_usd",
     "max_naked_notional_usd",
     "max_naked_time",
+    "max_unattended_resting_usd",
     "freshness_equity",
     "min_available_margin_usd",
     "max_margin_ratio",
@@ -369,6 +370,27 @@ def _exposures(s: _Subject) -> Iterator[Row]:
     else:
         for_ns = s.boot_ns - since if since >= 0 else -1
     yield ("max_naked_time", for_ns, s.asset.max_naked_ns, "not known since when" if for_ns < 0 else "")
+    yield ("max_unattended_resting_usd", _unattended(s), s.venue.max_unattended_resting_micro_usd, "")
+
+
+def _unattended(s: _Subject) -> int:
+    """What may rest at the order's venue with nobody to cancel it, this order included, micro-USD; -1 for what is unknown."""
+    if s.intent.tif in (TimeInForce.IOC, TimeInForce.FOK) or s.place in s.exposure.attended:
+        return 0
+    total = 0
+    for key, load in s.held.items():
+        place = (key[0], key[2])
+        if key[0] != s.intent.venue or place in s.exposure.attended:
+            continue
+        reference, valuation = s.references.references.get(place), s.references.valuations.get(place)
+        if reference is None or valuation is None:
+            return -1  # what only reduces does not ask for the quotes of all that is held
+        dearest = max(reference.quote.ask_ticks, load.highest_buy_ticks, load.highest_sell_ticks)
+        value = limits.product_up(load.buys + load.sells, dearest, valuation.numerator, valuation.denominator)
+        if value < 0:
+            return -1
+        total += value
+    return total
 
 
 def _worst_values(s: _Subject) -> tuple[int, int, int]:

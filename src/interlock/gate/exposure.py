@@ -207,19 +207,21 @@ class Equity(msgspec.Struct, frozen=True):
 class Exposure(msgspec.Struct, frozen=True):
     """Everything that is held or could come to be held.
 
-    `naked_since_boot_ns` says for each asset since when its net position has been above the tolerance, None if it is not.
+    `naked_since_boot_ns` says for each asset since when its net position has been above the tolerance, None if it is not. `attended` are the
+    instruments whose orders the venue cancels by itself when all of us are gone.
     """
 
     loads: dict[Key, Load]
     equity: dict[Place, Equity]
     """By (venue, account)."""
     naked_since_boot_ns: dict[str, int | None]
+    attended: frozenset[Place] = frozenset()
 
     def with_order(self, order: OpenOrder) -> Exposure:
         """The exposure with one more order that may fill: for the later orders of a batch."""
         key = (order.venue, order.account, order.symbol)
         load = self.loads.get(key, NOTHING).with_order(order.side, order.ticks, order.lots)
-        return Exposure({**self.loads, key: load}, self.equity, self.naked_since_boot_ns)
+        return Exposure({**self.loads, key: load}, self.equity, self.naked_since_boot_ns, self.attended)
 
 
 def exposure_of(
@@ -227,13 +229,14 @@ def exposure_of(
     orders: Iterable[OpenOrder],
     equity: Mapping[Place, Equity],
     naked_since_boot_ns: Mapping[str, int | None],
+    attended: Iterable[Place] = (),
 ) -> Exposure:
     """Sums positions (signed lots) and orders by instrument and account. To be kept until one of them changes."""
     loads = {key: Load(position) for key, position in positions.items() if position != 0}
     for order in orders:
         key = (order.venue, order.account, order.symbol)
         loads[key] = loads.get(key, NOTHING).with_order(order.side, order.ticks, order.lots)
-    return Exposure(loads, dict(equity), dict(naked_since_boot_ns))
+    return Exposure(loads, dict(equity), dict(naked_since_boot_ns), frozenset(attended))
 
 
 def long_value(load: Load, ask_ticks: int, valuation: Valuation) -> int:

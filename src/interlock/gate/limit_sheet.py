@@ -63,6 +63,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     max_cancels_count: int
     cancel_reserve_count: int
     messages_window_ns: int
+    max_unattended_resting_micro_usd: int
+    """Of orders that may rest where no dead-man of the venue would cancel them; 0 for none, so that only IOC and FOK pass."""
     min_available_margin_micro_usd: int
     max_margin_ratio_millionths: int
     min_liquidation_distance_millionths: int
@@ -139,7 +141,7 @@ _SUFFIXES = {
 }
 """The end of an attribute: the end of its key, how many of the attribute's units make one of the key's, and what to write there."""
 
-_MAY_BE_ZERO = frozenset({"min_available_margin_usd", "naked_tolerance_usd"})
+_MAY_BE_ZERO = frozenset({"max_unattended_resting_usd", "min_available_margin_usd", "naked_tolerance_usd"})
 _ROUND_UP = ("min_", "lowest_")
 _TABLES: dict[str, type[Any]] = {"venues": Venue, "symbols": Symbol, "assets": Asset, "currencies": Currency, "strategies": Strategy}
 _S = TypeVar("_S", bound=msgspec.Struct)

@@ -62,6 +62,8 @@ class Readings:
     read_only: bool = True
     equity: dict[Place, Equity] = field(default_factory=dict)
     naked_since_boot_ns: dict[str, int | None] = field(default_factory=dict)
+    attended: set[Place] = field(default_factory=set)
+    """Instruments whose orders the venue would cancel by itself: its dead-man was confirmed and is kept armed."""
     lease_held: bool = False
     stopped: bool = True
     """The stop word, as it was read last; egress reads it again itself."""
