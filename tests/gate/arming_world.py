@@ -1,16 +1,17 @@
 """A gate in the moment before arming, everything in order; tests change one thing and see it refused."""
 
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
 from interlock.domain.orders import OrderState
 from interlock.gate import records
-from interlock.gate.arming import Challenged, Machine, Minted, step
+from interlock.gate.arming import LONGEST_DRILL_NS, Challenged, Machine, Minted, step
 from interlock.gate.ceremony import NS_PER_HOUR, Reply, Situation, Wish, answer, ask
 from interlock.gate.checks import Check, Evidence, OutsideCheck, OwnCheck, Verdict
 from interlock.gate.conditions import ACKNOWLEDGEMENT
-from interlock.gate.records import Endpoint, Level, Record, Scope
+from interlock.gate.records import Endpoint, Level, Purpose, Record, Scope
 
 NS_PER_S = 1_000_000_000
 WALL_NS = 1_800_000_000 * NS_PER_S
@@ -55,8 +56,36 @@ def reconciled(explained: bool = True, account: str = "desk") -> records.Reconci
     return records.Reconciled(boot_ns=2, venue="bybit", account=account, explained=explained, differences=())
 
 
-def foreign() -> records.Foreign:
-    return records.Foreign(boot_ns=3, venue="bybit", account="desk", symbol="BTCUSDT", client_id="x", venue_order_id="1", own_prefix=False)
+def foreign(tolerated: bool = False) -> records.Foreign:
+    return records.Foreign(
+        boot_ns=3,
+        venue="bybit",
+        account="desk",
+        symbol="BTCUSDT",
+        client_id="x",
+        venue_order_id="1",
+        own_prefix=False,
+        tolerated=tolerated,
+    )
+
+
+def permit(client_id: str, grant_id: str, revision: int = 0) -> records.Permit:
+    return records.Permit(
+        boot_ns=BOOT_NS,
+        wall_ns=WALL_NS,
+        client_id=client_id,
+        revision=revision,
+        grant_id=grant_id,
+        epoch=1,
+        mandate="",
+        cap_usd=Decimal(100),
+        notional_usd=Decimal(50),
+        evaluations=(),
+        books=(),
+        usd_rates=(),
+        body_hash="",
+        deadline_boot_ns=BOOT_NS + 1,
+    )
 
 
 def level_set(level: Level, human: bool = True, nonce: str = NONCES[0], actor: str = "ann") -> records.LevelSet:
@@ -112,16 +141,20 @@ def reply(asked: Challenged) -> Reply:
     return Reply(ACKNOWLEDGEMENT, asked.challenge.phrase)
 
 
-def ceremony(now: Situation | None = None, nonce: str = NONCES[5]) -> tuple[Challenged, Minted]:
-    asked = challenged(now, nonce)
+def ceremony(now: Situation | None = None, nonce: str = NONCES[5], **wishes: object) -> tuple[Challenged, Minted]:
+    asked = challenged(now, nonce, **wishes)
     minted = answer(asked.challenge, reply(asked), now or situation())
     assert isinstance(minted, Minted), minted
     return asked, minted
 
 
-def armed_machine(now: Situation | None = None) -> tuple[Machine, Minted]:
+DRILL: dict[str, Any] = {"purpose": Purpose.DRILL, "drill_symbol": SYMBOL, "lifetime_ns": LONGEST_DRILL_NS}
+"""What is wished for a drill."""
+
+
+def armed_machine(now: Situation | None = None, **wishes: Any) -> tuple[Machine, Minted]:
     """A machine at RUN with a living grant, reached the way a person would."""
-    asked, minted = ceremony(now)
+    asked, minted = ceremony(now, **wishes)
     machine = Machine()
     for event in (boot(), reconciled(), level_set(Level.RUN), asked, minted):
         machine = step(machine, event)
@@ -151,6 +184,7 @@ def _armed(draw: st.DrawFn) -> records.Armed:
         minted_boot_ns=draw(_ns),
         expires_boot_ns=draw(_ns),
         mandate_until_boot_ns=draw(_ns),
+        purpose=draw(st.sampled_from(Purpose)),
     )
     return records.Armed(boot_ns=draw(_ns), grant=grant, wall_ns=WALL_NS)
 
@@ -177,6 +211,7 @@ lowering: st.SearchStrategy[Record] = st.one_of(
         mandate_ends=st.booleans(),
     ),
     _armed(),
+    st.builds(permit, _names, _nonces, st.integers(0, 1)),
     st.builds(records.Tick, boot_ns=_ns, wall_ns=_ns),
     st.builds(
         records.Released, boot_ns=_ns, client_id=_names, state=st.sampled_from(OrderState), filled_lots=_ns, actor=_actors, nonce=_nonces

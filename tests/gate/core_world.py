@@ -45,13 +45,13 @@ def records_until_run(incarnation: str = LIFE) -> list[Record]:
     return [aw.boot(incarnation), Epoch(boot_ns=2, number=1_800_000_000), aw.reconciled(), aw.level_set(Level.RUN)]
 
 
-def armed_state(sheet: LimitSheet = lc.SHEET) -> GateState:
-    """A state with a living grant, reached the way a person would."""
+def armed_state(sheet: LimitSheet = lc.SHEET, **wishes: Any) -> GateState:
+    """A state with a living grant, reached the way a person would; `wishes` may ask for a drill's."""
     state = GateState(sheet)
     for record in records_until_run():
         state.apply(record)
     state.apply(_mark())
-    asked, minted = aw.ceremony(aw.situation(binding=binding()))
+    asked, minted = aw.ceremony(aw.situation(binding=binding()), **wishes)
     state.happen(asked)
     state.happen(minted)
     assert state.live is minted.live

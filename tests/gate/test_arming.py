@@ -4,12 +4,14 @@ import ast
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from tests.gate.arming_world import (
     BOOT_NS,
+    DRILL,
     NONCES,
     SYMBOL,
     WALL_NS,
@@ -21,6 +23,7 @@ from tests.gate.arming_world import (
     foreign,
     journals,
     level_set,
+    permit,
     reconciled,
     reply,
     situation,
@@ -31,27 +34,32 @@ from interlock.gate import arming, lattice, records
 from interlock.gate.arming import (
     Arming,
     CeremonyFailed,
-    Challenged,
-    DrillMinted,
-    DrillSpent,
     Event,
     LiveGrant,
     Machine,
     Minted,
     Phase,
-    Purpose,
     phase,
     step,
 )
 from interlock.gate.ceremony import NS_PER_HOUR, answer
 from interlock.gate.lattice import Lattice, effective_level
-from interlock.gate.permission import NS_PER_MINUTE, Denial, May, Permission, drill_permission, permission, warnings_due
+from interlock.gate.permission import NS_PER_MINUTE, Denial, May, Permission, permission, warnings_due
 from interlock.gate.records import Endpoint, Level, Record
 
 
-def asks(machine: Machine, now: int = BOOT_NS, symbol: str = SYMBOL, read_only: bool = False, **parts: object) -> Permission:
+def asks(
+    machine: Machine,
+    now: int = BOOT_NS,
+    symbol: str = SYMBOL,
+    read_only: bool = False,
+    client_id: str = "",
+    revision: int = 0,
+    **parts: object,
+) -> Permission:
     level = effective_level(machine.lattice, symbol=symbol, strategy="making", account="desk", order="cid")
-    return permission(machine.live, machine.arming, level, now, binding(**parts), symbol, read_only=read_only)  # type: ignore[arg-type]
+    bound = binding(**parts)  # type: ignore[arg-type]
+    return permission(machine.live, machine.arming, level, now, bound, symbol, read_only=read_only, client_id=client_id, revision=revision)
 
 
 def disarmed(**parts: object) -> records.Disarmed:
@@ -137,9 +145,9 @@ def test_only_the_ceremony_makes_living_grants() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         for name in [getattr(node.func, "id", getattr(node.func, "attr", ""))]
-        if name in ("LiveGrant", "LiveDrill", "Minted", "DrillMinted")
+        if name in ("LiveGrant", "Minted")
     }
-    assert makers == {("gate/ceremony.py", name) for name in ("LiveGrant", "LiveDrill", "Minted", "DrillMinted")}
+    assert makers == {("gate/ceremony.py", name) for name in ("LiveGrant", "Minted")}
 
 
 def test_a_mint_needs_the_challenge_that_it_answers() -> None:
@@ -194,7 +202,7 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("parts", "denial"), OTHER)
-def test_a_grant_for_anything_else_grants_nothing(parts: dict[str, object], denial: Denial) -> None:
+def test_a_grant_for_anything_else_grants_nothing(parts: dict[str, Any], denial: Denial) -> None:
     machine, _ = armed_machine()
     assert asks(machine).may is May.NEW_RISK
     assert asks(machine, BOOT_NS, SYMBOL, False, **parts) == Permission(May.NOTHING, denial)
@@ -247,6 +255,8 @@ def test_the_lifetime_ends_both_ways() -> None:
         (kill_requested(), Permission(May.NOTHING, Denial.KILLED), Phase.KILLED),
         (records.KillEffective(boot_ns=BOOT_NS), Permission(May.NOTHING, Denial.KILLED), Phase.KILLED),
         (records.Tick(boot_ns=BOOT_NS, wall_ns=WALL_NS), Permission(May.NEW_RISK, None), Phase.ARMED),
+        (foreign(tolerated=True), Permission(May.NEW_RISK, None), Phase.ARMED),
+        (permit("cid", NONCES[5]), Permission(May.NEW_RISK, None), Phase.ARMED),
     ],
 )
 def test_what_ends_a_grant_and_what_its_mandate(event: Record, expected: Permission, shown: Phase) -> None:
@@ -295,53 +305,127 @@ def test_warnings_come_once_each() -> None:
     assert warnings_due(short.live, 0, BOOT_NS + 5 * NS_PER_MINUTE) == (2,)
 
 
-# The drill's own grant
+def test_a_tolerated_stranger_changes_nothing_at_all() -> None:
+    machine, _ = armed_machine()
+    assert step(machine, foreign(tolerated=True)) == machine
+    assert step(machine, foreign()) != machine
 
 
-def drill_machine() -> tuple[Machine, DrillMinted]:
-    asked = challenged(purpose=Purpose.DRILL, drill_symbol=SYMBOL)
-    minted = answer(asked.challenge, reply(asked), situation())
-    assert isinstance(minted, DrillMinted)
-    machine = Machine()
-    for event in (boot(), reconciled(), level_set(Level.RUN), asked, minted):
-        machine = step(machine, event)
-    return machine, minted
+# The grant of a drill
 
 
-def drills(machine: Machine, now: int = BOOT_NS, symbol: str = SYMBOL, read_only: bool = False, **parts: object) -> Denial | None:
-    level = effective_level(machine.lattice, symbol=symbol, strategy="drill", account="desk", order="cid")
-    return drill_permission(machine.drill, machine.arming, level, now, binding(**parts), symbol, read_only=read_only)  # type: ignore[arg-type]
+def test_a_drill_is_good_for_one_permit() -> None:
+    machine, minted = armed_machine(**DRILL)
+    grant_id = minted.record.grant.grant_id
+    assert asks(machine) == Permission(May.NEW_RISK, None)
+    spent = step(machine, permit("order-1", grant_id))
+    assert spent.live is minted.live
+    assert asks(spent) == Permission(May.NOTHING, Denial.DRILL_SPENT)
+    assert asks(spent, client_id="order-2") == Permission(May.NOTHING, Denial.DRILL_SPENT)
+    assert asks(spent, client_id="order-1") == Permission(May.NEW_RISK, None), "asked again before its first byte"
+    # A second permit, which nothing gives, takes nothing over.
+    twice = step(spent, permit("order-2", grant_id))
+    assert asks(twice, client_id="order-2") == Permission(May.NOTHING, Denial.DRILL_SPENT)
+    # A permit by another grant spends nothing, and one that names no order leaves nothing to anybody.
+    assert asks(step(machine, permit("order-1", "another"))) == Permission(May.NEW_RISK, None)
+    assert asks(step(machine, permit("", grant_id))) == Permission(May.NOTHING, Denial.DRILL_SPENT)
 
 
-def test_a_drill_is_good_for_one_order_and_never_for_trading() -> None:
-    machine, minted = drill_machine()
-    assert drills(machine) is None
-    assert asks(machine) == Permission(May.NOTHING, Denial.NOT_ARMED)
-    assert drills(step(machine, DrillSpent())) is Denial.NOT_ARMED
-    assert drills(machine, symbol="bybit/ETHUSDT") is Denial.DRILL_SYMBOL
-    assert drills(machine, read_only=True) is Denial.READ_ONLY
-    assert drills(machine, host="host-b") is Denial.OTHER_HOST
-    assert drills(machine, symbols=(("bybit", "BTCUSDT", "m9"),)) is Denial.METADATA_CHANGED
-    assert drills(machine, minted.live.grant.expires_boot_ns) is Denial.EXPIRED
-    assert drills(step(machine, level_set(Level.REDUCE_ONLY, False, ""))) is Denial.LEVEL_FORBIDS
-    for event in (boot("life-a"), kill_requested(), foreign(), disarmed(), reconciled(False)):
-        assert step(machine, event).drill is None
-    with pytest.raises(TypeError):
-        copy.copy(minted.live)
+def test_a_drill_amends_nothing() -> None:
+    machine, minted = armed_machine(**DRILL)
+    assert asks(machine, revision=1) == Permission(May.NOTHING, Denial.DRILL_AMEND)
+    spent = step(machine, permit("order-1", minted.record.grant.grant_id))
+    assert asks(spent, client_id="order-1", revision=1) == Permission(May.NOTHING, Denial.DRILL_AMEND)
+    trading, _ = armed_machine()
+    assert asks(trading, client_id="order-1", revision=1).may is May.NEW_RISK
 
 
-def test_a_drill_needs_its_own_challenge() -> None:
-    machine, minted = drill_machine()
-    fresh = step(step(Machine(), boot()), reconciled())
+def test_a_drill_leaves_nothing_to_reduce_and_no_other_symbol() -> None:
+    machine, minted = armed_machine(**DRILL)
+    grant = minted.record.grant
+    assert grant.binding.symbols == (("bybit", "BTCUSDT", "m1"),)
+    assert grant.mandate_until_boot_ns == grant.expires_boot_ns == BOOT_NS + 60_000_000_000
+    assert asks(machine, grant.expires_boot_ns - 1).may is May.NEW_RISK
+    assert asks(machine, grant.expires_boot_ns) == Permission(May.NOTHING, Denial.MANDATE_OVER)
+    assert asks(machine, symbol="bybit/ETHUSDT") == Permission(May.NOTHING, Denial.SYMBOL_NOT_GRANTED)
+    assert asks(machine, read_only=True) == Permission(May.NOTHING, Denial.READ_ONLY)
+    assert asks(machine, host="host-b") == Permission(May.NOTHING, Denial.OTHER_HOST)
+    assert asks(machine, symbols=(("bybit", "BTCUSDT", "m9"),)) == Permission(May.NOTHING, Denial.METADATA_CHANGED)
+    assert asks(step(machine, level_set(Level.REDUCE_ONLY, False, ""))) == Permission(May.NOTHING, Denial.LEVEL_REDUCES)
+    assert asks(step(machine, level_set(Level.CANCEL_ONLY, False, ""))) == Permission(May.NOTHING, Denial.LEVEL_FORBIDS)
+    assert phase(machine, BOOT_NS) is Phase.DRILL
+    assert phase(machine, grant.expires_boot_ns) is Phase.DISARMED
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        boot("life-a"),
+        kill_requested(),
+        records.KillEffective(boot_ns=BOOT_NS),
+        foreign(),
+        reconciled(False),
+        disarmed(),
+        disarmed(reason=""),
+        disarmed(symbol=SYMBOL),
+        disarmed(symbol="bybit/ETHUSDT"),
+    ],
+)
+def test_a_drill_survives_nothing_that_lowers(event: Record) -> None:
+    machine, minted = armed_machine(**DRILL)
+    assert step(machine, records.Tick(boot_ns=BOOT_NS, wall_ns=WALL_NS)).live is minted.live
+    after = step(machine, event)
+    assert after.live is None
+    held = Machine(arming=after.arming, lattice=machine.lattice, live=minted.live)
+    assert asks(held).may is May.NOTHING
+
+
+def test_a_fold_that_knows_only_of_an_ended_drill_still_leaves_nothing_to_reduce() -> None:
+    machine, _ = armed_machine(**DRILL)
+    odd = msgspec.structs.replace(machine.arming, ended="asked")
+    assert asks(Machine(arming=odd, lattice=machine.lattice, live=machine.live)) == Permission(May.NOTHING, Denial.DISARMED)
+    trade, _ = armed_machine()
+    odd = msgspec.structs.replace(trade.arming, ended="asked")
+    assert asks(Machine(arming=odd, lattice=trade.lattice, live=trade.live)) == Permission(May.REDUCE, Denial.DISARMED)
+
+
+def test_a_drill_and_a_grant_to_trade_replace_each_other() -> None:
+    machine, _ = armed_machine()
+    asked, drill = ceremony(nonce=NONCES[7], **DRILL)
+    drilling = step(step(machine, asked), drill)
+    assert drilling.live is drill.live
+    assert asks(drilling, symbol="bybit/ETHUSDT").may is May.NOTHING
+    spent = step(drilling, permit("order-1", drill.record.grant.grant_id))
+    asked, again = ceremony(nonce=NONCES[8])
+    trading = step(step(spent, asked), again)
+    assert asks(trading) == Permission(May.NEW_RISK, None)
+    assert trading.arming.spent_by == ""
+
+
+def test_a_drill_needs_its_own_challenge_and_no_more_than_it_asks_for() -> None:
+    ready = Machine()
+    for event in (boot(), reconciled(), level_set(Level.RUN)):
+        ready = step(ready, event)
+    asked, minted = ceremony(**DRILL)
+    waiting = step(ready, asked)
+    assert step(waiting, minted).live is minted.live
     trade, traded = ceremony()
-    asked = challenged(purpose=Purpose.DRILL, drill_symbol=SYMBOL)
-    late = DrillMinted(minted.live, BOOT_NS + 120_000_000_000)
-    assert step(step(fresh, asked), minted).drill is minted.live
-    assert step(fresh, minted).drill is None
-    assert step(step(fresh, trade), minted).drill is None
-    assert step(step(fresh, asked), late).drill is None
-    assert step(step(fresh, asked), traded).live is None
-    other = challenged(purpose=Purpose.DRILL, drill_symbol="bybit/ETHUSDT")
-    assert step(step(fresh, other), minted).drill is None
-    assert isinstance(other, Challenged)
-    assert machine.drill is minted.live
+    other = challenged(**{**DRILL, "drill_symbol": "bybit/ETHUSDT"})
+    assert step(step(ready, trade), minted).live is None
+    assert step(waiting, traded).live is None
+    assert step(step(ready, other), minted).live is None
+    challenge = asked.challenge
+    wider = {
+        "symbols": msgspec.structs.replace(challenge, binding=binding()),
+        "other symbol": msgspec.structs.replace(challenge, drill_symbol="bybit/ETHUSDT"),
+        "longer": msgspec.structs.replace(challenge, lifetime_ns=60_000_000_001),
+    }
+    for name, changed in wider.items():
+        grant = minted.record.grant
+        bent = msgspec.structs.replace(grant, binding=changed.binding, expires_boot_ns=BOOT_NS + changed.lifetime_ns)
+        bent = msgspec.structs.replace(bent, mandate_until_boot_ns=bent.expires_boot_ns)
+        made = Minted(LiveGrant(bent), msgspec.structs.replace(minted.record, grant=bent))
+        assert step(step(ready, arming.Challenged(changed)), made).live is None, name
+    lasting = msgspec.structs.replace(minted.record.grant, mandate_until_boot_ns=minted.record.grant.expires_boot_ns + 1)
+    made = Minted(LiveGrant(lasting), msgspec.structs.replace(minted.record, grant=lasting))
+    assert step(waiting, made).live is None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.arming_world import (
     BOOT_NS,
+    DRILL,
     ENVIRON,
     NONCES,
     NS_PER_S,
@@ -22,12 +23,13 @@ from tests.gate.arming_world import (
     wish,
 )
 
-from interlock.gate.arming import CeremonyFailed, Challenged, Minted, Purpose
+from interlock.gate import drill as drills
+from interlock.gate.arming import LONGEST_DRILL_NS, CeremonyFailed, Challenged, Minted
 from interlock.gate.ceremony import CHALLENGE_LIVES_NS, LONGEST_LIFETIME_NS, NS_PER_HOUR, Reply, Situation, answer, ask
 from interlock.gate.checks import NEVER_UNUSED, Check, OutsideCheck, OwnCheck, Verdict
 from interlock.gate.conditions import ACKNOWLEDGEMENT, ConditionRefusal, Conditions, read_conditions, read_only, read_only_refusal
-from interlock.gate.drill import DrillKind, DrillNeed, DrillResult, drill_check, drill_verdict
-from interlock.gate.records import Endpoint
+from interlock.gate.drill import DrillNeed, Drills, drill_check, drill_verdict
+from interlock.gate.records import Drilled, DrillKind, Endpoint, Purpose, Tick
 
 # The environment
 
@@ -177,8 +179,12 @@ ON_REAL: list[tuple[dict[str, object], dict[str, object], set[str]]] = [
     ({"mandate_after_ns": 24 * NS_PER_HOUR + 1}, {}, {"mandate"}),
     ({"scripted": True}, {}, {"scripted"}),
     ({"drill_symbol": SYMBOL}, {}, {"drill_symbol"}),
-    ({"purpose": Purpose.DRILL}, {}, {"drill_symbol"}),
-    ({"purpose": Purpose.DRILL, "drill_symbol": "bybit/XRPUSDT"}, {}, {"drill_symbol"}),
+    ({**DRILL, "drill_symbol": ""}, {}, {"drill_symbol"}),
+    ({**DRILL, "drill_symbol": "bybit/XRPUSDT"}, {}, {"drill_symbol"}),
+    ({**DRILL, "lifetime_ns": LONGEST_DRILL_NS + 1}, {}, {"lifetime"}),
+    ({**DRILL, "lifetime_ns": 0}, {}, {"lifetime"}),
+    (DRILL, {"minimums": {"bybit/ETHUSDT": Decimal(5)}}, {"minimum_unknown"}),
+    (DRILL, {"minimums": {SYMBOL: Decimal("100.01")}}, {"minimum_above_cap"}),
     ({}, {"endpoints": ()}, {"endpoints_mixed"}),
     ({}, {"endpoints": (Endpoint.REAL, Endpoint.LOOPBACK)}, {"endpoints_mixed"}),
     ({}, {"endpoints": (Endpoint.TESTNET,)}, {"endpoints_mixed"}),
@@ -345,15 +351,36 @@ def test_a_cap_is_judged_again_with_the_answer(cap: str) -> None:
 def test_a_drill_does_not_wait_for_itself() -> None:
     undrilled = situation(Endpoint.REAL, checks=changed("drill", verdict=Verdict.UNKNOWN))
     assert rules(ask(wish(), ENVIRON, undrilled, NONCES[5])) == {"check_drill"}
-    asked = ask(wish(purpose=Purpose.DRILL, drill_symbol=SYMBOL), ENVIRON, undrilled, NONCES[5])
+    asked = ask(wish(**DRILL), ENVIRON, undrilled, NONCES[5])
     assert isinstance(asked, Challenged)
     assert asked.challenge.phrase.startswith(f"drill on {SYMBOL} desk")
     unwell = situation(Endpoint.REAL, checks=changed("sentinel", verdict=Verdict.FAIL))
-    assert rules(ask(wish(purpose=Purpose.DRILL, drill_symbol=SYMBOL), ENVIRON, unwell, NONCES[5])) == {"check_sentinel"}
+    assert rules(ask(wish(**DRILL), ENVIRON, unwell, NONCES[5])) == {"check_sentinel"}
 
 
-def result(kind: DrillKind, **parts: object) -> DrillResult:
+def test_a_drill_is_granted_its_symbol_for_a_minute_and_nothing_after() -> None:
+    now = situation(Endpoint.REAL, minimums={SYMBOL: Decimal(50)})
+    grant = passes(now, **DRILL, mandate_after_ns=NS_PER_HOUR).record.grant
+    assert grant.purpose is Purpose.DRILL
+    assert grant.binding == binding(Endpoint.REAL, symbols=(("bybit", "BTCUSDT", "m1"),))
+    assert grant.mandate_until_boot_ns == grant.expires_boot_ns == BOOT_NS + LONGEST_DRILL_NS
+    assert passes(situation(Endpoint.REAL)).record.grant.purpose is Purpose.TRADE
+
+
+def test_a_drill_feels_a_change_of_its_symbol_and_of_no_other() -> None:
+    asked = challenged(**DRILL)
+    other = situation(binding=binding(symbols=(("bybit", "BTCUSDT", "m1"), ("bybit", "ETHUSDT", "m9"))))
+    assert isinstance(answer(asked.challenge, reply(asked), other), Minted)
+    own = situation(binding=binding(symbols=(("bybit", "BTCUSDT", "m9"), ("bybit", "ETHUSDT", "m2"))))
+    assert rules(answer(asked.challenge, reply(asked), own)) == {"binding_changed"}
+    gone = situation(binding=binding(symbols=(("bybit", "ETHUSDT", "m2"),)))
+    assert "binding_changed" in rules(answer(asked.challenge, reply(asked), gone))
+
+
+def result(kind: DrillKind, **parts: object) -> Drilled:
     fields: dict[str, object] = {
+        "boot_ns": 1,
+        "drill_id": "d",
         "venue": "bybit",
         "endpoint": Endpoint.REAL,
         "key": "k1",
@@ -363,9 +390,17 @@ def result(kind: DrillKind, **parts: object) -> DrillResult:
         "placed": 1 if kind is DrillKind.ORDER else 0,
         "cancelled": 1 if kind is DrillKind.ORDER else 0,
         "remaining": 0,
+        "verdict": "pass",
         **parts,
     }
-    return DrillResult(kind=kind, **fields)  # type: ignore[arg-type]
+    return Drilled(kind=kind, **fields)  # type: ignore[arg-type]
+
+
+def folded(*results: Drilled) -> Drills:
+    state = Drills()
+    for one in results:
+        state = drills.apply(state, one)
+    return state
 
 
 SWEEP, ORDER = result(DrillKind.SWEEP), result(DrillKind.ORDER)
@@ -386,9 +421,15 @@ NEED = DrillNeed(venue="bybit", endpoint=Endpoint.REAL, key="k1", sentinel_build
         (result(DrillKind.ORDER, remaining=1), Verdict.FAIL),
         (result(DrillKind.SWEEP, authenticated=False), Verdict.FAIL),
         (result(DrillKind.ORDER, authenticated=None), Verdict.FAIL),
+        (result(DrillKind.ORDER, verdict="fail"), Verdict.FAIL),
+        (result(DrillKind.ORDER, verdict="unknown"), Verdict.UNKNOWN),
+        (result(DrillKind.ORDER, verdict="PASS"), Verdict.FAIL),
+        (result(DrillKind.ORDER, placed=0, cancelled=0, verdict="fail"), Verdict.FAIL),
+        (result(DrillKind.ORDER, remaining=1, verdict="unknown"), Verdict.FAIL),
+        (result(DrillKind.SWEEP, verdict="unknown"), Verdict.UNKNOWN),
     ],
 )
-def test_what_a_drill_shows(drill: DrillResult, verdict: Verdict) -> None:
+def test_what_a_drill_shows(drill: Drilled, verdict: Verdict) -> None:
     assert drill_verdict(drill) is verdict
 
 
@@ -414,18 +455,29 @@ HOUR = NS_PER_HOUR
         ((SWEEP, result(DrillKind.ORDER, remaining=1)), Verdict.FAIL),
         ((result(DrillKind.SWEEP, remaining=1),), Verdict.FAIL),
         ((SWEEP, result(DrillKind.ORDER, wall_ns=WALL_NS - HOUR), result(DrillKind.ORDER, remaining=1)), Verdict.FAIL),
-        ((SWEEP, ORDER, result(DrillKind.ORDER, remaining=1, wall_ns=WALL_NS - HOUR)), Verdict.PASS),
+        # The clock may have gone back: what was recorded last counts.
+        ((SWEEP, ORDER, result(DrillKind.ORDER, remaining=1, wall_ns=WALL_NS - HOUR)), Verdict.FAIL),
+        ((SWEEP, result(DrillKind.ORDER, remaining=1), result(DrillKind.ORDER, wall_ns=WALL_NS - HOUR)), Verdict.PASS),
+        ((ORDER, SWEEP, result(DrillKind.SWEEP, venue="upbit", remaining=1)), Verdict.PASS),
     ],
 )
-def test_what_must_be_proven_to_arm_on_real(results: tuple[DrillResult, ...], verdict: Verdict) -> None:
-    assert drill_check(results, (NEED,), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is verdict
+def test_what_must_be_proven_to_arm_on_real(results: tuple[Drilled, ...], verdict: Verdict) -> None:
+    assert drill_check(folded(*results), (NEED,), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is verdict
     second = DrillNeed(venue="upbit", endpoint=Endpoint.REAL, key="u", sentinel_build="s1")
-    assert drill_check(results, (NEED, second), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is not Verdict.PASS
+    assert drill_check(folded(*results), (NEED, second), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is not Verdict.PASS
+
+
+def test_only_the_last_drill_of_a_venue_and_kind_is_kept() -> None:
+    again = result(DrillKind.ORDER, drill_id="e")
+    assert folded(ORDER, SWEEP, again) == Drills((again, SWEEP))
+    assert folded(ORDER, SWEEP).digest_parts() == folded(SWEEP, ORDER).digest_parts()
+    assert folded(ORDER, SWEEP).digest_parts() != folded(again, SWEEP).digest_parts()
+    assert drills.apply(folded(ORDER), Tick(boot_ns=1, wall_ns=1)) == folded(ORDER)
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.LOOPBACK, Endpoint.TESTNET])
 def test_elsewhere_the_drill_is_not_used(endpoint: Endpoint) -> None:
     need = DrillNeed(venue="bybit", endpoint=endpoint, key="k1", sentinel_build="s1")
-    check = drill_check((), (need,), wall_ns=WALL_NS, boot_ns=BOOT_NS)
+    check = drill_check(Drills(), (need,), wall_ns=WALL_NS, boot_ns=BOOT_NS)
     assert (check.verdict, check.configured) == (Verdict.PASS, False)
-    assert drill_check((), (need, NEED), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is Verdict.UNKNOWN
+    assert drill_check(Drills(), (need, NEED), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is Verdict.UNKNOWN

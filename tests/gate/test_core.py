@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
-from tests.gate.core_world import LIFE, NOW, Change, PlainWire, S, World, binding, proposal, records_until_run, references
+from tests.gate.core_world import LIFE, NOW, Change, PlainWire, S, World, armed_state, binding, proposal, records_until_run, references
 
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
-from interlock.gate.core import DENY, PERMIT, consequences, deny_batch, want_cancels
+from interlock.gate.core import DENY, PERMIT, consequences, deny_batch, repeated, want_cancels
 from interlock.gate.lattice import clear_latch, common_level
 from interlock.gate.readings import Now
 from interlock.gate.records import Level, Scope
@@ -180,6 +180,129 @@ def test_a_batch_that_cannot_pass_is_denied_whole_and_once() -> None:
     assert deny_batch(world.setup, world.state, world.readings, batch[:1], world.now) is None
 
 
+# The one order of a drill
+
+
+def drilling() -> World:
+    return World(state=armed_state(**aw.DRILL))
+
+
+def test_a_drill_permits_one_order_and_that_one_still_goes_out() -> None:
+    world = drilling()
+    batch = [proposal(sequence=n) for n in range(2, 4)]
+    assert deny_batch(world.setup, world.state, world.readings, batch, world.now) is None
+    first = world.decide()
+    assert first.decision.result == PERMIT, first.decision
+    assert first.planned is not None
+    second = world.next(ticks=399_999)
+    assert (second.decision.result, second.decision.rule) == (DENY, "drill_spent")
+    whole = deny_batch(world.setup, world.state, world.readings, batch, world.now)
+    assert whole is not None
+    assert whole.decision.rule == "drill_spent"
+    assert world.recheck(first.planned) == ""
+    assert world.recheck(first.planned._replace(client_id="another")) == "order state"
+
+
+def test_a_drill_is_spent_although_its_order_was_never_sent() -> None:
+    world = drilling()
+    client_id = world.decide().decision.client_id
+    world.state.apply(r.NotSent(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, reason="lease"))
+    assert world.next(ticks=399_999).decision.rule == "drill_spent"
+
+
+@pytest.mark.parametrize("kind", ["trade", "drill"])
+def test_a_drill_amends_neither_its_own_order_nor_an_older_one(kind: str) -> None:
+    world = World() if kind == "trade" else drilling()
+    client_id = on_the_wire(world)
+    world.state.apply(r.Answered(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, state=OrderState.OPEN, venue_order_id="v", code=""))
+    if kind == "trade":
+        twin = World(state=world.state)
+        assert twin.next(amends=client_id, ticks=399_998).decision.result == PERMIT
+        world = World()
+        client_id = on_the_wire(world)
+        world.state.apply(
+            r.Answered(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, state=OrderState.OPEN, venue_order_id="v", code="")
+        )
+        for event in aw.ceremony(aw.situation(binding=binding(), state_version=0), aw.NONCES[7], **aw.DRILL):
+            world.state.happen(event)
+    denied = world.next(amends=client_id, ticks=399_999)
+    assert (denied.decision.result, denied.decision.rule) == (DENY, "drill_amend")
+    answered = [record for record in denied.records if isinstance(record, r.Deny)]
+    assert [(record.client_id, record.revision) for record in answered] == [(client_id, 1)]
+
+
+def test_a_drill_leaves_nothing_to_reduce() -> None:
+    world = drilling()
+    client_id = on_the_wire(world)
+    world.state.apply(fill(world, client_id, 1))
+    sell: dict[str, Any] = {"side": Side.SELL, "tif": TimeInForce.IOC, "ticks": 400_000, "reduce_only": True}
+    assert world.next(**sell).decision.rule == "drill_spent"
+    world.state.apply(latch(Level.REDUCE_ONLY))
+    assert world.next(**sell).decision.rule == "level_reduces"
+    trading = World()
+    trading.state.apply(fill(trading, on_the_wire(trading), 1))
+    trading.state.apply(latch(Level.REDUCE_ONLY))
+    assert trading.next(**sell).decision.result == PERMIT
+
+
+def test_what_a_drill_showed_outlives_the_process() -> None:
+    state = GateState(lc.SHEET)
+    before = state.digest()
+    drill = r.Drilled(
+        boot_ns=1,
+        drill_id="d",
+        kind=r.DrillKind.ORDER,
+        venue="bybit",
+        endpoint=r.Endpoint.REAL,
+        key="k",
+        sentinel_build="s",
+        authenticated=True,
+        placed=1,
+        cancelled=1,
+        remaining=0,
+        verdict="pass",
+        wall_ns=1,
+    )
+    state.apply(r.decode(r.encode(drill)))
+    assert state.digest() != before
+    state.apply(aw.boot("f" * 32))
+    assert state.drills.newest == (drill,)
+
+
+# Denials that repeat
+
+
+def test_denials_that_were_held_back_are_told_in_one_record_a_second() -> None:
+    world = World()
+    world.readings.stopped = True
+    counts: dict[tuple[str, str], int] = {}
+    for _ in range(4):
+        effects = world.next()
+        if effects.repeats is not None:
+            assert effects.records == ()
+            counts[effects.repeats] = counts.get(effects.repeats, 0) + 1
+    assert counts == {("demo", "stop_word"): 3}
+    assert repeated(world.state, counts, world.now) == ()
+    later = Now(NOW.boot_ns + S, NOW.wall_ns)
+    assert repeated(world.state, counts, Now(later.boot_ns - 1, 0)) == ()
+    (told,) = repeated(world.state, counts, later)
+    assert (told.strategy, told.rule, told.count, told.client_id, told.sequence) == ("demo", "stop_word", 3, "", -1)
+    world.state.apply(told)
+    assert repeated(world.state, counts, later) == (), "the next one a second from now"
+    assert repeated(world.state, {("demo", "stop_word"): 0}, Now(later.boot_ns + 9 * S, 0)) == ()
+    both = repeated(world.state, {("b", "x"): 1, ("a", "y"): 2}, later)
+    assert [(one.strategy, one.rule, one.count) for one in both] == [("a", "y", 2), ("b", "x", 1)]
+
+
+def test_what_may_rest_unattended_knows_of_what_the_venue_would_cancel() -> None:
+    world = World()
+    venue = msgspec.structs.replace(lc.SHEET.venues["bybit"], max_unattended_resting_micro_usd=0)
+    world.setup = msgspec_free_replace(world.setup, sheet=msgspec.structs.replace(lc.SHEET, venues={"bybit": venue}))
+    assert world.decide().decision.rule == "max_unattended_resting_usd"
+    world.readings.attended = {("bybit", "BTCUSDT")}
+    assert world.next().decision.result == PERMIT
+
+
 class BrokenWire(PlainWire):
     def placement(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
         raise RuntimeError("no bytes today")
@@ -330,6 +453,18 @@ def test_a_foreign_fill_and_a_reversal_halt() -> None:
             world.state.apply(one)
         assert consequences(world.state, world.now) == ()
         assert common_level(world.state.lattice) is Level.HALT
+
+
+def test_a_stranger_on_a_shared_account_is_written_down_and_nothing_else() -> None:
+    world = World()
+    version = world.state.lattice.version
+    world.state.apply(aw.foreign(tolerated=True))
+    assert consequences(world.state, world.now) == ()
+    assert (world.state.foreigners, world.state.lattice.version) == (0, version)
+    assert world.decide().decision.result == PERMIT
+    world.state.apply(aw.foreign())
+    assert [one.name for one in consequences(world.state, world.now) if isinstance(one, r.LatchSet)] == [Cause.FOREIGN_ACTIVITY.value]
+    assert world.next(ticks=399_999).decision.rule == "not_armed"
 
 
 def test_an_unknown_leg_holds_up_its_group_and_no_other() -> None:

@@ -67,7 +67,9 @@ def run(at: float = 1.2, nonce: str = "n1") -> Map:
     return r("level", at, level="run", reason="", actor="me", human=True, nonce=nonce)
 
 
-def arm(at: float = 1.3, grant_id: str = "g1", life: int = 0, cap: str = "1000", expires: float = 1000, **binding: Any) -> Map:
+def arm(
+    at: float = 1.3, grant_id: str = "g1", life: int = 0, cap: str = "1000", expires: float = 1000, purpose: str = "trade", **binding: Any
+) -> Map:
     bound = {
         "incarnation": LIFE[life],
         "host": "host",
@@ -87,7 +89,8 @@ def arm(at: float = 1.3, grant_id: str = "g1", life: int = 0, cap: str = "1000",
         "scripted": True,
         "minted_boot_ns": int(at * S),
         "expires_boot_ns": int(expires * S),
-        "mandate_until_boot_ns": int(2000 * S),
+        "mandate_until_boot_ns": int(2000 * S) if purpose == "trade" else int(expires * S),
+        "purpose": purpose,
     }
     return r("arm", at, grant=grant, wall_ns=WALL + int(at * S))
 
@@ -195,12 +198,30 @@ def unlatch(name: str, at: float, actor: str = "me", nonce: str = "n9", scope: s
     return r("unlatch", at, name=name, scope=scope, subject="", actor=actor, nonce=nonce, state_version=1)
 
 
-def foreign(at: float) -> Map:
-    return r("foreign", at, venue="bybit", account="desk", symbol="BTCUSDT", client_id="x", venue_order_id="1", own_prefix=False)
+def foreign(at: float, **more: Any) -> Map:
+    return r("foreign", at, venue="bybit", account="desk", symbol="BTCUSDT", client_id="x", venue_order_id="1", own_prefix=False, **more)
 
 
-def deny(client_id: str, at: float, count: int = 1) -> Map:
-    return r("deny", at, client_id=client_id, strategy="mk", rule="max_orders", detail="", count=count, sequence=-1)
+def drilled(at: float, **changes: Any) -> Map:
+    fields: Map = {
+        "drill_id": "d1",
+        "kind": "order",
+        "venue": "bybit",
+        "endpoint": "loopback",
+        "key": "key",
+        "sentinel_build": "sentinel",
+        "authenticated": True,
+        "placed": 1,
+        "cancelled": 1,
+        "remaining": 0,
+        "verdict": "pass",
+        "wall_ns": WALL + int(at * S),
+    }
+    return r("drill", at, **{**fields, **changes})
+
+
+def deny(client_id: str, at: float, count: int = 1, revision: int = 0) -> Map:
+    return r("deny", at, client_id=client_id, revision=revision, strategy="mk", rule="max_orders", detail="", count=count, sequence=-1)
 
 
 def absent(client_id: str, at: float, later: str, not_before: float = 9, **changes: Any) -> Map:
@@ -438,5 +459,5 @@ def changed(records: Steps, at: int, **fields: Any) -> Steps:
     return out
 
 
-def find(records: Steps, kind: str, **wanted: Any) -> int:
+def find(records: Steps, kind: str, /, **wanted: Any) -> int:
     return next(i for i, one in enumerate(records) if one["k"] == kind and all(one[name] == value for name, value in wanted.items()))

@@ -92,8 +92,8 @@ def killed() -> Steps:
         *j.placed(cid(1), 2),
         j.answer(cid(1), 2.1),
         j.r("kill_req", 3, source="person", wall_ns=WALL + 3 * S),
+        j.r("cancel_sent", 3.005, client_id=cid(1), attempt=1),
         j.r("kill", 3.01),
-        j.r("cancel_sent", 3.02, client_id="not-ours", attempt=1),
         j.report(cid(1), 3.5, "cancelled", 0),
         j.boot(10, 1),
         j.r("epoch", 10, number=101),
@@ -176,6 +176,36 @@ def interlocked() -> Steps:
     ]
 
 
+def drilling() -> Steps:
+    """A sweep, then a drill with one order that the sentinel cancels; then a grant to trade."""
+    return [
+        *j.opening()[:4],
+        j.drilled(1.25, kind="sweep", placed=0, cancelled=0),
+        j.arm(1.3, expires=61.3, purpose="drill"),
+        *j.placed(cid(1), 2),
+        j.answer(cid(1), 2.1),
+        j.report(cid(1), 3, "cancelled", 0),
+        j.drilled(3.1),
+        j.r("disarm", 3.2, reason="drilled", actor="gate", symbol="", mandate_ends=True),
+        j.arm(4, "g2"),
+        *j.placed(cid(2), 5, grant_id="g2"),
+        *j.placed(cid(3), 6, grant_id="g2"),
+        j.answer(cid(3), 6.1),
+    ]
+
+
+def tolerating() -> Steps:
+    """Somebody else's order on an account that is shared on purpose."""
+    return [*j.opening(), j.foreign(1.5, tolerated=True), *j.placed(cid(1), 2), j.answer(cid(1), 2.1)]
+
+
+def after_an_outage() -> Steps:
+    """Absence that executions and position had to speak for."""
+    records = j.honest()
+    at = j.find(records, "absent")
+    return j.changed(records, at, fills_complete_venue_ns=WALL + 11 * S, position_explained=True)
+
+
 HONEST: dict[str, Callable[[], Steps]] = {
     "one life": j.honest,
     "two lives": two_lives,
@@ -185,6 +215,9 @@ HONEST: dict[str, Callable[[], Steps]] = {
     "settled": settled,
     "quarantined": quarantined,
     "interlocked": interlocked,
+    "drilling": drilling,
+    "tolerating": tolerating,
+    "after an outage": after_an_outage,
 }
 
 
@@ -194,7 +227,7 @@ def test_an_honest_trace_passes(tmp_path: Path, name: str) -> None:
     assert not report.violations, told(report)
 
 
-def without(records: Steps, kind: str, **wanted: Any) -> Steps:
+def without(records: Steps, kind: str, /, **wanted: Any) -> Steps:
     at = j.find(records, kind, **wanted)
     return records[:at] + records[at + 1 :]
 
@@ -210,7 +243,7 @@ def inserted(make: Callable[[], Steps], after: int, *more: Map) -> Steps:
     return [*records[: after + 1], *more, *records[after + 1 :]]
 
 
-def before(make: Callable[[], Steps], kind: str, *more: Map, **wanted: Any) -> Steps:
+def before(make: Callable[[], Steps], kind: str, /, *more: Map, **wanted: Any) -> Steps:
     records = make()
     return inserted(make, j.find(records, kind, **wanted) - 1, *more)
 
@@ -232,6 +265,21 @@ def evaluated(**changes: str) -> list[Map]:
 def bound_to(**binding: Any) -> Map:
     grant: Map = j.arm(**binding)["grant"]
     return grant
+
+
+def drill_grant(expires: float = 61.3, **binding: Any) -> Map:
+    grant: Map = j.arm(expires=expires, purpose="drill", **binding)["grant"]
+    return grant
+
+
+def amended(client_id: str, at: float, **permitted: Any) -> Steps:
+    return [
+        j.intent(client_id, at, revision=1),
+        j.permit(client_id, at + 0.01, revision=1, **permitted),
+        j.wire(client_id, at + 0.02, revision=1),
+        j.sent(client_id, at + 0.03, revision=1),
+        j.answer(client_id, at + 0.04, revision=1),
+    ]
 
 
 ONE, AMENDED = {"client_id": cid(1)}, {"client_id": cid(2), "revision": 1}
@@ -269,6 +317,26 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S3", "a grant minted twice", lambda: inserted(j.honest, 4, j.arm(1.4))),
     ("S3", "a grant that never lived", lambda: edited(j.honest, "arm", grant={**bound_to(), "minted_boot_ns": int(1.4 * S)})),
     ("S3", "a grant after a kill", lambda: [*j.opening(), j.r("kill", 2), j.arm(3, "g2")]),
+    ("S3", "a drill's grant of a minute and more", lambda: edited(drilling, "arm", grant=drill_grant(expires=61.4))),
+    (
+        "S3",
+        "a drill's grant with a mandate",
+        lambda: edited(drilling, "arm", grant={**drill_grant(), "mandate_until_boot_ns": 62 * S}),
+    ),
+    (
+        "S3",
+        "a drill's grant for two symbols",
+        lambda: edited(drilling, "arm", grant=drill_grant(symbols=[["bybit", "BTCUSDT", "m"], ["bybit", "ETHUSDT", "m"]])),
+    ),
+    ("S3", "two writes under a drill's grant", lambda: edited(drilling, "permit", {"client_id": cid(2)}, grant_id="g1")),
+    ("S3", "a second write under a drill's grant", lambda: before(drilling, "drill", *j.placed(cid(9), 2.5), kind="order")),
+    ("S3", "a reduction under a drill's grant", lambda: edited(drilling, "permit", ONE, mandate="hedge")),
+    ("S3", "an amend of a drill's order", lambda: before(drilling, "report", *amended(cid(1), 2.5))),
+    (
+        "S3",
+        "a write after its drill was ended for a symbol",
+        lambda: before(drilling, "wire", j.r("disarm", 2, reason="", actor="me", symbol="bybit/ETHUSDT", mandate_ends=False), **ONE),
+    ),
     ("S4", "a grant for another build", lambda: edited(j.honest, "arm", grant=bound_to(build="other"))),
     ("S4", "a symbol that was not granted", lambda: edited(j.honest, "arm", grant=bound_to(symbols=[["bybit", "ETHUSDT", "m"]]))),
     ("S5", "a raise by automation", lambda: edited(j.honest, "level", human=False)),
@@ -284,8 +352,8 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
         "an id of another writer",
         lambda: inserted(j.honest, -1, j.intent(cid(9, tail="another"), 30), j.deny(cid(9, tail="another"), 30)),
     ),
-    ("S7", "a revision that skips", lambda: inserted(j.honest, -1, j.intent(cid(1), 30, revision=2), j.deny(cid(1), 30))),
-    ("S7", "a revision of nothing", lambda: inserted(j.honest, -1, j.intent(cid(9), 30, revision=1), j.deny(cid(9), 30))),
+    ("S7", "a revision that skips", lambda: inserted(j.honest, -1, j.intent(cid(1), 30, revision=2), j.deny(cid(1), 30, revision=2))),
+    ("S7", "a revision of nothing", lambda: inserted(j.honest, -1, j.intent(cid(9), 30, revision=1), j.deny(cid(9), 30, revision=1))),
     ("S8", "a second write", lambda: before(j.honest, "sent", j.wire(cid(1), 2.025), **ONE)),
     ("S8", "new risk beside an unknown leg", lambda: without(quarantined(), "release")),
     ("S9", "absence with one list", lambda: edited(j.honest, "absent", sightings=j.absent(cid(4), 12, cid(5))["sightings"][:2])),
@@ -310,6 +378,11 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S9", "a rejection without a code", lambda: edited(j.honest, "answer", {"client_id": cid(5)}, code="")),
     ("S9", "an answer to nothing", lambda: inserted(j.honest, -1, j.answer(cid(3), 30))),
     ("S9", "a send told twice", lambda: inserted(j.honest, j.find(j.honest(), "sent", **ONE), j.sent(cid(1), 2.04))),
+    (
+        "S9",
+        "absence by a position that was not explained",
+        lambda: before(after_an_outage, "absent", j.recon(11.5, False), j.latch("unexplained", 11.6)),
+    ),
     ("S9", "a release by nobody", lambda: edited(quarantined, "release", actor="")),
     ("S9", "a release of what was not quarantined", lambda: without(quarantined(), "quarantine")),
     ("S9", "a report without the venue's time", lambda: edited(j.honest, "report", ONE, venue_ns=0)),
@@ -363,6 +436,12 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S20", "a clause that is none", lambda: edited(reducing, "permit", mandate="because")),
     ("S24", "a cancel of what is not ours", lambda: edited(j.honest, "cancel_sent", client_id=cid(8))),
     ("S24", "a cancel nobody wanted", lambda: without(j.honest(), "cancel")),
+    ("S24", "a cancel by the gate after a kill", lambda: before(killed, "report", j.r("cancel_sent", 3.02, client_id=cid(1), attempt=1))),
+    (
+        "S24",
+        "a cancel of a stranger while a kill is wanted",
+        lambda: before(killed, "kill", j.r("cancel_sent", 3.006, client_id="stranger", attempt=1)),
+    ),
     ("S26", "a kind that is unknown", lambda: inserted(j.honest, -1, j.r("surprise", 30))),
     ("S26", "a field that is unknown", lambda: edited(j.honest, "tick", more=1)),
     ("S26", "no number", lambda: edited(j.honest, "mark", equity_usd="NaN")),
@@ -379,6 +458,9 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
         "a life before the last one's records",
         lambda: edited(two_lives, "boot", {"incarnation": LIFE[1]}, boot_ns=2 * S, wall_ns=WALL + 2 * S),
     ),
+    ("S29", "a drill that left an order", lambda: edited(drilling, "drill", {"kind": "order"}, remaining=1)),
+    ("S29", "a drill of nothing", lambda: edited(drilling, "drill", {"kind": "order"}, placed=0, cancelled=0)),
+    ("S29", "a sweep that the venue refused", lambda: edited(drilling, "drill", {"kind": "sweep"}, authenticated=False)),
     ("S29", "a limit that was not evaluated", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated()[1:])),
     ("S29", "a limit that did not hold", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated(shock="1"))),
     ("S29", "a limit that is not known", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated(shock="-1"))),
@@ -565,6 +647,38 @@ def test_a_counted_denial_answers_as_many_intents_as_it_counts() -> None:
     checker = Checker()
     found = [finding.invariant for entry in entries(steps) for finding in checker.take(entry)]
     assert found == ["S27"], "two of three were answered"
+
+
+def test_a_count_of_proposals_that_left_no_intent_answers_none() -> None:
+    counted = j.deny("", 2.1, count=7)
+    ticks = [j.r("tick", t, wall_ns=WALL) for t in (8, 9)]
+    assert not verdict_of([*j.opening(), counted, *ticks])
+    assert [one.invariant for one in verdict_of([*j.opening(), j.intent(cid(1), 2), counted, *ticks])] == ["S27"]
+
+
+def test_a_denial_answers_the_revision_that_it_names() -> None:
+    steps = [*j.opening(), *j.placed(cid(1), 2), j.answer(cid(1), 2.1), j.intent(cid(1), 3, revision=1)]
+    ticks = [j.r("tick", t, wall_ns=WALL) for t in (9, 10)]
+    assert not verdict_of([*steps, j.deny(cid(1), 3.1, revision=1), *ticks])
+    assert [one.invariant for one in verdict_of([*steps, j.deny(cid(1), 3.1), *ticks])] == ["S27", "S27"]
+
+
+def test_a_drills_write_that_was_called_off_leaves_the_grant_spent() -> None:
+    """No byte left, so that the next write is the first; but the permit was the grant's only one."""
+    steps = [*j.opening()[:4], j.arm(1.3, expires=61.3, purpose="drill"), *j.placed(cid(1), 2)[:3]]
+    steps += [j.r("not_sent", 2.03, client_id=cid(1), revision=0, reason="lease")]
+    assert not verdict_of(steps)
+    found = verdict_of([*steps, *j.placed(cid(2), 3), j.answer(cid(2), 3.1)])
+    assert [(one.invariant, "one permit" in one.sentence) for one in found] == [("S3", True)]
+    twice = verdict_of([*j.opening()[:4], j.arm(1.3, expires=61.3, purpose="drill"), *j.placed(cid(1), 2), *j.placed(cid(2), 3)])
+    assert [(one.invariant, "one write" in one.sentence) for one in twice] == [("S3", False), ("S3", True)]
+
+
+def test_after_a_kill_the_sentinel_cancels_what_it_finds(tmp_path: Path) -> None:
+    lines = [*j.lines_of(killed()), j.line("RISK-", "cancel", "stranger", 0, 4 * S, "h", [])]
+    report = judged(tmp_path / "killed", killed(), lines)
+    assert not report.violations, told(report)
+    assert broken(judged(tmp_path / "not", reducing(), [*j.lines_of(reducing()), lines[-1]])) == ["S24"]
 
 
 def test_an_answer_that_the_end_of_the_process_cut_off_is_no_violation() -> None:

@@ -4,6 +4,9 @@ Two things are needed for new risk and they never come from one place. The fold 
 recorded and whether it has ended; it is plain data and can only take away. The leave itself (`LiveGrant`) is an object in this process's memory:
 the ceremony makes it, no record can hold it, it can be neither copied nor encoded, and a fold has no way to make one. So a journal that is read
 back, whole or in part, arms nothing, and every boot begins disarmed.
+
+A kill drill is a grant like any other, minted by the same ceremony, but good for one permit: the fold remembers the order that it went to, and
+everything that only lowers an ordinary grant ends this one.
 """
 
 from __future__ import annotations
@@ -27,21 +30,31 @@ from interlock.gate.records import (
     KillEffective,
     KillRequested,
     Level,
+    Permit,
+    Purpose,
     Reconciled,
     Record,
 )
 from interlock.gate.refusal import Refusal
 
+LONGEST_DRILL_NS = 60_000_000_000
+"""The longest life of a drill's grant."""
+NAMELESS = "?"
+"""Whom a drill's grant went to by a permit without a client id: nobody who could still use it."""
+
 
 class Arming(msgspec.Struct, frozen=True, kw_only=True):
     """The fold. `armed` is the grant that was recorded in this process life, `ended` and `mandate_over` say why it no longer counts.
 
+    `purpose` is that of the grant; `spent_by` the client id of the first permit under it if it is a drill's, empty before that.
     `symbols_out` are "venue/symbol" names that may take no new risk, `symbols_over` those that may not even be reduced. `used` are all grants ever.
     """
 
     incarnation: str = ""
     killed: bool = False
     armed: str = ""
+    purpose: Purpose = Purpose.TRADE
+    spent_by: str = ""
     ended: str = ""
     mandate_over: str = ""
     symbols_out: frozenset[str] = frozenset()
@@ -56,6 +69,8 @@ class Arming(msgspec.Struct, frozen=True, kw_only=True):
             self.incarnation,
             self.killed,
             self.armed,
+            self.purpose.value,
+            self.spent_by,
             self.ended,
             self.mandate_over,
             tuple(sorted(self.symbols_out)),
@@ -74,10 +89,12 @@ def apply(state: Arming, record: Record) -> Arming:
             return _armed(state, record.grant)
         case Disarmed():
             return _disarmed(state, record)
+        case Permit():
+            return _permitted(state, record)
         case KillRequested() | KillEffective():
             return msgspec.structs.replace(_over(state, "kill"), killed=True)
         case Foreign():
-            return _over(state, "foreign_activity")
+            return state if record.tolerated is True else _over(state, "foreign_activity")
         case Reconciled():
             where = {(record.venue, record.account)}
             if record.explained is True:
@@ -93,10 +110,19 @@ def _armed(state: Arming, grant: Grant) -> Arming:
     used = state.used | {grant.grant_id}
     if not grant.grant_id or state.killed or state.unexplained or grant.binding.incarnation != state.incarnation:
         return msgspec.structs.replace(state, used=used)
-    return Arming(incarnation=state.incarnation, armed=grant.grant_id, used=used)
+    return Arming(incarnation=state.incarnation, armed=grant.grant_id, purpose=grant.purpose, used=used)
+
+
+def _permitted(state: Arming, record: Permit) -> Arming:
+    """The first permit under a drill's grant spends it, whatever becomes of that order."""
+    if not state.armed or record.grant_id != state.armed or state.purpose is Purpose.TRADE or state.spent_by:
+        return state
+    return msgspec.structs.replace(state, spent_by=record.client_id or NAMELESS)
 
 
 def _disarmed(state: Arming, record: Disarmed) -> Arming:
+    if state.armed and state.purpose is not Purpose.TRADE:
+        state = _over(state, record.reason or "disarmed")  # it has nothing beside its one symbol, and nothing to reduce with
     if record.symbol:
         over = state.symbols_over | {record.symbol} if record.mandate_ends else state.symbols_over
         return msgspec.structs.replace(state, symbols_out=state.symbols_out | {record.symbol}, symbols_over=over)
@@ -143,39 +169,11 @@ class LiveGrant(_InMemory):
         object.__setattr__(self, "triples", triples)
 
 
-class DrillGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """What a kill drill may do: one order of at most `cap_usd` on one "venue/symbol" until it expires."""
-
-    drill_id: str
-    binding: Binding
-    symbol: str
-    cap_usd: Decimal
-    minted_boot_ns: int
-    expires_boot_ns: int
-
-
-class LiveDrill(_InMemory):
-    """Leave for the one order of a kill drill, held like a `LiveGrant`; its first use spends it."""
-
-    __slots__ = ("grant",)
-
-    grant: DrillGrant
-
-    def __init__(self, grant: DrillGrant) -> None:
-        object.__setattr__(self, "grant", grant)
-
-
-class Purpose(StrEnum):
-    """What a ceremony is for."""
-
-    TRADE = "trade"
-    DRILL = "drill"
-
-
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
     """What a person is to answer, and everything that a right answer would grant. Good for one answer, right or wrong.
 
-    `nonce` becomes the id of the grant. `armed_at_wall_s` is what the environment said, unix seconds. `drill_symbol` is empty for trading.
+    `nonce` becomes the id of the grant. `armed_at_wall_s` is what the environment said, unix seconds. `drill_symbol` is empty for trading; for a
+    drill `binding` holds that "venue/symbol" alone.
     """
 
     nonce: str
@@ -220,19 +218,7 @@ class Minted:
     record: Armed
 
 
-@dataclass(frozen=True, slots=True)
-class DrillMinted:
-    """The challenge of a kill drill was answered rightly."""
-
-    live: LiveDrill
-    boot_ns: int
-
-
-class DrillSpent(msgspec.Struct, frozen=True):
-    """The one order of a drill was decided on, whatever became of it."""
-
-
-Event = Record | Challenged | CeremonyFailed | Minted | DrillMinted | DrillSpent
+Event = Record | Challenged | CeremonyFailed | Minted
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +229,6 @@ class Machine:
     lattice: Lattice = field(default_factory=Lattice)
     challenge: Challenge | None = None
     live: LiveGrant | None = None
-    drill: LiveDrill | None = None
     asked: frozenset[str] = frozenset()
 
 
@@ -262,43 +247,40 @@ def step(machine: Machine, event: Event) -> Machine:
                 return replace(machine, challenge=None)
             folded = _fold(machine, event.record)
             return replace(folded, live=_living(folded.arming, event.live), challenge=None)
-        case DrillMinted():
-            return replace(machine, drill=event.live if _may_drill(machine, event) else None, challenge=None)
-        case DrillSpent():
-            return replace(machine, drill=None)
     return replace(machine, challenge=None)  # a ceremony that failed spent its challenge
 
 
 def _fold(machine: Machine, record: Record) -> Machine:
+    if isinstance(record, Foreign) and record.tolerated is True:
+        return machine  # written down, and of no consequence to any level either
     arming = apply(machine.arming, record)
     levels = lattice.apply(machine.lattice, record)
     if isinstance(record, Boot) or arming.killed:
         return Machine(arming=arming, lattice=levels)
-    drill = None if isinstance(record, Disarmed | Foreign) or arming.unexplained else machine.drill
-    return replace(machine, arming=arming, lattice=levels, live=_living(arming, machine.live), drill=drill)
+    return replace(machine, arming=arming, lattice=levels, live=_living(arming, machine.live))
 
 
 def _may_mint(machine: Machine, event: Minted) -> bool:
     asked, grant = machine.challenge, event.live.grant
     return (
         asked is not None
-        and asked.purpose is Purpose.TRADE
+        and asked.purpose is grant.purpose
         and asked.nonce == grant.grant_id
-        and asked.binding == grant.binding
+        and (asked.binding, asked.cap_usd) == (grant.binding, grant.cap_usd)
         and asked.alive(event.record.boot_ns)
         and event.record.grant == grant
         and grant.grant_id not in machine.arming.used
         and grant.binding.incarnation == machine.arming.incarnation
+        and (grant.purpose is Purpose.TRADE or _is_drill(asked, grant))
     )
 
 
-def _may_drill(machine: Machine, event: DrillMinted) -> bool:
-    asked, grant = machine.challenge, event.live.grant
+def _is_drill(asked: Challenge, grant: Grant) -> bool:
+    """Whether a drill's grant is no more than one: its one symbol, a short life, and nothing after it."""
     return (
-        asked is not None
-        and asked.purpose is Purpose.DRILL
-        and (asked.nonce, asked.binding, asked.drill_symbol) == (grant.drill_id, grant.binding, grant.symbol)
-        and asked.alive(event.boot_ns)
+        [f"{venue}/{symbol}" for venue, symbol, _ in grant.binding.symbols] == [asked.drill_symbol]
+        and 0 < grant.expires_boot_ns - grant.minted_boot_ns <= LONGEST_DRILL_NS
+        and grant.mandate_until_boot_ns == grant.expires_boot_ns
     )
 
 
@@ -314,17 +296,23 @@ class Phase(StrEnum):
 
     DISARMED = "disarmed"
     CHALLENGED = "challenged"
+    DRILL = "drill"
     ARMED = "armed"
     MANDATE = "mandate"
     KILLED = "killed"
 
 
 def phase(machine: Machine, boot_ns: int) -> Phase:
-    """The phase at a time. MANDATE: the grant expired, was ended or is held at reduce-only, and its reduce mandate lives."""
+    """The phase at a time. MANDATE: the grant expired, was ended or is held at reduce-only, and its reduce mandate lives.
+
+    DRILL: the grant is a drill's, used up or not.
+    """
     if machine.arming.killed:
         return Phase.KILLED
     if machine.live is not None:
         grant = machine.live.grant
+        if grant.purpose is not Purpose.TRADE and grant.minted_boot_ns <= boot_ns < grant.expires_boot_ns:
+            return Phase.DRILL
         reducing_only = lattice.common_level(machine.lattice) is Level.REDUCE_ONLY
         if grant.minted_boot_ns <= boot_ns < grant.expires_boot_ns and not machine.arming.ended and not reducing_only:
             return Phase.ARMED

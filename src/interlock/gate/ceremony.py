@@ -2,6 +2,8 @@
 
 Two steps. `ask` looks at everything that could forbid arming and, if nothing does, puts a phrase to the person; `answer` compares what was typed,
 looks at everything once more and makes the grant. Each is a pure function of what the gate knows at that moment; chance comes in as a nonce.
+
+A kill drill goes the same way. Its grant holds for the drilled symbol alone, at most a minute, for one permit, and leaves no mandate to reduce.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from decimal import Decimal
 
 import msgspec
 
-from interlock.gate.arming import CeremonyFailed, Challenge, Challenged, DrillGrant, DrillMinted, LiveDrill, LiveGrant, Minted, Purpose
+from interlock.gate.arming import LONGEST_DRILL_NS, CeremonyFailed, Challenge, Challenged, LiveGrant, Minted
 from interlock.gate.checks import Check, Evidence, OwnCheck, only_loopback, refuse_checks
 from interlock.gate.conditions import ACKNOWLEDGEMENT, LARGEST_CAP_USD, SMALLEST_CAP_USD, Conditions, read_conditions, refuse_time
 from interlock.gate.lattice import refuse_nonce, refuse_version
-from interlock.gate.records import Armed, Binding, Endpoint, Grant
+from interlock.gate.records import Armed, Binding, Endpoint, Grant, Purpose
 from interlock.gate.refusal import Refusal
 
 NS_PER_S = 1_000_000_000
@@ -27,7 +29,10 @@ MANDATE_AFTER_NS = 24 * NS_PER_HOUR
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What the person asks for, having seen the state `seen_version`. A drill names the "venue/symbol" of its one order."""
+    """What the person asks for, having seen the state `seen_version`. A drill names the "venue/symbol" of its one order.
+
+    `mandate_after_ns` is how long the reduce mandate outlives the grant; a drill has none, whatever is asked.
+    """
 
     lifetime_ns: int
     seen_version: int
@@ -78,7 +83,7 @@ def ask(wish: Wish, environ: Mapping[str, str], situation: Situation, nonce: str
             nonce=nonce,
             phrase=f"{what} {situation.binding.account} for {conditions.cap_usd} USD {nonce[:8]}",
             purpose=wish.purpose,
-            binding=situation.binding,
+            binding=_bound(wish, situation.binding),
             cap_usd=conditions.cap_usd,
             armed_at_wall_s=conditions.armed_at_wall_s,
             lifetime_ns=wish.lifetime_ns,
@@ -92,9 +97,8 @@ def ask(wish: Wish, environ: Mapping[str, str], situation: Situation, nonce: str
     )
 
 
-def answer(challenge: Challenge, reply: Reply, situation: Situation) -> Minted | DrillMinted | CeremonyFailed:
+def answer(challenge: Challenge, reply: Reply, situation: Situation) -> Minted | CeremonyFailed:
     """Judge an answer. Right and still true makes the grant; anything else spends the challenge and says everything that was wrong."""
-    refusals = list(_refuse_reply(challenge, reply, situation))
     wish = Wish(
         lifetime_ns=challenge.lifetime_ns,
         seen_version=challenge.state_version,
@@ -103,21 +107,11 @@ def answer(challenge: Challenge, reply: Reply, situation: Situation) -> Minted |
         purpose=challenge.purpose,
         drill_symbol=challenge.drill_symbol,
     )
-    refusals += _refuse(wish, challenge.cap_usd, situation)
+    refusals = (*_refuse_reply(challenge, reply, wish, situation), *_refuse(wish, challenge.cap_usd, situation))
     if refusals:
-        return CeremonyFailed(tuple(refusals))
+        return CeremonyFailed(refusals)
     now = situation.boot_ns
     expires = now + challenge.lifetime_ns
-    if challenge.purpose is Purpose.DRILL:
-        drill = DrillGrant(
-            drill_id=challenge.nonce,
-            binding=challenge.binding,
-            symbol=challenge.drill_symbol,
-            cap_usd=challenge.cap_usd,
-            minted_boot_ns=now,
-            expires_boot_ns=expires,
-        )
-        return DrillMinted(LiveDrill(drill), now)
     grant = Grant(
         grant_id=challenge.nonce,
         binding=challenge.binding,
@@ -125,12 +119,20 @@ def answer(challenge: Challenge, reply: Reply, situation: Situation) -> Minted |
         scripted=challenge.scripted,
         minted_boot_ns=now,
         expires_boot_ns=expires,
-        mandate_until_boot_ns=expires + challenge.mandate_after_ns,
+        mandate_until_boot_ns=expires + (0 if challenge.purpose is Purpose.DRILL else challenge.mandate_after_ns),
+        purpose=challenge.purpose,
     )
     return Minted(LiveGrant(grant), Armed(boot_ns=now, grant=grant, wall_ns=situation.wall_ns))
 
 
-def _refuse_reply(challenge: Challenge, reply: Reply, situation: Situation) -> list[Refusal]:
+def _bound(wish: Wish, binding: Binding) -> Binding:
+    """What the grant will be good for: all that is configured, or for a drill its one symbol."""
+    if wish.purpose is not Purpose.DRILL:
+        return binding
+    return msgspec.structs.replace(binding, symbols=tuple(t for t in binding.symbols if f"{t[0]}/{t[1]}" == wish.drill_symbol))
+
+
+def _refuse_reply(challenge: Challenge, reply: Reply, wish: Wish, situation: Situation) -> list[Refusal]:
     refusals = []
     if not challenge.alive(situation.boot_ns):
         refusals.append(Refusal("challenge_expired", "expected an answer within 120 s, found it late; ask for a new challenge"))
@@ -138,7 +140,7 @@ def _refuse_reply(challenge: Challenge, reply: Reply, situation: Situation) -> l
         refusals.append(Refusal("answer_acknowledgement", f"expected {ACKNOWLEDGEMENT}, found {reply.acknowledgement!r}; begin again"))
     if reply.phrase != challenge.phrase:
         refusals.append(Refusal("answer_phrase", f"expected the phrase {challenge.phrase!r}, found {reply.phrase!r}; begin again"))
-    if challenge.binding != situation.binding:
+    if challenge.binding != _bound(wish, situation.binding):
         refusals.append(Refusal("binding_changed", "expected what the challenge was made for, found it changed meanwhile; begin again"))
     late = refuse_time(str(challenge.armed_at_wall_s), situation.wall_ns)
     used = refuse_nonce(challenge.nonce, situation.used_nonces)
@@ -158,12 +160,13 @@ def _refuse(wish: Wish, cap_usd: Decimal | None, situation: Situation) -> tuple[
     if stale is not None:
         refusals.append(stale)
     refusals += _refuse_endpoints(wish, situation)
-    if not 0 < wish.lifetime_ns <= LONGEST_LIFETIME_NS:
-        refusals.append(Refusal("lifetime", f"expected a lifetime above 0 and at most 24 h, found {wish.lifetime_ns} ns; ask for less"))
+    longest, told = (LONGEST_DRILL_NS, "60 s for a drill") if wish.purpose is Purpose.DRILL else (LONGEST_LIFETIME_NS, "24 h")
+    if not 0 < wish.lifetime_ns <= longest:
+        refusals.append(Refusal("lifetime", f"expected a lifetime above 0 and at most {told}, found {wish.lifetime_ns} ns; ask for less"))
     if not 0 <= wish.mandate_after_ns <= MANDATE_AFTER_NS:
         refusals.append(Refusal("mandate", f"expected a reduce mandate of 0 to 24 h more, found {wish.mandate_after_ns} ns; ask for less"))
     if cap_usd is not None:
-        refusals += _refuse_cap(cap_usd, situation)
+        refusals += _refuse_cap(cap_usd, wish, situation)
     refusals += _refuse_drill(wish, situation)
     checks = refuse_checks(situation.checks, situation.evidence, situation.binding, situation.endpoints, situation.boot_ns)
     of_a_drill = wish.purpose is Purpose.DRILL
@@ -187,14 +190,14 @@ def _refuse_endpoints(wish: Wish, situation: Situation) -> list[Refusal]:
     return refusals
 
 
-def _refuse_cap(cap_usd: Decimal, situation: Situation) -> list[Refusal]:
+def _refuse_cap(cap_usd: Decimal, wish: Wish, situation: Situation) -> list[Refusal]:
     refusals = []
     if not (cap_usd.is_finite() and SMALLEST_CAP_USD <= cap_usd <= LARGEST_CAP_USD):
         refusals.append(Refusal("cap", f"expected a cap from {SMALLEST_CAP_USD} to {LARGEST_CAP_USD} USD, found {cap_usd}; correct it"))
         return refusals
     if not situation.binding.symbols:
         refusals.append(Refusal("no_symbols", "expected at least one symbol to trade, found none; configure one"))
-    for venue, symbol, _ in situation.binding.symbols:
+    for venue, symbol, _ in _bound(wish, situation.binding).symbols:
         name = f"{venue}/{symbol}"
         least = situation.minimums.get(name)
         if least is None or not least.is_finite() or not least > 0:

@@ -8,7 +8,7 @@ reservations of earlier ones, and asks `recheck` with nothing in between before 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -18,17 +18,17 @@ from interlock.domain.ids import INCARNATION_BITS, ClientId, parse_client_id
 from interlock.domain.orders import OrderState
 from interlock.gate import absence, orders, throttles
 from interlock.gate.evaluate import Allowed, Denied, evaluate
-from interlock.gate.exposure import NOTHING as NO_LOAD
-from interlock.gate.exposure import Exposure, OpenOrder, exposure_of, shrinks
+from interlock.gate.exposure import Exposure, OpenOrder, exposure_of
 from interlock.gate.frames import Decision, Proposal
 from interlock.gate.lattice import effective_level
 from interlock.gate.ledger import Flag
-from interlock.gate.mandate import Claim, Clause, Leg, MandateBounds, refuse_reduction
+from interlock.gate.mandate import Clause
 from interlock.gate.order_machine import Violation
 from interlock.gate.order_state import Order
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.records import CancelWanted, Deny, Intent, LatchSet, Permit, Record, Scope
+from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Record, Scope
+from interlock.gate.reduction import clause_of
 from interlock.gate.state import DUPLICATES, FOREIGNERS, NOTED, NOTED_COUNT, VIOLATIONS, GateState
 from interlock.gate.verbs import Cause, latch_for
 
@@ -39,9 +39,6 @@ LONGEST_DETAIL = 500
 MOST_BOOKS = 16
 
 _NOT_KNOWN = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
-
-_SINGLE_LEG = MandateBounds(naked_cap_usd=Decimal(0), max_loss_usd=Decimal(0), max_age_ns=0)
-"""For a reduction on one instrument, which raises no naked exposure and is bounded by what is held."""
 
 _CAUSES = {
     Violation.LATE_FILL: Cause.LATE_FILL,
@@ -144,6 +141,18 @@ def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Se
     return Effects((record,), None, Decision(result=DENY, rule=rule, client_id="", detail=record.detail))
 
 
+def repeated(state: GateState, counts: Mapping[tuple[str, str], int], now: Now) -> tuple[Deny, ...]:
+    """The records of denials that were held back: one for each (strategy, rule) of which none was recorded within the last second.
+
+    `counts` says how often each was named by `Effects.repeats`; the caller keeps it, and takes out what is told here once it is recorded.
+    """
+    return tuple(
+        Deny(boot_ns=now.boot_ns, client_id="", strategy=strategy, rule=rule, detail=f"{count} more of these", count=count)
+        for (strategy, rule), count in sorted(counts.items())
+        if count > 0 and not state.denied_lately(strategy, rule, now.boot_ns)
+    )
+
+
 def recheck(
     setup: Setup, state: GateState, readings: Readings, planned: Planned, now: Now, *, stopped: bool, lease_held: bool, begun: bool = False
 ) -> str:
@@ -169,7 +178,9 @@ def recheck(
         return "deadline"
     if _epoch_of(planned.client_id, setup.tags.get(order.strategy, "")) != state.epoch:
         return "epoch"
-    may = _permission(state, readings, order.venue, order.symbol, order.strategy, order.account, now)
+    may = _permission(
+        state, readings, order.venue, order.symbol, order.strategy, order.account, now, planned.client_id, revision=planned.revision
+    )
     if may.may is May.NOTHING or (may.may is May.REDUCE and not permitted.mandate):
         return str(may.denial)
     if state.live is None or state.live.grant.grant_id != permitted.grant_id:
@@ -296,7 +307,7 @@ def _intent(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> Int
 
 
 def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> Effects:
-    may = _permission(state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now)
+    may = _permission(state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now, revision=intent.revision)
     if may.may is May.NOTHING:
         raise _No(str(may.denial), "")
     for name, alive in (
@@ -308,12 +319,17 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
             raise _No(name, "not known to be in order")
     if readings.checker_alive is not True:
         raise _No("checker", "not known to be in order")
-    _refuse_unresolved(setup, state, intent)
     live = state.live
     if live is None:
         raise _No("not_armed", "")
     exposure = _exposure(state, readings)
-    mandate = _mandate(may, intent, exposure, now)
+    mandate = ""
+    if may.may is not May.NEW_RISK:
+        clause = clause_of(may, state, readings.references, intent, exposure, now)
+        if not isinstance(clause, Clause):
+            raise _No(str(may.denial), f"and it does not fit the reduce mandate: {clause}")
+        mandate = clause.value
+    _refuse_unresolved(setup, state, intent, mandate)
     cap = int(live.grant.cap_usd * MICRO)
     found = evaluate(setup.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
@@ -323,7 +339,24 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
     frame = encode(intent, now.wall_ns)
     permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)
     planned = Planned(intent.venue, intent.client_id, intent.revision, frame, now.wall_ns, wire.receive_window_ns, intent.deadline_boot_ns)
-    return Effects((intent, permit), planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
+    begun = () if mandate else _group(setup, state, readings, intent, now)
+    return Effects((intent, *begun, permit), planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
+
+
+def _group(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> tuple[GroupReserved, ...]:
+    """The beginning of a group with its first order under the grant; a mandate begins none, or it could go on for ever."""
+    if not intent.group or state.group(intent.group, now.boot_ns) is not None:
+        return ()
+    asset = setup.sheet.assets[readings.references.universe.facts[intent.venue, intent.symbol].asset]
+    return (
+        GroupReserved(
+            boot_ns=now.boot_ns,
+            group=intent.group,
+            client_ids=(intent.client_id,),
+            naked_cap_usd=Decimal(asset.max_naked_notional_micro_usd).scaleb(-6),
+            deadline_boot_ns=now.boot_ns + asset.max_naked_ns,
+        ),
+    )
 
 
 def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, mandate: str, epoch: int, frame: bytes, now: Now) -> Permit:
@@ -345,9 +378,12 @@ def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, man
     )
 
 
-def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent) -> None:
-    """Nothing new beside a leg whose fate is not known, nor where the venue can never prove that an order was not taken."""
-    if intent.group:
+def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent, mandate: str) -> None:
+    """Nothing new beside a leg whose fate is not known, nor where the venue can never prove that an order was not taken.
+
+    The hedge of what is proven is not new in its group: what is not known was taken off it.
+    """
+    if intent.group and mandate != Clause.HEDGE.value:
         for client_id in state.orders.live:
             other = state.orders.by_id[client_id]
             changing = other.amend is not None and other.amend.state in _NOT_KNOWN
@@ -358,33 +394,32 @@ def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent) -> None:
         raise _No("venue_unresolved", blocked)
 
 
-def _mandate(may: Permission, intent: Intent, exposure: Exposure, now: Now) -> str:
-    """Under which clause of the reduce mandate an order falls when no new risk may be taken; empty under the grant."""
-    if may.may is May.NEW_RISK:
-        return ""
-    load = exposure.loads.get((intent.venue, intent.account, intent.symbol), NO_LOAD)
-    after = load.with_order(intent.side, intent.ticks, intent.lots)
-    leg = Leg(held_lots=load.position, low_lots=after.low, high_lots=after.high, derivative=True, reduce_only=intent.reduce_only)
-    claim = Claim(
-        clause=Clause.REDUCE_ONLY,
-        lots=intent.lots,
-        proven_unhedged_lots=0,
-        legs=(leg,),
-        naked_before_usd=Decimal(0),
-        naked_after_usd=Decimal(0),
-        loss_usd=Decimal(0),
-        group_began_boot_ns=now.boot_ns,
-    )
-    refused = refuse_reduction(may, claim, _SINGLE_LEG, now.boot_ns)
-    if refused is not None or not shrinks(load, intent.side, intent.lots):
-        raise _No(str(may.denial), f"and it does not fit the reduce mandate: {refused or 'it could do more than reduce'}")
-    return Clause.REDUCE_ONLY.value
-
-
-def _permission(state: GateState, readings: Readings, venue: str, symbol: str, strategy: str, account: str, now: Now) -> Permission:
+def _permission(
+    state: GateState,
+    readings: Readings,
+    venue: str,
+    symbol: str,
+    strategy: str,
+    account: str,
+    now: Now,
+    client_id: str = "",
+    *,
+    revision: int = 0,
+) -> Permission:
+    """`client_id` only of an order that has its permit."""
     name = f"{venue}/{symbol}"
     level = effective_level(state.lattice, symbol=name, strategy=strategy, account=account, order="")
-    return permission(state.live, state.arming, level, now.boot_ns, readings.binding, name, read_only=readings.read_only)
+    return permission(
+        state.live,
+        state.arming,
+        level,
+        now.boot_ns,
+        readings.binding,
+        name,
+        read_only=readings.read_only,
+        client_id=client_id,
+        revision=revision,
+    )
 
 
 def _exposure(state: GateState, readings: Readings) -> Exposure:
@@ -399,7 +434,7 @@ def _exposure(state: GateState, readings: Readings) -> Exposure:
                 # The other price that it may have, without its size a second time.
                 open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, order.amend.ticks, 0))
     positions = {market: position.lots for market, position in state.ledger.positions.items()}
-    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns)
+    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns, readings.attended)
 
 
 def _malformed(proposal: Proposal) -> str:
@@ -419,7 +454,13 @@ def _denied(state: GateState, intent: Intent | None, proposal: Proposal, rule: s
         # Not recorded, so that a loop of refused orders does not fill the journal: no intent of it exists either.
         return Effects((), None, Decision(result=DENY, rule=rule, client_id="", detail=detail), (proposal.strategy, rule))
     record = Deny(
-        boot_ns=now.boot_ns, client_id=client_id, strategy=proposal.strategy, rule=rule, detail=detail, sequence=proposal.sequence
+        boot_ns=now.boot_ns,
+        client_id=client_id,
+        strategy=proposal.strategy,
+        rule=rule,
+        detail=detail,
+        sequence=proposal.sequence,
+        revision=0 if intent is None else intent.revision,
     )
     return Effects(
         (record,) if intent is None else (intent, record),

@@ -169,6 +169,7 @@ def _denial(intent: Intent, detail: str, now: Now) -> Deny:
     return Deny(
         boot_ns=now.boot_ns,
         client_id=intent.client_id,
+        revision=intent.revision,
         strategy=intent.strategy,
         rule="journal",
         detail=detail[: core.LONGEST_DETAIL],

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 import msgspec
 
-from interlock.gate.arming import Arming, LiveDrill, LiveGrant
-from interlock.gate.records import Binding, Level
+from interlock.gate.arming import Arming, LiveGrant
+from interlock.gate.records import Binding, Level, Purpose
 from interlock.gate.verbs import Verb, allows
 
 NS_PER_MINUTE = 60_000_000_000
@@ -42,7 +42,8 @@ class Denial(StrEnum):
     DISARMED = "disarmed"
     SYMBOL_DISARMED = "symbol_disarmed"
     EXPIRED = "grant_expired"
-    DRILL_SYMBOL = "drill_other_symbol"
+    DRILL_SPENT = "drill_spent"
+    DRILL_AMEND = "drill_amend"
 
 
 class May(StrEnum):
@@ -66,12 +67,22 @@ _NOTHING = {denial: Permission(May.NOTHING, denial) for denial in Denial}
 
 
 def permission(
-    live: LiveGrant | None, state: Arming, level: Level, now_boot_ns: int, binding: Binding, symbol: str, *, read_only: bool
+    live: LiveGrant | None,
+    state: Arming,
+    level: Level,
+    now_boot_ns: int,
+    binding: Binding,
+    symbol: str,
+    *,
+    read_only: bool,
+    client_id: str = "",
+    revision: int = 0,
 ) -> Permission:
     """What an order on `symbol` ("venue/symbol") may do at `now_boot_ns`.
 
     `level` is the effective one for this order, `binding` what is true now, `read_only` the gate's own variable as it reads now: anything but
-    False denies.
+    False denies. `client_id` is that of an order that has its permit already, and empty for one that asks for it: under a drill's grant only the
+    order that spent it still passes. `revision` above 0 is an amend, which no drill makes.
     """
     denial = _barred(state, read_only)
     if denial is not None:
@@ -88,36 +99,21 @@ def permission(
         return _NOTHING[Denial.MANDATE_OVER]
     if not allows(level, state.killed, Verb.REDUCE):
         return _NOTHING[Denial.LEVEL_FORBIDS]
+    drill = grant.purpose is not Purpose.TRADE or state.purpose is not Purpose.TRADE
+    less = _NOTHING if drill else _REDUCE
     if state.ended:
-        return _REDUCE[Denial.DISARMED]
+        return less[Denial.DISARMED]
     if symbol in state.symbols_out:
-        return _REDUCE[Denial.SYMBOL_DISARMED]
+        return less[Denial.SYMBOL_DISARMED]
     if not now_boot_ns < grant.expires_boot_ns:
-        return _REDUCE[Denial.EXPIRED]
+        return less[Denial.EXPIRED]
     if not allows(level, state.killed, Verb.NEW_RISK):
-        return _REDUCE[Denial.LEVEL_REDUCES]
+        return less[Denial.LEVEL_REDUCES]
+    if drill and revision:
+        return _NOTHING[Denial.DRILL_AMEND]
+    if drill and state.spent_by and state.spent_by != client_id:
+        return _NOTHING[Denial.DRILL_SPENT]
     return _NEW_RISK
-
-
-def drill_permission(
-    live: LiveDrill | None, state: Arming, level: Level, now_boot_ns: int, binding: Binding, symbol: str, *, read_only: bool
-) -> Denial | None:
-    """Why the one order of a kill drill may not be placed, or None. Whoever places it spends the grant in the same step."""
-    denial = _barred(state, read_only)
-    if denial is not None:
-        return denial
-    if live is None:
-        return Denial.NOT_ARMED
-    grant = live.grant
-    if symbol != grant.symbol:
-        return Denial.DRILL_SYMBOL
-    triple = next((t for t in grant.binding.symbols if f"{t[0]}/{t[1]}" == symbol), None)
-    denial = _binding_denial(grant.binding, binding, state.incarnation) or _symbol_denial(grant.binding, triple, binding, symbol)
-    if denial is not None:
-        return denial
-    if not grant.minted_boot_ns <= now_boot_ns < grant.expires_boot_ns:
-        return Denial.EXPIRED
-    return None if allows(level, state.killed, Verb.NEW_RISK) else Denial.LEVEL_FORBIDS
 
 
 def _barred(state: Arming, read_only: bool) -> Denial | None:

@@ -57,6 +57,20 @@ class Endpoint(StrEnum):
     LOOPBACK = "loopback"
 
 
+class Purpose(StrEnum):
+    """What a grant is for. TRADE: whatever the limits allow. DRILL: exactly one permit, for the sentinel to cancel."""
+
+    TRADE = "trade"
+    DRILL = "drill"
+
+
+class DrillKind(StrEnum):
+    """SWEEP: the sentinel lists and cancels where nothing rests. ORDER: it cancels what the drill placed, with the gate stopped."""
+
+    SWEEP = "sweep"
+    ORDER = "order"
+
+
 class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A best bid and ask that somebody decided on, ticks, with the time of its receipt."""
 
@@ -83,7 +97,10 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Leave to take new risk until `expires_boot_ns`, and to reduce it until `mandate_until_boot_ns`. Lives in memory only."""
+    """Leave to take new risk until `expires_boot_ns`, and to reduce it until `mandate_until_boot_ns`. Lives in memory only.
+
+    One for a drill is good for a single permit, and leaves nothing to reduce with: its two ends are the same.
+    """
 
     grant_id: str
     binding: Binding
@@ -92,6 +109,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     minted_boot_ns: int
     expires_boot_ns: int
     mandate_until_boot_ns: int
+    purpose: Purpose = Purpose.TRADE
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,6 +167,26 @@ class Disarmed(Record, frozen=True, kw_only=True, tag="disarm"):
     actor: str
     symbol: str = ""
     mandate_ends: bool = False
+
+
+class Drilled(Record, frozen=True, kw_only=True, tag="drill"):
+    """What a kill drill showed at one venue, as the sentinel read it back. `wall_ns` is when it ended.
+
+    `key` and `sentinel_build` identify what was proven. `verdict` is "pass", "fail" or "unknown"; it can only make what the figures say worse.
+    """
+
+    drill_id: str
+    kind: DrillKind
+    venue: str
+    endpoint: Endpoint
+    key: str
+    sentinel_build: str
+    authenticated: bool
+    placed: int
+    cancelled: int
+    remaining: int
+    verdict: str
+    wall_ns: int
 
 
 class KillRequested(Record, frozen=True, kw_only=True, tag="kill_req"):
@@ -263,7 +301,8 @@ class Permit(Record, frozen=True, kw_only=True, tag="permit"):
 class Deny(Record, frozen=True, kw_only=True, tag="deny"):
     """A no, by a named rule. `count` intents of one (strategy, rule) are told at once when they repeat, or when a batch was denied whole.
 
-    `sequence` is the highest number of the proposals that it answers, so that none is taken again; -1 where they had none.
+    `sequence` is the highest number of the proposals that it answers, so that none is taken again; -1 where they had none. `revision` is that of
+    the intent of `client_id` that is denied. A count without a client id is of proposals that left no intent.
     """
 
     client_id: str
@@ -272,10 +311,15 @@ class Deny(Record, frozen=True, kw_only=True, tag="deny"):
     detail: str
     count: int = 1
     sequence: int = -1
+    revision: int = 0
 
 
 class GroupReserved(Record, frozen=True, kw_only=True, tag="group"):
-    """The worst case of two legs was reserved together before the first was sent."""
+    """A group begins with the first of its orders that is permitted under the grant; recorded before that permit.
+
+    Until `deadline_boot_ns` what its orders filled may be hedged under the reduce mandate, and both its legs shrunk with at most
+    `naked_cap_usd` of net exposure. After it a new order under the grant begins the group anew.
+    """
 
     group: str
     client_ids: tuple[str, ...]
@@ -358,12 +402,18 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Absent(Record, frozen=True, kw_only=True, tag="absent"):
-    """Proof that the venue never took an order and cannot any more."""
+    """Proof that the venue never took an order and cannot any more.
+
+    After an outage longer than the venue lists ended orders: all executions up to `fills_complete_venue_ns` are in the ledger, and the venue's
+    position was found to be the ledger's. 0 and false where no such evidence was needed.
+    """
 
     client_id: str
     sightings: tuple[Sighting, ...]
     not_before_venue_ns: int
     """Signature time + receive window + visibility lag + clock interval."""
+    fills_complete_venue_ns: int = 0
+    position_explained: bool = False
 
 
 class Quarantined(Record, frozen=True, kw_only=True, tag="quarantine"):
@@ -485,7 +535,10 @@ class LedgerExpected(Record, frozen=True, kw_only=True, tag="expect"):
 
 
 class Foreign(Record, frozen=True, kw_only=True, tag="foreign"):
-    """An order or execution on our account that is not ours. `own_prefix`: its id looks like ours but is not in the journal."""
+    """An order or execution on our account that is not ours. `own_prefix`: its id looks like ours but is not in the journal.
+
+    `tolerated`: the account is shared on purpose; then it is only written down.
+    """
 
     venue: str
     account: str
@@ -493,6 +546,7 @@ class Foreign(Record, frozen=True, kw_only=True, tag="foreign"):
     client_id: str
     venue_order_id: str
     own_prefix: bool
+    tolerated: bool = False
 
 
 class DayRolled(Record, frozen=True, kw_only=True, tag="day"):
@@ -546,6 +600,7 @@ AnyRecord = (
     | Tick
     | Armed
     | Disarmed
+    | Drilled
     | KillRequested
     | KillEffective
     | LatchSet

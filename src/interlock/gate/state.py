@@ -8,16 +8,32 @@ the digest leaves out; readings of markets and clocks are kept elsewhere.
 from __future__ import annotations
 
 import hashlib
+from decimal import Decimal
 from typing import NamedTuple
 
-from interlock.gate import arming, ledger, losses, orders, throttles
+from interlock.gate import arming, drill, ledger, losses, orders, throttles
 from interlock.gate.arming import Arming, Event, LiveGrant, Machine, Minted
+from interlock.gate.drill import Drills
 from interlock.gate.lattice import Lattice
 from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.losses import Losses
 from interlock.gate.order_state import Orders
-from interlock.gate.records import DUPLICATE_ID, Boot, Deny, Epoch, Foreign, Intent, LatchSet, NotSent, Permit, Record, SendUnknown, Sent
+from interlock.gate.records import (
+    DUPLICATE_ID,
+    Boot,
+    Deny,
+    Epoch,
+    Foreign,
+    GroupReserved,
+    Intent,
+    LatchSet,
+    NotSent,
+    Permit,
+    Record,
+    SendUnknown,
+    Sent,
+)
 from interlock.gate.throttles import Throttles
 
 NOTED = "noted"
@@ -40,15 +56,26 @@ class Permitted(NamedTuple):
     deadline_boot_ns: int
 
 
+class Group(NamedTuple):
+    """A group of orders since its first one was permitted, and what bounds its hedges and its unwinding. `client_ids` are its orders."""
+
+    began_boot_ns: int
+    naked_cap_usd: Decimal
+    deadline_boot_ns: int
+    client_ids: dict[str, bool]
+
+
 class GateState:
     """All that the gate knows from its journal. `sheet` says what counts as a loss; a state under another sheet is another state."""
 
     __slots__ = (
         "boots",
         "denied_boot_ns",
+        "drills",
         "duplicates",
         "epoch",
         "foreigners",
+        "groups",
         "incarnation",
         "last_epoch",
         "ledger",
@@ -71,6 +98,10 @@ class GateState:
         self.ledger = Ledger()
         self.throttles = Throttles()
         self.losses = Losses()
+        self.drills = Drills()
+        """What was proven of the sentinel, over process lives."""
+        self.groups: dict[str, Group] = {}
+        """By name: groups of this process life whose time is not long over, the oldest first. Times of another life are not compared with ours."""
         self.incarnation = ""
         self.boots = 0
         self.epoch = 0
@@ -127,6 +158,7 @@ class GateState:
                 self.sequences = {}
                 self.denied_boot_ns = {}
                 self.permits = {}
+                self.groups = {}
             case Epoch():
                 if record.number > self.last_epoch:
                     self.epoch = self.last_epoch = record.number
@@ -141,13 +173,18 @@ class GateState:
                 self.permits[record.client_id] = Permitted(
                     record.revision, record.grant_id, record.mandate, record.body_hash, record.deadline_boot_ns
                 )
+                order = self.orders.by_id.get(record.client_id)
+                if order is not None and order.group in self.groups:
+                    self.groups[order.group].client_ids[record.client_id] = True
+            case GroupReserved():
+                self._reserve(record)
             case NotSent() | Sent() | SendUnknown():
                 permitted = self.permits.get(record.client_id)
                 if permitted is not None and permitted.revision == record.revision:
                     del self.permits[record.client_id]
                 self.duplicates += isinstance(record, SendUnknown) and record.reason == DUPLICATE_ID
             case Foreign():
-                self.foreigners += 1
+                self.foreigners += record.tolerated is not True
             case LatchSet():
                 what = record.evidence.get(NOTED, "")
                 if what:
@@ -156,11 +193,30 @@ class GateState:
         self.ledger = ledger.apply(self.ledger, record)
         self.throttles = throttles.apply(self.throttles, record)
         self.losses = losses.apply(self.losses, record, self.sheet)
+        self.drills = drill.apply(self.drills, record)
 
     def denied_lately(self, strategy: str, rule: str, boot_ns: int) -> bool:
         """Whether a denial of this kind was recorded within the last second."""
         last = self.denied_boot_ns.get((strategy, rule))
         return last is not None and 0 <= boot_ns - last < DENIED_AGAIN_NS
+
+    def group(self, name: str, boot_ns: int) -> Group | None:
+        """A group within its time; None when a new order under the grant begins it."""
+        found = self.groups.get(name)
+        return found if found is not None and found.began_boot_ns <= boot_ns <= found.deadline_boot_ns else None
+
+    def _reserve(self, record: GroupReserved) -> None:
+        """Begin a group with the orders that it names, and with those of that name that are alive from an earlier beginning."""
+        alive = [client_id for client_id in self.orders.live if self.orders.by_id[client_id].group == record.group]
+        self.groups.pop(record.group, None)
+        self.groups[record.group] = Group(
+            record.boot_ns, record.naked_cap_usd, record.deadline_boot_ns, dict.fromkeys((*alive, *record.client_ids), True)
+        )
+        while self.groups:
+            oldest = next(iter(self.groups))
+            if self.groups[oldest].deadline_boot_ns >= record.boot_ns:
+                break
+            del self.groups[oldest]
 
     def _used(self, strategy: str, sequence: int) -> None:
         if sequence > self.sequences.get(strategy, -1):
@@ -178,6 +234,7 @@ class GateState:
             sorted(self.permits.items()),
             sorted(self.denied_boot_ns.items()),
             sorted(self.noted.items()),
+            list(self.groups.items()),
             self.foreigners,
             self.duplicates,
             self.records,
@@ -187,6 +244,7 @@ class GateState:
             self.ledger.digest_parts(),
             self.throttles.digest_parts(),
             self.losses.digest_parts(),
+            self.drills.digest_parts(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -37,7 +37,7 @@ CHECKED: Final[Mapping[str, str]] = {
     "S17": "nothing new after a kill",
     "S18": "books of permits two-sided",
     "S20": "only reductions at REDUCE_ONLY",
-    "S24": "only own orders are cancelled before a kill",
+    "S24": "only own orders are cancelled before a kill, and none by the gate after it",
     "S26": "known kinds, fields in range",
     "S27": "every intent answered once",
     "S28": "one writer at a time, records without a gap",

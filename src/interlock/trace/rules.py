@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from interlock.trace.facts import Facts
-from interlock.trace.rules_wire import s2_wire, s3_wire, s4_wire, s8_wire, s16_wire, s17_wire, s20_wire
+from interlock.trace.rules_wire import s2_wire, s3_drill_wire, s3_wire, s4_wire, s8_wire, s16_wire, s17_wire, s20_wire
 from interlock.trace.state import INCARNATION_WIDTH, RANK, State
 from interlock.trace.values import Entry, Finding
 from interlock.trace.vocabulary import REQUIRED_LIMITS
@@ -19,6 +19,7 @@ Rule = Callable[[State, Entry, Facts], Iterator[Finding]]
 
 _ID_WIDTH, _EPOCH_AT, _SEQUENCE_AT = 27, 4, 11
 _DIGITS: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
+_LONGEST_DRILL_NS: Final = 60_000_000_000
 _MICRO: Final = Decimal("0.000001")
 
 
@@ -44,6 +45,24 @@ def s3(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
         yield Finding(
             "S3", "expected a grant that lives when it is recorded and expires before its mandate, found other times", lsn=entry.lsn
         )
+    if grant["purpose"] == "drill":
+        lives_ns = grant["expires_boot_ns"] - grant["minted_boot_ns"]
+        if lives_ns > _LONGEST_DRILL_NS or grant["mandate_until_boot_ns"] != grant["expires_boot_ns"]:
+            yield Finding("S3", "expected a drill's grant of at most 60 s and no mandate after it, found a longer one", lsn=entry.lsn)
+        if len(grant["binding"]["symbols"]) != 1:
+            yield Finding("S3", f"expected a drill's grant for one symbol, found {len(grant['binding']['symbols'])}", lsn=entry.lsn)
+
+
+def s3_drill(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
+    """A drill's grant gives one permit, for a placement, and none to reduce."""
+    grant_id = entry.fields["grant_id"]
+    if grant_id not in state.drills:
+        return
+    first = state.drill_permits.get(grant_id)
+    if first is not None and first != entry.key:
+        yield Finding("S3", f"expected one permit under the drill's grant {grant_id!r}, found {entry.key} after {first}", lsn=entry.lsn)
+    if entry.fields["revision"] or entry.fields["mandate"]:
+        yield Finding("S3", f"expected a drill to place and nothing else, found an amend or a reduction, {entry.key}", lsn=entry.lsn)
 
 
 def s4(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
@@ -128,6 +147,9 @@ def s9_absent(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
             yield Finding("S9", sentence, lsn=entry.lsn)
         if not any(s["later_client_id"] != about["client_id"] and s["later_client_id"] in state.orders for s in reads):
             yield Finding("S9", f"expected a read of {source} that shows an own order sent later, found none", lsn=entry.lsn)
+    if about["position_explained"] and order.market[:2] not in state.explained:
+        sentence = f"expected {order.market[0]} {order.market[1]} explained in this process life, as is said, found no such verdict"
+        yield Finding("S9", sentence, lsn=entry.lsn)
 
 
 def s9_local(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
@@ -287,21 +309,21 @@ def s18(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
 
 
 def s24(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
-    """A cancel is of an order of ours whose end was wanted; of other orders only after a kill."""
+    """The gate cancels orders of ours whose end was wanted, and once a kill took effect none: from then on the sentinel alone does."""
     client_id = entry.fields["client_id"]
     order = state.orders.get(client_id)
-    if not state.killing_lsn and (order is None or not order.cancel_wanted):
+    if state.kill_lsn:
+        yield Finding(
+            "S24", f"expected no cancel by the gate after the kill of record {state.kill_lsn}, found {client_id!r}", lsn=entry.lsn
+        )
+    elif order is None or not (order.cancel_wanted or state.killing_lsn):
         why = "is not ours" if order is None else "nobody wanted cancelled"
         yield Finding("S24", f"expected a cancel of an own order that was to be cancelled, found {client_id!r}, which {why}", lsn=entry.lsn)
 
 
 def s27(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
     """An intent is answered once."""
-    if entry.kind == "permit":
-        request = state.requests.get(entry.key)
-    else:
-        client_id = entry.fields["client_id"]
-        request = state.requests.get((client_id, state.revisions.get(client_id, 0)))
+    request = state.requests.get(entry.key)
     if request is not None and request.answers:
         yield Finding("S27", f"expected one answer to the intent {request.key}, found another", lsn=entry.lsn)
 
@@ -337,15 +359,25 @@ def s29(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
             yield Finding("S29", f"expected {one['limit']} from 0 to {bound}, found {value}", lsn=entry.lsn)
 
 
+def s29_drill(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
+    """A drill passed only if what it tried was cancelled whole, by a key that the venue took; nothing tried is unknown for an order's drill."""
+    about = entry.fields
+    well = about["authenticated"] and not about["remaining"]
+    tried = about["kind"] == "sweep" or 0 < about["placed"] == about["cancelled"]
+    if about["verdict"] == "pass" and not (well and tried):
+        yield Finding("S29", f"expected no pass of drill {about['drill_id']!r} by its figures, found one", lsn=entry.lsn)
+
+
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "boot": (s28_boot,),
     "epoch": (s7_epoch,),
     "arm": (s3, s4),
+    "drill": (s29_drill,),
     "level": (s5,),
     "unlatch": (s16_clear,),
     "day": (s16_day,),
     "intent": (s7,),
-    "permit": (s2, s8, s11, owed, s18, s27, s29),
+    "permit": (s2, s3_drill, s8, s11, owed, s18, s27, s29),
     "deny": (s27,),
     "wire": (s2_wire, s8_wire),
     "not_sent": (s9_local,),
@@ -359,5 +391,5 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
 }
 """What is asked before a record of each kind."""
 
-WIRE_RULES: Final[tuple[Rule, ...]] = (s3_wire, s4_wire, s16_wire, s17_wire, s20_wire, owed)
+WIRE_RULES: Final[tuple[Rule, ...]] = (s3_wire, s3_drill_wire, s4_wire, s16_wire, s17_wire, s20_wire, owed)
 """What is asked at the wire and holds only if the write was not called off."""

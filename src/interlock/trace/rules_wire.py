@@ -36,6 +36,15 @@ def s3_wire(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
         yield Finding("S3", f"expected a living grant at the write of {entry.key}, found {why}", lsn=entry.lsn)
 
 
+def s3_drill_wire(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
+    """Under a drill's grant there is one write and no more."""
+    request = state.requests.get(entry.key)
+    grant_id = "" if request is None or request.permit is None else request.permit.fields["grant_id"]
+    first = state.drill_wires.get(grant_id)
+    if first is not None and first != entry.key:
+        yield Finding("S3", f"expected one write under the drill's grant {grant_id!r}, found {entry.key} after {first}", lsn=entry.lsn)
+
+
 def _dead(state: State, request: Request, permit: Entry, boot_ns: int) -> Iterator[str]:
     about, grant = permit.fields, state.grant
     symbol = f"{request.intent.fields['venue']}/{request.intent.fields['symbol']}"

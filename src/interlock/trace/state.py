@@ -90,6 +90,11 @@ class State:
     id_incarnation: str = ""
     grant: Fields | None = None
     grants: set[str] = field(default_factory=set)
+    drills: set[str] = field(default_factory=set)
+    """Grants that were for a kill drill, each good for one order."""
+    drill_permits: dict[str, Key] = field(default_factory=dict)
+    drill_wires: dict[str, Key] = field(default_factory=dict)
+    """By such a grant: the first permit under it, and the first write that nothing called off."""
     ended: str = ""
     mandate_over: str = ""
     symbols_out: set[str] = field(default_factory=set)
@@ -187,12 +192,16 @@ def _arm(state: State, entry: Entry) -> None:
     state.grant = entry.fields["grant"]
     state.grants.add(state.grant["grant_id"])
     state.nonces.add(state.grant["grant_id"])
+    if state.grant["purpose"] == "drill":
+        state.drills.add(state.grant["grant_id"])
     state.ended = state.mandate_over = ""
     state.symbols_out, state.symbols_over = set(), set()
 
 
 def _disarm(state: State, entry: Entry) -> None:
     symbol, reason = entry.fields["symbol"], entry.fields["reason"] or "disarmed"
+    if state.grant is not None and state.grant["purpose"] == "drill":
+        _over(state, reason)  # a drill has one symbol and nothing to reduce
     if symbol:
         state.symbols_out.add(symbol)
         if entry.fields["mandate_ends"]:
@@ -275,6 +284,8 @@ def _permit(state: State, entry: Entry) -> None:
     if request.permit is not None:
         return
     request.permit, request.permit_life = entry, state.life
+    if entry.fields["grant_id"] in state.drills:
+        state.drill_permits.setdefault(entry.fields["grant_id"], entry.key)
     order, lots = state.orders[entry.key[0]], request.intent.fields["lots"]
     order.lots = max(order.lots, lots)
     if lots:
@@ -284,17 +295,18 @@ def _permit(state: State, entry: Entry) -> None:
 
 
 def _deny(state: State, entry: Entry) -> None:
-    """A no to the newest open request of an id; what it counts beyond that may be requests that are told nowhere else."""
+    """A no to the request that it names; what it counts beyond that may be requests of its kind that are told nowhere else.
+
+    One that names none counts proposals that left no intent, and answers no other.
+    """
     about = entry.fields
-    key = (about["client_id"], state.revisions.get(about["client_id"], 0))
-    counted = about["count"]
-    request = state.requests.get(key)
-    if request is not None:
-        request.answers += 1
-        request.denied = True
-        state.open_intents.pop(key, None)
-        counted -= 1
-    state.counted_denials[about["strategy"]] = state.counted_denials.get(about["strategy"], 0) + max(0, counted)
+    request = state.requests.get(entry.key)
+    if request is None:
+        return
+    request.answers += 1
+    request.denied = True
+    state.open_intents.pop(entry.key, None)
+    state.counted_denials[about["strategy"]] = state.counted_denials.get(about["strategy"], 0) + max(0, about["count"] - 1)
 
 
 def _wire(state: State, entry: Entry) -> None:
@@ -305,12 +317,18 @@ def _wire(state: State, entry: Entry) -> None:
         state.open_intents.pop(entry.key, None)
         order = state.orders[entry.key[0]]
         order.lots = max(order.lots, request.intent.fields["lots"])
+        grant_id = "" if request.permit is None else request.permit.fields["grant_id"]
+        if grant_id in state.drills:
+            state.drill_wires.setdefault(grant_id, entry.key)
 
 
 def _not_sent(state: State, entry: Entry) -> None:
     request = state.requests.get(entry.key)
     if request is not None:
         request.not_sent = True
+        grant_id = "" if request.permit is None else request.permit.fields["grant_id"]
+        if state.drill_wires.get(grant_id) == entry.key:
+            del state.drill_wires[grant_id]
         if entry.key[1] == 0:
             state.end(entry.key[0], "not_sent")
 
@@ -419,6 +437,8 @@ def _ledger(state: State, entry: Entry) -> None:
 
 
 def _foreign(state: State, entry: Entry) -> None:
+    if entry.fields["tolerated"]:
+        return
     state.owe("S15", entry, f"foreign activity of {entry.fields['client_id']!r} on {entry.fields['venue']} {entry.fields['symbol']}")
     _over(state, "foreign activity")
 
