@@ -20,9 +20,20 @@ from interlock.domain.errors import InterlockError
 
 VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
+    ("arm", "interlock.cli.arm:arm", "Give a running gate leave to trade, by a ceremony."),
     ("demo", "interlock.cli.demo:demo", "Run both strategies on recorded markets and write a report of each."),
+    ("disarm", "interlock.cli.disarm:disarm", "End a running gate's leave to trade."),
+    ("drill", "interlock.cli.drill:drill", "Prove that the sentinel cancels a real order while the gate stands still."),
+    ("freeze", "interlock.cli.freeze:freeze", "Set a latch of a running gate by hand."),
+    ("gate", "interlock.cli.gate:app", "Run the gate."),
+    ("intent", "interlock.cli.intent:intent", "Propose orders to a running gate."),
     ("journal", "interlock.cli.journal:app", "Check, look at, pass on and pack the gate's journal."),
+    ("kill", "interlock.cli.kill:kill", "Stop everything and cancel every order, now."),
+    ("ledger", "interlock.cli.ledger:app", "Announce a transfer to a running gate, or correct its books."),
+    ("release", "interlock.cli.release:release", "Say what became of a quarantined order."),
     ("replay", "interlock.cli.replay:replay", "Replay a tape through a strategy and write the evidence."),
+    ("resume", "interlock.cli.resume:resume", "Clear a latch of a running gate, or raise its level."),
+    ("status", "interlock.cli.status:status", "Show how a running gate stands."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
     ("trace", "interlock.cli.trace:app", "Check a journal against the invariants, independently of the gate."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),

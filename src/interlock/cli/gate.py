@@ -1,0 +1,35 @@
+"""`interlock gate serve`: run a gate against a simulated venue on this machine."""
+
+import os
+from pathlib import Path
+
+from cyclopts import App, Parameter
+
+from interlock.domain.errors import UsageError
+
+app = App(name="gate", help="Run the gate.", default_parameter=Parameter(negative=()))
+
+
+@app.command
+def serve(*, dir: Path, venue: str = "fake", limits: Path | None = None, json: bool = False) -> int:  # noqa: A002 - the option's name
+    """Start a gate with its sentinel, its checker and a simulated venue; runs until SIGTERM or Ctrl-C.
+
+    The first line on stdout is one JSON object with the paths of the sockets, the journal and the venue's witness; nothing else is written there.
+    The environment is taken as a live gate would: unless READ_ONLY_ENFORCED is exactly `false`, every order is denied. It needs no key.
+
+    Parameters
+    ----------
+    dir
+        The gate's folder: sockets, journal, the venue's own record. A gate that was killed goes on there.
+    venue
+        Only `fake`: the venues that are named in the limits, played by a process of this machine.
+    limits
+        The limits, a TOML file. Without it the shipped example is used.
+    json
+        Accepted as everywhere; the line is JSON in any case.
+    """
+    from interlock.run.gate_launch import launch
+
+    if venue != "fake":
+        raise UsageError(f"--venue: expected fake, the only one there is so far, found {venue!r}")
+    launch(dir, limits, os.environ)

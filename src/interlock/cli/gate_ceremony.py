@@ -1,0 +1,118 @@
+"""The ceremony of arming as a command holds it: the environment of this terminal, a challenge, an answer by a person or by a script."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from interlock.cli.gate_client import GateClient, draw_nonce
+from interlock.domain.clock import NS_PER_S
+from interlock.domain.errors import Refused, UsageError
+from interlock.gate.conditions import ACK_NAME, ACKNOWLEDGEMENT, AT_NAME, CAP_NAME
+from interlock.gate.frames import ArmAnswer, ArmBegin, Challenge, Status
+
+Reply = Callable[[str], tuple[str, str]]
+"""The acknowledgement and the phrase that answer a challenge, given the phrase that the gate chose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for. `max_notional_usd` is empty where the environment's cap is meant; a drill names "venue/symbol"."""
+
+    max_notional_usd: str
+    lifetime_ns: int
+    mandate_ns: int
+    drill_symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who answers: a script with its acknowledgement, or a person who reads on `screen`."""
+
+    ack: str
+    screen: TextIO | None
+
+    @property
+    def scripted(self) -> bool:
+        """Whether no person is there."""
+        return self.screen is None
+
+    def show(self, text: str) -> None:
+        """Words for the person; a script reads nothing."""
+        if self.screen is not None:
+            print(text, file=self.screen, flush=True)
+
+    def reply(self, phrase: str) -> tuple[str, str]:
+        """The answer to a challenge. Raises Refused if the person hangs up."""
+        if self.screen is None:
+            return self.ack, phrase
+        self.show(f"\nType the acknowledgement ({ACKNOWLEDGEMENT}):")
+        acknowledgement = _typed()
+        self.show(f"Type this phrase within two minutes:\n  {phrase}")
+        return acknowledgement, _typed()
+
+
+def hand(*, scripted: bool, ack: str, json: bool) -> Hand:
+    """Who answers, by the options. Raises UsageError for half a script, Refused where a person would be needed and none is there."""
+    if scripted:
+        if not ack:
+            raise UsageError(f"--ack: expected {ACKNOWLEDGEMENT} with --scripted, found nothing")
+        return Hand(ack, None)
+    if ack:
+        raise UsageError("--ack: expected only with --scripted; a person types the acknowledgement when it is asked for")
+    screen = sys.stderr if sys.stderr.isatty() else None if json else sys.stdout
+    if not sys.stdin.isatty() or screen is None or not screen.isatty():
+        raise Refused(
+            "terminal: expected a person at a terminal, found input or output that is none; run it in a terminal, or on loopback with "
+            f"--scripted --ack {ACKNOWLEDGEMENT}"
+        )
+    return Hand("", screen)
+
+
+def hold(client: GateClient, wish: Wish, who: Hand) -> dict[str, Any]:
+    """The whole ceremony; what the gate's `Done` reports. Raises GateRefused with every reason, and Refused."""
+    stands = client.status()
+    who.show(_shown(stands, wish))
+    challenge = client.ask(
+        ArmBegin(
+            conditions={name: os.environ[name] for name in (ACK_NAME, AT_NAME, CAP_NAME) if name in os.environ},
+            max_notional_usd=wish.max_notional_usd,
+            lifetime_ns=wish.lifetime_ns,
+            mandate_ns=wish.mandate_ns,
+            scripted=who.scripted,
+            state_version=stands.state_version,
+            nonce=draw_nonce(),
+            drill_symbol=wish.drill_symbol,
+        ),
+        Challenge,
+    )
+    acknowledgement, phrase = who.reply(challenge.phrase)
+    return client.done(
+        ArmAnswer(challenge_id=challenge.challenge_id, acknowledgement=acknowledgement, phrase=phrase, level_nonce=draw_nonce())
+    )
+
+
+def _shown(stands: Status, wish: Wish) -> str:
+    report = stands.report
+    accounts = report.get("accounts") or {}
+    named = ", ".join(f"{venue} {account}" for venue, account in accounts.items()) if isinstance(accounts, dict) else str(accounts)
+    rows = {
+        "to do": f"kill drill on {wish.drill_symbol}: one order that the sentinel cancels" if wish.drill_symbol else "arm",
+        "endpoint": report.get("endpoint", "not told"),
+        "account": named or "not told",
+        "symbols": wish.drill_symbol or ", ".join(map(str, report.get("symbols") or ())) or "not told",
+        "cap, USD": wish.max_notional_usd or os.environ.get(CAP_NAME, "not set"),
+        "lifetime, s": wish.lifetime_ns // NS_PER_S,
+        "leave to reduce after that, s": wish.mandate_ns // NS_PER_S,
+    }
+    return "\n".join(f"{name}: {value}" for name, value in rows.items())
+
+
+def _typed() -> str:
+    try:
+        return input()
+    except EOFError as error:
+        raise Refused("answer: expected a line, found the end of the input; nothing was armed, begin again") from error
