@@ -37,6 +37,7 @@ from interlock.venues.fake.wire import (
     Code,
     Execution,
     Executions,
+    IndexPrice,
     Instruments,
     LedgerEntry,
     Orders,
@@ -47,6 +48,7 @@ from interlock.venues.fake.wire import (
     QueryOrder,
     ReadBalances,
     ReadExecutions,
+    ReadIndex,
     ReadInstruments,
     ReadOpenOrders,
     ReadOrderHistory,
@@ -269,6 +271,7 @@ NONSENSE: list[tuple[AnyRequest, Callable[[Any], bool]]] = [
     (ReadPositions(), lambda body: isinstance(body, Positions) and any(held.entry_price == "NaN" for held in body.positions)),
     (ReadBalances(), lambda body: isinstance(body, Balances) and any(held.amount == "NaN" for held in body.balances)),
     (ReadTop(symbol="BTCUSDT"), lambda body: isinstance(body, Top) and body.bid_ticks < 0),
+    (ReadIndex(currency="USDT"), lambda body: isinstance(body, IndexPrice) and body.bid == "NaN"),
     (ReadInstruments(), lambda body: isinstance(body, Instruments) and any(info.lot == "-1" for info in body.instruments)),
 ]
 

@@ -19,8 +19,10 @@ from interlock.simulate.fake_venue.control import (
     MoveBalance,
     ReverseFill,
     SetBook,
+    SetIndex,
     SetPermissions,
     SetRate,
+    SetStatus,
     TakeOver,
     decode_reply,
 )
@@ -38,6 +40,7 @@ from interlock.venues.fake.wire import (
     Execution,
     Executions,
     Heartbeat,
+    IndexPrice,
     Instruments,
     LedgerPage,
     Message,
@@ -51,6 +54,7 @@ from interlock.venues.fake.wire import (
     QueryOrder,
     ReadBalances,
     ReadExecutions,
+    ReadIndex,
     ReadInstruments,
     ReadLedger,
     ReadOpenOrders,
@@ -188,6 +192,7 @@ def test_a_market_order_takes(direct: Bench) -> None:
         (QueryOrder(client_id="nobody"), "order_not_found"),
         (QueryOrder(), "order_not_found"),
         (ReadTop(symbol="NOPE"), "unknown_symbol"),
+        (ReadIndex(currency="NOPE"), "unknown_symbol"),
         (ReadExecutions(cursor="x"), "bad_request"),
         (ReadExecutions(limit=201), "bad_request"),
         (Heartbeat(symbol="NOPE", countdown_ns=1), "unknown_symbol"),
@@ -344,6 +349,57 @@ def test_the_smaller_reads(bench: Bench) -> None:
     assert found.client_id == "a"
 
 
+def test_instruments_say_their_kind_and_margin_tiers(bench: Bench) -> None:
+    for venue, kind in (("bybit", "perpetual"), ("binance_usdm", "perpetual"), ("upbit", "spot")):
+        body = Bench(venue).orders.request(ReadInstruments()).body
+        assert isinstance(body, Instruments)
+        for info in body.instruments:
+            assert info.kind == kind
+            assert bool(info.tiers) is (kind == "perpetual")
+            for column in zip(*info.tiers, strict=True):
+                assert list(map(Decimal, column)) == sorted(set(map(Decimal, column)))
+
+
+@pytest.mark.parametrize(
+    ("venue", "currency", "near"), [("bybit", "USDT", "1"), ("binance_usdm", "USDT", "1"), ("upbit", "KRW", "0.00072")]
+)
+def test_an_index_tells_what_a_currency_is_worth_until_it_is_set(venue: str, currency: str, near: str) -> None:
+    bench = Bench(venue)
+    body = bench.orders.request(ReadIndex(currency=currency)).body
+    assert isinstance(body, IndexPrice)
+    assert 0 < Decimal(body.bid) < Decimal(near) < Decimal(body.ask) < Decimal(body.bid) * Decimal("1.001")
+    bench.do(SetIndex, currency=currency, bid="0", ask="1.5")
+    assert bench.stream.request(ReadIndex(currency=currency)).body == IndexPrice(currency=currency, bid="0", ask="1.5")
+    assert bench.network.witnessed()[-1]["class"] == "READ"
+
+
+def test_a_symbol_that_is_halted_takes_no_orders_but_cancels(bench: Bench) -> None:
+    def top() -> Top:
+        body = bench.orders.request(ReadTop(symbol="BTCUSDT")).body
+        assert isinstance(body, Top)
+        return body
+
+    assert bench.orders.request(place("resting")).ok
+    bench.do(SetStatus, symbol="BTCUSDT", status="halted")
+    assert not top().trading
+    assert bench.orders.request(place("a")).code == "not_trading"
+    amend = Amend(client_id="resting", revision=1, ticks=BID - 5, lots=12, sign_ns=START_NS, receive_window_ns=WINDOW_NS)
+    assert bench.orders.request(amend).code == "not_trading"
+    assert bench.orders.request(place("e", symbol="ETHUSDT", ticks=1)).ok
+    assert bench.orders.request(cancel("resting")).ok
+    instruments = bench.orders.request(ReadInstruments()).body
+    assert isinstance(instruments, Instruments)
+    assert [info.status for info in instruments.instruments] == ["halted", "trading"]
+    bench.do(SetStatus, symbol="BTCUSDT", status="trading")
+    assert top().trading
+    assert bench.orders.request(place("a")).ok
+
+
+def test_a_book_may_have_a_mark(bench: Bench) -> None:
+    bench.do(SetBook, symbol="BTCUSDT", bid_ticks=BID, ask_ticks=ASK, mark_ticks=BID + 3)
+    assert bench.orders.request(ReadTop(symbol="BTCUSDT")).body == Top(symbol="BTCUSDT", bid_ticks=BID, ask_ticks=ASK, mark_ticks=BID + 3)
+
+
 def test_a_key_may_be_without_leave_to_trade(bench: Bench) -> None:
     permissions = bench.orders.request(ReadPermissions()).body
     assert isinstance(permissions, Permissions)
@@ -426,6 +482,10 @@ def test_what_was_sent_before_going_away_still_arrives() -> None:
         (SetBook, {"symbol": "NOPE", "bid_ticks": 1, "ask_ticks": 2}),
         (SetBook, {"symbol": "BTCUSDT", "bid_ticks": 2, "ask_ticks": 2}),
         (SetBook, {"symbol": "BTCUSDT", "bid_ticks": 1, "ask_ticks": 2, "lots": -1}),
+        (SetBook, {"symbol": "BTCUSDT", "bid_ticks": 1, "ask_ticks": 2, "mark_ticks": -1}),
+        (SetIndex, {"currency": "USDT", "bid": "much", "ask": "1"}),
+        (SetIndex, {"currency": "USDT", "bid": "1", "ask": "NaN"}),
+        (SetStatus, {"symbol": "NOPE", "status": "halted"}),
         (FillOrder, {"client_id": "nobody", "lots": 1}),
         (FillOrder, {"client_id": "", "lots": 1}),
         (ForeignOrder, {"symbol": "BTCUSDT", "side": Side.BUY, "ticks": 0, "lots": 1}),

@@ -379,6 +379,49 @@ def test_an_unknown_venue_is_refused(tmp_path: Path, capfd: pytest.CaptureFixtur
         pass
 
 
+def test_a_fake_that_was_forgotten_retires_and_one_that_is_used_does_not(tmp_path: Path) -> None:
+    made = Server(tmp_path, ("bybit",), SystemClock(), retire_after_ns=150 * NS_PER_MS)
+    addresses = made.addresses(os.getpid())
+    thread = threading.Thread(target=made.serve)
+    thread.start()
+    with commanding(addresses) as control:
+        # Connected, if only to the control port, and silent for longer than it would stay alone.
+        thread.join(0.4)
+        assert thread.is_alive()
+        assert isinstance(control.command(AskTruth(venue="bybit")), Truth)
+    left = time.monotonic_ns()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert time.monotonic_ns() - left >= 140 * NS_PER_MS
+
+
+def test_the_forgotten_process_ends_without_complaint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert main(["--dir", str(tmp_path), "--retire-after-s", "0.05"]) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capfd.readouterr().err == ""
+    with served(tmp_path / "process", ("bybit",), retire_after_s=0.05) as addresses:
+        eventually(lambda: _refused(addresses.control))
+
+
+def _refused(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
+        time.sleep(0.2)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon"])
+def test_a_time_to_retire_that_makes_no_sense_is_refused(tmp_path: Path, text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--dir", str(tmp_path), "--retire-after-s", text])
+    assert "retire-after-s" in capfd.readouterr().err
+
+
 def test_a_torn_line_is_no_line_and_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b'{"a":1}\n{"a":2')

@@ -19,6 +19,7 @@ from interlock.venues.fake.wire import (
     Message,
     PlaceBatch,
     QueryOrder,
+    ReadIndex,
     ReadTime,
     VerbClass,
     WireError,
@@ -96,6 +97,7 @@ def test_frames_are_found_however_the_stream_is_cut(cuts: list[int]) -> None:
         (CancelAll(), "cancel_all", VerbClass.RISK_LOWERING, ()),
         (QueryOrder(client_id="a"), "query_order", VerbClass.READ, (("a", 0),)),
         (ReadTime(), "server_time", VerbClass.READ, ()),
+        (ReadIndex(currency="USDT"), "index", VerbClass.READ, ()),
     ],
 )
 def test_every_verb_has_its_class_and_ids(request_: AnyRequest, verb: str, verb_class: VerbClass, ids: tuple[tuple[str, int], ...]) -> None:
@@ -109,6 +111,6 @@ def test_an_unknown_verb_has_the_worst_class() -> None:
 
 
 def test_what_proves_nothing_is_not_definitive() -> None:
-    assert Code.DUPLICATE_CLIENT_ID in DEFINITIVE_CODES
+    assert {Code.DUPLICATE_CLIENT_ID, Code.NOT_TRADING} <= DEFINITIVE_CODES
     assert not {Code.OK, Code.INTERNAL_ERROR, Code.ORDER_NOT_FOUND} & DEFINITIVE_CODES
     assert issubclass(Answer, Message)

@@ -10,7 +10,7 @@ import msgspec
 
 from interlock.domain.orders import Liquidity, Side
 from interlock.simulate.fake_venue.flavours import Flavour
-from interlock.venues.fake.wire import Balance, Execution, InstrumentInfo, LedgerEntry, Position
+from interlock.venues.fake.wire import TRADING, Balance, Execution, InstrumentInfo, LedgerEntry, Position
 
 _CENT = Decimal("0.00000001")
 
@@ -89,6 +89,14 @@ class Account:
         self.ledger.append(entry)
         self._credit(currency, amount)
         return entry
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Let the venue take orders in a symbol, or stop it."""
+        self.infos[symbol] = msgspec.structs.replace(self.infos[symbol], status=status)
+
+    def is_trading(self, symbol: str) -> bool:
+        """Whether the venue takes orders in a symbol."""
+        return self.infos[symbol].status == TRADING
 
     def position(self, symbol: str) -> Position:
         """The position as the venue shows it."""

@@ -13,7 +13,18 @@ from interlock.domain.orders import Liquidity, Side
 from interlock.simulate.fake_venue.engine import Venue
 from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.matching import Book
-from interlock.venues.fake.wire import Balance, Execution, LedgerEntry, OrderView, Permissions, Position, WireError, pack, unpack
+from interlock.venues.fake.wire import (
+    Balance,
+    Execution,
+    IndexPrice,
+    LedgerEntry,
+    OrderView,
+    Permissions,
+    Position,
+    WireError,
+    pack,
+    unpack,
+)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", forbid_unknown_fields=True):
@@ -46,13 +57,32 @@ class Strike(Command, frozen=True, kw_only=True, tag="strike"):
 
 
 class SetBook(Command, frozen=True, kw_only=True, tag="set_book"):
-    """Move the best bid and ask; resting orders that it moves through fill. `lots` is what one order can take, in `parts` executions."""
+    """Move the best bid and ask; resting orders that it moves through fill. `lots` is what one order can take, in `parts` executions.
+
+    `mark_ticks` is the mark price that is told, 0 for none.
+    """
 
     symbol: str
     bid_ticks: int
     ask_ticks: int
     lots: int | None = None
     parts: int = 1
+    mark_ticks: int = 0
+
+
+class SetIndex(Command, frozen=True, kw_only=True, tag="set_index"):
+    """What a unit of a currency is worth in USD, decimal text; the sides may be 0 or cross, which makes no sense on purpose."""
+
+    currency: str
+    bid: str
+    ask: str
+
+
+class SetStatus(Command, frozen=True, kw_only=True, tag="set_status"):
+    """The status of a symbol; orders are taken while it is "trading"."""
+
+    symbol: str
+    status: str
 
 
 class FillOrder(Command, frozen=True, kw_only=True, tag="fill_order"):
@@ -147,6 +177,8 @@ AnyCommand = (
     | ClearFaults
     | Strike
     | SetBook
+    | SetIndex
+    | SetStatus
     | FillOrder
     | ForeignOrder
     | ReverseFill
@@ -244,11 +276,20 @@ def _carry_out(venue: Venue, command: AnyCommand) -> Reply:
             return Done(count=int(venue.strike_now(command.spec)))
         case SetBook():
             _listed(venue, command.symbol)
-            if not 0 < command.bid_ticks < command.ask_ticks or command.parts < 1 or (command.lots is not None and command.lots < 0):
-                raise ValueError("expected 0 < bid < ask, parts >= 1 and lots >= 0")
+            sized = command.parts >= 1 and (command.lots is None or command.lots >= 0) and command.mark_ticks >= 0
+            if not (0 < command.bid_ticks < command.ask_ticks and sized):
+                raise ValueError("expected 0 < bid < ask, parts >= 1, lots >= 0 and mark >= 0")
             before = len(venue.account.executions)
-            venue.matching.move_book(command.symbol, Book(command.bid_ticks, command.ask_ticks, command.lots, command.parts))
+            book = Book(command.bid_ticks, command.ask_ticks, command.lots, command.parts, command.mark_ticks)
+            venue.matching.move_book(command.symbol, book)
             return Done(count=len(venue.account.executions) - before)
+        case SetIndex():
+            if not all(Decimal(side).is_finite() for side in (command.bid, command.ask)):
+                raise ValueError(f"expected two numbers, found {command.bid!r} and {command.ask!r}")
+            venue.desk.indices[command.currency] = IndexPrice(currency=command.currency, bid=command.bid, ask=command.ask)
+        case SetStatus():
+            _listed(venue, command.symbol)
+            venue.account.set_status(command.symbol, command.status)
         case FillOrder():
             order = venue.matching.find(command.client_id) if command.client_id else None
             if order is None:

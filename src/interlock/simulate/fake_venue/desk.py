@@ -33,6 +33,7 @@ from interlock.venues.fake.wire import (
     QueryOrder,
     ReadBalances,
     ReadExecutions,
+    ReadIndex,
     ReadInstruments,
     ReadLedger,
     ReadOpenOrders,
@@ -59,6 +60,7 @@ class Desk:
         self.matching = matching
         self.history_lag_ns = 0
         self.open_lag_ns = 0
+        self.indices = {index.currency: index for index in flavour.indices}
         self.permissions = Permissions(
             account=f"{flavour.name}-1",
             trade=True,
@@ -126,7 +128,17 @@ class Desk:
             case ReadTop():
                 self._listed(request.symbol)
                 book = self.matching.books[request.symbol]
-                return Top(symbol=request.symbol, bid_ticks=book.bid_ticks, ask_ticks=book.ask_ticks)
+                return Top(
+                    symbol=request.symbol,
+                    bid_ticks=book.bid_ticks,
+                    ask_ticks=book.ask_ticks,
+                    mark_ticks=book.mark_ticks,
+                    trading=self.account.is_trading(request.symbol),
+                )
+            case ReadIndex():
+                if request.currency not in self.indices:
+                    raise Rejection(Code.UNKNOWN_SYMBOL, f"expected one of {', '.join(self.indices)}, found {request.currency!r}")
+                return self.indices[request.currency]
         return None
 
     def _admit(self, request: AnyRequest, venue_ns: int) -> None:

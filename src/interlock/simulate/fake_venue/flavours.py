@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
-from interlock.venues.fake.wire import InstrumentInfo
+from interlock.venues.fake.wire import TRADING, IndexPrice, InstrumentInfo
 
 _DAY_NS = 86_400 * NS_PER_S
 
@@ -26,6 +26,7 @@ class Flavour:
 
     `expires`: requests are held against their signature time and window. `receipt_only`: an answer says that a request arrived, the stream
     says the rest. `unique_nonce`: a nonce is good once. `keeps_unfilled_ns`: how long history shows orders that ended without a fill.
+    `indices`: what a unit of a currency is worth in USD at first.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Flavour:
     keeps_unfilled_ns: int
     listings: tuple[Listing, ...]
     balances: tuple[tuple[str, str], ...]
+    indices: tuple[IndexPrice, ...]
     maker_fee: str
     taker_fee: str
     cancel_all_max: int
@@ -48,8 +50,30 @@ class Flavour:
     ban_after: int = 20
 
 
-def _listing(symbol: str, base: str, quote: str, tick: str, lot: str, minimum: str, bid_ticks: int) -> Listing:
-    info = InstrumentInfo(symbol=symbol, base=base, quote=quote, tick=tick, lot=lot, min_lots=1, min_notional=minimum, status="trading")
+_TIERS = (
+    ("2000000", "0.01", "0.005"),
+    ("10000000", "0.02", "0.01"),
+    ("50000000", "0.05", "0.025"),
+    ("200000000", "0.1", "0.05"),
+)
+_DOLLARS = (IndexPrice(currency="USDT", bid="0.9999", ask="1.0001"),)
+
+
+def _listing(
+    symbol: str, base: str, quote: str, tick: str, lot: str, minimum: str, bid_ticks: int, tiers: tuple[tuple[str, str, str], ...] = _TIERS
+) -> Listing:
+    info = InstrumentInfo(
+        symbol=symbol,
+        base=base,
+        quote=quote,
+        tick=tick,
+        lot=lot,
+        min_lots=1,
+        min_notional=minimum,
+        status=TRADING,
+        kind="perpetual" if tiers else "spot",
+        tiers=tiers,
+    )
     return Listing(info, bid_ticks, bid_ticks + 1)
 
 
@@ -69,6 +93,7 @@ FLAVOURS = (
         keeps_unfilled_ns=_DAY_NS,
         listings=_PERPETUALS,
         balances=(("USDT", "10000"),),
+        indices=_DOLLARS,
         maker_fee="0.0002",
         taker_fee="0.00055",
         cancel_all_max=500,
@@ -83,6 +108,7 @@ FLAVOURS = (
         keeps_unfilled_ns=3 * _DAY_NS,
         listings=_PERPETUALS,
         balances=(("USDT", "10000"),),
+        indices=_DOLLARS,
         maker_fee="0.0002",
         taker_fee="0.0005",
         cancel_all_max=5_000,
@@ -95,8 +121,9 @@ FLAVOURS = (
         dead_man=False,
         spot=True,
         keeps_unfilled_ns=7 * _DAY_NS,
-        listings=(_listing("KRW-BTC", "BTC", "KRW", "1000", "0.00000001", "5000", 69_000),),
+        listings=(_listing("KRW-BTC", "BTC", "KRW", "1000", "0.00000001", "5000", 69_000, tiers=()),),
         balances=(("BTC", "0"), ("KRW", "15000000")),
+        indices=(IndexPrice(currency="KRW", bid="0.0007199", ask="0.0007201"),),
         maker_fee="0.0005",
         taker_fee="0.0005",
         cancel_all_max=300,

@@ -17,9 +17,14 @@ STOP_S = 10
 
 
 @contextmanager
-def served(directory: Path, names: Sequence[str]) -> Iterator[Addresses]:
-    """Serve these venues while the block runs; whatever happens to the clients, the process stays. Raises Refused when it does not start."""
+def served(directory: Path, names: Sequence[str], retire_after_s: float | None = None) -> Iterator[Addresses]:
+    """Serve these venues while the block runs; whatever happens to the clients, the process stays. Raises Refused when it does not start.
+
+    With `retire_after_s` it ends by itself when for so long nobody has been connected: for a block whose process may be killed.
+    """
     command = [sys.executable, "-m", "interlock.simulate.fake_venue", "--dir", str(directory), "--venues", ",".join(names)]
+    if retire_after_s is not None:
+        command += ["--retire-after-s", str(retire_after_s)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     output = process.stdout
     assert output is not None

@@ -24,12 +24,13 @@ class Rejection(Exception):
 
 @dataclass(slots=True)
 class Book:
-    """The best bid and ask. `lots` is what one order can take (None: any), in `parts` executions."""
+    """The best bid and ask. `lots` is what one order can take (None: any), in `parts` executions; `mark_ticks` is 0 where there is no mark."""
 
     bid_ticks: int
     ask_ticks: int
     lots: int | None = None
     parts: int = 1
+    mark_ticks: int = 0
 
 
 @dataclass(slots=True)
@@ -116,6 +117,7 @@ class Matching:
         """Raise Rejection unless the order can be taken as it stands."""
         if new.symbol not in self.books:
             raise Rejection(Code.UNKNOWN_SYMBOL, f"expected one of {', '.join(self.books)}, found {new.symbol!r}")
+        self._check_trading(new.symbol)
         priced = new.ticks > 0 if new.type is OrderType.LIMIT else new.ticks == 0
         if new.lots < 1 or not priced or not new.client_id or new.revision < 0:
             raise Rejection(Code.BAD_REQUEST, "expected lots >= 1, ticks > 0 (0 for a market order), a client id and revision >= 0")
@@ -164,6 +166,7 @@ class Matching:
         """Change price and total size. Raises Rejection, and changes nothing, when the order cannot become that."""
         if order.state.final:
             raise Rejection(Code.ORDER_NOT_FOUND, f"{order.client_id} is {order.state.value}")
+        self._check_trading(order.symbol)
         if revision <= order.revision:
             raise Rejection(Code.STALE_REVISION, f"expected a revision above {order.revision}, found {revision}")
         if ticks < 1 or lots < 1:
@@ -259,6 +262,10 @@ class Matching:
                 available -= self.fill(order, share, ticks, Liquidity.TAKER)
         if order.tif in (TimeInForce.IOC, TimeInForce.FOK) and not order.state.final:
             self._expire(order)
+
+    def _check_trading(self, symbol: str) -> None:
+        if not self.account.is_trading(symbol):
+            raise Rejection(Code.NOT_TRADING, f"{symbol} is {self.account.infos[symbol].status}")
 
     def _expire(self, order: Order) -> None:
         self.end(order, OrderState.EXPIRED, EndCode.FOK_UNFILLABLE if order.tif is TimeInForce.FOK else EndCode.IOC_REMAINDER)

@@ -17,6 +17,7 @@ from interlock.venues.fake.wire import (
     Code,
     Execution,
     Executions,
+    IndexPrice,
     Instruments,
     LedgerPage,
     Orders,
@@ -102,6 +103,8 @@ def nonsense(body: AnyBody | None) -> AnyBody | None:
             return replace(body, balances=tuple(Balance(currency=balance.currency, amount="NaN") for balance in body.balances))
         case Top():
             return replace(body, bid_ticks=-body.bid_ticks)
+        case IndexPrice():
+            return replace(body, bid="NaN")
         case Instruments():
             return replace(body, instruments=tuple(replace(info, tick="NaN", lot="-1") for info in body.instruments))
     return None

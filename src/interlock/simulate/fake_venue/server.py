@@ -1,4 +1,7 @@
-"""The served face: TCP on 127.0.0.1, one thread, one selector. It survives its clients, and no slow one of them holds up another."""
+"""The served face: TCP on 127.0.0.1, one thread, one selector. It survives its clients, and no slow one of them holds up another.
+
+One that was forgotten need not stay for ever: it can be told to retire when nobody has been connected to any of its ports for a while.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,12 @@ class _Client:
 
 
 class Server:
-    """Venues on ports that the system chooses; `directory` takes `witness.jsonl` and `truth.jsonl`. `stop` may be called from elsewhere."""
+    """Venues on ports that the system chooses; `directory` takes `witness.jsonl` and `truth.jsonl`. `stop` may be called from elsewhere.
 
-    def __init__(self, directory: Path, names: Sequence[str], clock: Clock) -> None:
+    `retire_after_ns`: it ends by itself when for so long no client has been connected to any port; None: never.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str], clock: Clock, retire_after_ns: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._witness = LineFile(directory / "witness.jsonl")
         self._truth = LineFile(directory / "truth.jsonl")
@@ -63,6 +69,9 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[str, _Client] = {}
         self._controls = 0
+        self._clock = clock
+        self._retire_after_ns = retire_after_ns
+        self._alone_since_ns = clock.monotonic_ns()
         self._running = True
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -79,22 +88,35 @@ class Server:
     def stop(self) -> None:
         """Let `serve` return soon; safe in a signal handler and from another thread."""
         self._running = False
-        self._wake_out.send(b"x")
+        with contextlib.suppress(OSError):  # it may have ended already, and closed this
+            self._wake_out.send(b"x")
 
     def serve(self) -> None:
-        """Serve until `stop`, then close everything."""
+        """Serve until `stop`, or until it may retire; then close everything."""
         while self._running:
             self._carry(self._hub.wake())
-            due_ns = self._hub.next_due_ns()
-            timeout = None if due_ns is None else max(0, due_ns - self._hub.now_ns()) / NS_PER_S
-            for key, _ in self._selector.select(timeout):
+            ready = self._selector.select(self._patience())
+            for key, _ in ready:
                 key.data()
+            if not ready and self._retires_in_ns() == 0:  # whoever connected in this moment is ready, and is not left standing
+                break
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
         self._wake_out.close()
         self._witness.close()
         self._truth.close()
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due; None while nothing is."""
+        due_ns = self._hub.next_due_ns()
+        waits = (None if due_ns is None else max(0, due_ns - self._hub.now_ns()), self._retires_in_ns())
+        return min((wait_ns / NS_PER_S for wait_ns in waits if wait_ns is not None), default=None)
+
+    def _retires_in_ns(self) -> int | None:
+        if self._retire_after_ns is None or self._clients:
+            return None
+        return max(0, self._alone_since_ns + self._retire_after_ns - self._clock.monotonic_ns())
 
     def _stopped(self) -> None:
         self._wake_in.recv(_CHUNK)
@@ -181,5 +203,6 @@ class Server:
 
     def _drop(self, client: _Client) -> None:
         del self._clients[client.name]
+        self._alone_since_ns = self._clock.monotonic_ns()
         self._selector.unregister(client.socket)
         client.socket.close()

@@ -19,6 +19,8 @@ from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, Time
 
 VERSION = 1
 MAX_FRAME_BYTES = 1 << 24
+TRADING = "trading"
+"""The only status of an instrument that takes orders."""
 _HEAD = struct.Struct(">IB")
 _LENGTH_BYTES = 4
 
@@ -59,6 +61,7 @@ class Code(StrEnum):
     AMEND_BELOW_FILLED = "amend_below_filled"
     TOO_MANY_ORDERS = "too_many_orders"
     NOT_SUPPORTED = "not_supported"
+    NOT_TRADING = "not_trading"
     RATE_LIMITED = "rate_limited"
     BANNED = "banned"
     ORDER_NOT_FOUND = "order_not_found"
@@ -207,6 +210,12 @@ class ReadTop(Request, frozen=True, kw_only=True, tag="top"):
     symbol: str
 
 
+class ReadIndex(Request, frozen=True, kw_only=True, tag="index"):
+    """What a unit of a currency is worth in USD."""
+
+    currency: str
+
+
 class ReadInstruments(Request, frozen=True, kw_only=True, tag="instruments"):
     """What can be traded, with its quanta."""
 
@@ -236,6 +245,7 @@ AnyRequest = (
     | ReadBalances
     | ReadTime
     | ReadTop
+    | ReadIndex
     | ReadInstruments
     | ReadPermissions
     | Subscribe
@@ -371,15 +381,28 @@ class Balances(Message, frozen=True, kw_only=True, tag="balance_list"):
 
 
 class Top(Message, frozen=True, kw_only=True, tag="top_of_book"):
-    """The best bid and ask."""
+    """The best bid and ask. `mark_ticks` is 0 where there is no mark price; `trading` says whether orders are taken."""
 
     symbol: str
     bid_ticks: int
     ask_ticks: int
+    mark_ticks: int = 0
+    trading: bool = True
+
+
+class IndexPrice(Message, frozen=True, kw_only=True, tag="index_price"):
+    """What a unit of a currency is worth in USD, to sell and to buy; decimal text."""
+
+    currency: str
+    bid: str
+    ask: str
 
 
 class InstrumentInfo(Message, frozen=True, kw_only=True, tag="instrument"):
-    """What prices and sizes of a symbol depend on; `tick` and `lot` are decimal text."""
+    """What prices and sizes of a symbol depend on; `tick` and `lot` are decimal text. Orders are taken while `status` is TRADING.
+
+    `kind` is "spot" or "perpetual". `tiers`: (up to this notional in the quote currency, initial, maintenance margin as fractions), decimal text.
+    """
 
     symbol: str
     base: str
@@ -389,6 +412,8 @@ class InstrumentInfo(Message, frozen=True, kw_only=True, tag="instrument"):
     min_lots: int
     min_notional: str
     status: str
+    kind: str
+    tiers: tuple[tuple[str, str, str], ...] = ()
 
 
 class Instruments(Message, frozen=True, kw_only=True, tag="instrument_list"):
@@ -428,6 +453,7 @@ AnyBody = (
     | Positions
     | Balances
     | Top
+    | IndexPrice
     | Instruments
     | Permissions
     | Subscribed
