@@ -1,0 +1,340 @@
+"""Watching the money: what accounts are worth, how long a coin has been naked, the day's profit and loss, transfers that nobody announced.
+
+Everything is reckoned against us: a gain at the bid of its currency, a loss at the ask, sums rounded down. What cannot be reckoned is not guessed:
+the last figure stays as it was and goes stale, which denies by itself, and `unmarked` says what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Context, Decimal
+from fractions import Fraction
+
+import msgspec
+
+from interlock.domain.clock import NS_PER_S
+from interlock.gate import profit
+from interlock.gate import references as refs
+from interlock.gate.exposure import Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
+from interlock.gate.lattice import common_level
+from interlock.gate.ledger import Day, EventKey, Ledger, unexpected_transfers
+from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.limits import widest
+from interlock.gate.profit import Instrument, Results, Unmarked, Worth
+from interlock.gate.readings import Now, Readings
+from interlock.gate.records import DayRolled, LatchSet, Level, Record, Scope
+from interlock.gate.references import DOLLAR, References
+from interlock.gate.state import NOTED, NOTED_COUNT, GateState
+from interlock.gate.venue_reads import Holding, Holdings, VenueReads
+from interlock.gate.verbs import Cause, latch_for
+
+EQUITY_EVERY_NS = NS_PER_S
+MARK_EVERY_NS = NS_PER_S
+TRANSFERS_EVERY_NS = NS_PER_S
+GRACE_NS = 60 * NS_PER_S
+"""How long after a transfer its owner may still announce it."""
+
+_MICRO = 1_000_000
+_NS_PER_DAY = 86_400 * NS_PER_S
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LARGEST_EXPONENT = 60
+"""Amounts beyond this many digits are no amounts."""
+_EXACT = Context(prec=400, traps=[])
+_NEVER_NS = -(1 << 62)
+
+
+# What can be used of the readings
+
+
+def usd_rates(references: References, sheet: LimitSheet, boot_ns: int) -> dict[str, tuple[Decimal, Decimal]]:
+    """(bid, ask) in USD of every currency that can be converted now: the worst of the fresh rates on each side."""
+    found = {DOLLAR: (Decimal(1), Decimal(1))}
+    for currency, limit in sheet.currencies.items():
+        if currency != DOLLAR and not refs.rate_problem(references, sheet, currency, boot_ns):
+            fresh = [rate for rate in references.rates[currency] if 0 <= boot_ns - rate.boot_ns <= limit.freshness_rate_ns]
+            low, high = min(rate.low_pico_usd for rate in fresh), max(rate.high_pico_usd for rate in fresh)
+            found[currency] = (_EXACT.scaleb(Decimal(low), -12), _EXACT.scaleb(Decimal(high), -12))
+    return found
+
+
+def usable_quotes(references: References, sheet: LimitSheet, boot_ns: int) -> dict[Place, refs.Quote]:
+    """The quotes of all instruments that can be used now."""
+    found = {}
+    for place, reference in references.references.items():
+        symbol = sheet.symbols.get(f"{place[0]}:{place[1]}")
+        if symbol is not None and not refs.quote_problem(references, symbol, place, boot_ns):
+            found[place] = reference.quote
+    return found
+
+
+# What an account is worth
+
+
+def equity_of(
+    holdings: Holdings, venue: str, worths: Mapping[Instrument, Worth], readings: Readings, sheet: LimitSheet, boot_ns: int
+) -> int | Unmarked:
+    """Balances and what open positions have gained, micro-USD, rounded down.
+
+    Positions count at the venue's mark; without one longs at the bid and shorts at the ask. The base of a spot instrument counts at that
+    instrument's bid. A balance in a currency that the gate has no limits for counts as nothing, unless it is owed.
+    """
+    quotes = usable_quotes(readings.references, sheet, boot_ns)
+    rates = usd_rates(readings.references, sheet, boot_ns)
+    sums: dict[str, Fraction] = {}
+    missing = []
+    for holding in holdings.positions:
+        place = (venue, holding.symbol)
+        worth = worths.get(place)
+        if not holding.lots or (worth is not None and worth.spot):
+            continue  # what is held of a spot instrument is a balance
+        gained = None if worth is None or place not in quotes else _gained(holding, worth, quotes[place])
+        if worth is None or gained is None:
+            missing.append(f"mark of {venue}/{holding.symbol}")
+            continue
+        sums[worth.currency] = sums.get(worth.currency, Fraction(0)) + gained
+    for currency, amount in holdings.balances:
+        if not _is_number(amount):
+            missing.append(f"balance of {currency}")
+        elif amount:
+            _add_balance(sums, missing, currency, Fraction(amount), venue, worths, quotes, sheet)
+    total = Fraction(0)
+    for currency, value in sorted(sums.items()):
+        if value and currency not in rates:
+            missing.append(f"USD rate of {currency}")
+        elif value:
+            total += value * Fraction(rates[currency][0 if value > 0 else 1])
+    return Unmarked(tuple(missing)) if missing else math.floor(total * _MICRO)
+
+
+def _is_number(value: Decimal) -> bool:
+    return value.is_finite() and abs(value.adjusted()) <= _LARGEST_EXPONENT
+
+
+def _gained(holding: Holding, worth: Worth, quote: refs.Quote) -> Fraction | None:
+    if not (_is_number(holding.entry_price) and holding.entry_price > 0):
+        return None
+    ticks = quote.mark_ticks or (quote.bid_ticks if holding.lots > 0 else quote.ask_ticks)
+    return holding.lots * (ticks * Fraction(worth.tick_lot) - Fraction(holding.entry_price) * Fraction(worth.lot))
+
+
+def _add_balance(
+    sums: dict[str, Fraction],
+    missing: list[str],
+    currency: str,
+    amount: Fraction,
+    venue: str,
+    worths: Mapping[Instrument, Worth],
+    quotes: Mapping[Place, refs.Quote],
+    sheet: LimitSheet,
+) -> None:
+    """Count a balance in its own currency, or that of the spot instrument that trades it; of several the first that has a quote."""
+    if currency == DOLLAR or currency in sheet.currencies:
+        sums[currency] = sums.get(currency, Fraction(0)) + amount
+        return
+    trades = [place for place, worth in sorted(worths.items()) if place[0] == venue and worth.spot and worth.base == currency]
+    if not trades:
+        if amount < 0:
+            missing.append(f"USD rate of {currency}")
+        return
+    place = next((one for one in trades if one in quotes), None)
+    if place is None:
+        missing.append(f"quote of {venue}/{trades[0][1]}")
+        return
+    worth, quote = worths[place], quotes[place]
+    value = amount / Fraction(worth.lot) * Fraction(worth.tick_lot) * (quote.bid_ticks if amount > 0 else quote.ask_ticks)
+    sums[worth.currency] = sums.get(worth.currency, Fraction(0)) + value
+
+
+# How naked a coin is
+
+
+def naked_values(ledger: Ledger, references: References, sheet: LimitSheet, boot_ns: int) -> dict[str, int]:
+    """What the net position of each asset is worth now, micro-USD; -1 where that is not known, and everywhere if one is held that nobody knows."""
+    universe = references.universe
+    held = {market: Load(position.lots) for market, position in ledger.positions.items() if position.lots}
+    if any((venue, symbol) not in universe.facts for venue, _, symbol in held):
+        return dict.fromkeys(universe.by_asset, -1)
+    prices: dict[Place, tuple[int, Valuation]] = {}
+    for place, quote in usable_quotes(references, sheet, boot_ns).items():
+        facts, valuation = universe.facts.get(place), references.valuations.get(place)
+        if facts is not None and valuation is not None and not refs.rate_problem(references, sheet, facts.quote, boot_ns):
+            prices[place] = (quote.ask_ticks, valuation)
+    found = {}
+    for asset in universe.by_asset:
+        units = widest(*asset_interval(held, universe, asset))
+        found[asset] = naked_value(units, universe, prices, asset) if units else 0
+    return found
+
+
+# Profit and loss
+
+
+def records_due(state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now) -> tuple[Record, ...]:
+    """The mark that is due, and before the first of a UTC day the roll; none while the result cannot be reckoned (`unmarked` says why)."""
+    if not mark_is_due(state, now.boot_ns):
+        return ()
+    found = _reckoned(state, readings, worths, now)
+    return () if isinstance(found, Unmarked) else found
+
+
+def unmarked(state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now) -> tuple[str, ...]:
+    """What is missing to reckon profit and loss now; empty if nothing is."""
+    found = _reckoned(state, readings, worths, now)
+    return found.missing if isinstance(found, Unmarked) else ()
+
+
+def mark_is_due(state: GateState, boot_ns: int) -> bool:
+    """Whether a mark is due: every second while something is open or new risk may come, else often enough to stay fresh; at once after a boot."""
+    marked_ns = state.losses.marked_boot_ns
+    half = state.sheet.account.freshness_mark_ns // 2
+    open_now = bool(state.orders.live or state.orders.owing) or any(position.lots for position in state.ledger.positions.values())
+    every = min(MARK_EVERY_NS, half) if open_now or common_level(state.lattice) is Level.RUN else half
+    return marked_ns is None or not 0 <= boot_ns - marked_ns < every
+
+
+def _reckoned(state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now) -> tuple[Record, ...] | Unmarked:
+    quotes = {place: (one.bid_ticks, one.ask_ticks) for place, one in usable_quotes(readings.references, state.sheet, now.boot_ns).items()}
+    found = profit.results(state.ledger, worths, quotes)
+    day = utc_day(now.wall_ns)
+    if isinstance(found, Unmarked):
+        return found
+    if not day:
+        return Unmarked(("the day, by the wall clock",))
+    rates = usd_rates(readings.references, state.sheet, now.boot_ns)
+    rolled = _rolled(state.ledger, found, rates, day, now)
+    if isinstance(rolled, Unmarked):
+        return rolled
+    ledger = state.ledger
+    if rolled is not None:
+        # As it will be once the roll is folded.
+        ledger = msgspec.structs.replace(ledger, day=Day(rolled.day, rolled.baseline, rolled.baseline_usd))
+    mark = profit.marked(ledger, found, rates, now.boot_ns)
+    if isinstance(mark, Unmarked):
+        return mark
+    return (mark,) if rolled is None else (rolled, mark)
+
+
+def _rolled(
+    ledger: Ledger, found: Results, rates: Mapping[str, tuple[Decimal, Decimal]], day: str, now: Now
+) -> DayRolled | Unmarked | None:
+    """The roll, if the journal has no such day or later yet: neither a boot nor a clock that went back begins a day anew."""
+    if day <= ledger.day.name:
+        return None
+    return profit.day_rolled(found, rates, day, now.boot_ns, now.wall_ns)
+
+
+def utc_day(wall_ns: int) -> str:
+    """The ISO date of a wall time; empty outside the years 1970 to 9999."""
+    number = _EPOCH_DAY + wall_ns // _NS_PER_DAY
+    return date.fromordinal(number).isoformat() if _EPOCH_DAY <= number <= date.max.toordinal() else ""
+
+
+# Transfers
+
+
+def transfer_latches(state: GateState, now: Now, grace_ns: int = GRACE_NS) -> tuple[LatchSet, ...]:
+    """A latch for every transfer that was not announced within the grace. Each is noted in its latch and not latched again once cleared."""
+    found = []
+    for key in unexpected_transfers(state.ledger):
+        what = transfer_name(key)
+        waited = now.wall_ns - state.ledger.events[key].venue_ns
+        # A time far ahead of ours is no reason to wait for it.
+        if state.noted.get(what, 0) or -grace_ns < waited < grace_ns:
+            continue
+        event = state.ledger.events[key]
+        found.append(
+            latch_for(
+                Cause.UNEXPLAINED,
+                scope=Scope.ACCOUNT,
+                subject=key[1],
+                reason=f"{event.kind} of {event.amount} {event.currency} on {key[0]}/{key[1]}, id {key[3]}, was not announced",
+                actor="gate",
+                boot_ns=now.boot_ns,
+                evidence={NOTED: what, NOTED_COUNT: "1"},
+            )
+        )
+    return tuple(found)
+
+
+def transfer_name(key: EventKey) -> str:
+    """Under which name a transfer is noted."""
+    return f"transfer {'/'.join(key)}"
+
+
+# The watch
+
+
+class MoneyWatch:
+    """Keeps equity and naked times in `readings`, and tells which records are due; all of it belongs to one event loop.
+
+    `worths` are by (venue, symbol). `missing` is what could not be reckoned the last time: by "venue/account" for equity, and "mark".
+    """
+
+    def __init__(
+        self,
+        readings: Readings,
+        sheet: LimitSheet,
+        worths: Mapping[Instrument, Worth],
+        *,
+        clock: Callable[[], Now],
+        grace_ns: int = GRACE_NS,
+        equity_every_ns: int = EQUITY_EVERY_NS,
+    ) -> None:
+        self._readings = readings
+        self._sheet = sheet
+        self._worths = worths
+        self._clock = clock
+        self._grace_ns = grace_ns
+        self._equity_every_ns = equity_every_ns
+        self._asked_ns: dict[Place, int] = {}
+        self._transfers_ns = _NEVER_NS
+        self.missing: dict[str, tuple[str, ...]] = {}
+
+    def due(self, venue: str, account: str, boot_ns: int) -> bool:
+        """Whether an account's worth is to be read again."""
+        return boot_ns - self._asked_ns.get((venue, account), _NEVER_NS) >= self._equity_every_ns
+
+    async def round(self, reads: VenueReads) -> None:
+        """Read what an account holds and take its worth in; nothing when it is not due. Raises ReadFailed.
+
+        Stamped with the time of asking. What cannot be valued leaves the last figure as it was.
+        """
+        where = (reads.venue, reads.account)
+        asked_ns = self._clock().boot_ns
+        if not self.due(*where, asked_ns):
+            return
+        self._asked_ns[where] = asked_ns
+        holdings = await reads.holdings()
+        worth = equity_of(holdings, reads.venue, self._worths, self._readings, self._sheet, self._clock().boot_ns)
+        if isinstance(worth, Unmarked):
+            self.missing["/".join(where)] = worth.missing
+            return
+        self.missing.pop("/".join(where), None)
+        self._readings.equity = {**self._readings.equity, where: Equity(worth, asked_ns)}
+
+    def turn(self, state: GateState, now: Now) -> tuple[Record, ...]:
+        """After each round of the markets: bring the naked times up to date, and the records that are due now."""
+        readings = self._readings
+        naked = naked_values(state.ledger, readings.references, self._sheet, now.boot_ns)
+        tolerance = {asset: limit.naked_tolerance_micro_usd for asset, limit in self._sheet.assets.items()}
+        readings.naked_since_boot_ns = naked_since(readings.naked_since_boot_ns, naked, tolerance, now.boot_ns)
+        return (*self._marks(state, now), *self._transfers(state, now))
+
+    def _marks(self, state: GateState, now: Now) -> tuple[Record, ...]:
+        if not mark_is_due(state, now.boot_ns):
+            return ()
+        found = _reckoned(state, self._readings, self._worths, now)
+        if isinstance(found, Unmarked):
+            self.missing["mark"] = found.missing
+            return ()
+        self.missing.pop("mark", None)
+        return found
+
+    def _transfers(self, state: GateState, now: Now) -> tuple[Record, ...]:
+        """A grace is long, so once a second is soon enough."""
+        if 0 <= now.boot_ns - self._transfers_ns < TRANSFERS_EVERY_NS:
+            return ()
+        self._transfers_ns = now.boot_ns
+        return transfer_latches(state, now, self._grace_ns)

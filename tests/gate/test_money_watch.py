@@ -1,0 +1,578 @@
+"""What accounts are worth, how naked a coin is, when profit and loss are marked, and transfers that nobody announced."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gate import arming_world as aw
+from tests.gate import limit_cases as lc
+from tests.gate import order_records as o
+from tests.gate.limit_cases import MS, NOW, SHEET, S
+from tests.gate.watch_venue import BTC, Clock, Venue, listing
+
+from interlock.domain.instruments import Kind
+from interlock.domain.orders import Side
+from interlock.gate import lattice
+from interlock.gate import money_watch as mw
+from interlock.gate import records as r
+from interlock.gate.exposure import Equity, InstrumentFacts, universe_of
+from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.market_watch import listing_worth
+from interlock.gate.money_watch import MoneyWatch, equity_of, naked_values, records_due, transfer_latches, unmarked
+from interlock.gate.profit import Unmarked, Worth
+from interlock.gate.readings import Now, Readings
+from interlock.gate.records import Level, Record
+from interlock.gate.references import Quote, Rate
+from interlock.gate.state import GateState
+from interlock.gate.venue_reads import Holding, Holdings, ReadFailed
+
+K = r.LedgerKind
+WHERE = ("bybit", "main")
+WORTHS = {("bybit", "BTCUSDT"): listing_worth(BTC)}
+SPOT = listing(symbol="BTC-USDT", kind=Kind.SPOT)
+SPOT_WORTHS = {("bybit", "BTC-USDT"): listing_worth(SPOT)}
+WIDE = lc.changed(
+    msgspec.structs.replace(SHEET, symbols={**SHEET.symbols, "bybit:BTC-USDT": SHEET.symbols["bybit:BTCUSDT"]}),
+    "currencies",
+    "USDT",
+    max_disagreement_millionths=50_000,
+)
+ALL = universe_of([lc.facts(), lc.facts(symbol="BTC-USDT", kind=Kind.SPOT)])
+HOUR = 3_600 * S
+DAY = 24 * HOUR
+NOON = Now(NOW, 20_000 * DAY + 12 * HOUR)
+
+
+def readings(*seen: Quote | Rate, sheet: LimitSheet = WIDE, universe: Any = ALL) -> Readings:
+    return Readings(references=lc.seen(sheet, universe, *seen), binding=aw.binding())
+
+
+def usual(at: int = NOW, **quote: Any) -> Readings:
+    return readings(lc.quote(at=at, **quote), lc.rate(bid="0.99", ask="1.01", at=at))
+
+
+def holdings(*positions: tuple[str, int, str], **balances: str) -> Holdings:
+    return Holdings(
+        tuple(Holding(symbol, lots, Decimal(entry)) for symbol, lots, entry in positions),
+        tuple((currency, Decimal(amount)) for currency, amount in balances.items()),
+        0,
+    )
+
+
+def worth(held: Holdings, seen: Readings | None = None, worths: Any = None) -> int | Unmarked:
+    return equity_of(held, "bybit", WORTHS if worths is None else worths, usual() if seen is None else seen, WIDE, NOW)
+
+
+# What an account is worth
+
+
+@pytest.mark.parametrize(
+    ("held", "micro_usd"),
+    [
+        (holdings(USDT="1000"), 990_000_000),
+        (holdings(USDT="-10"), -10_100_000),
+        (holdings(USD="5", USDT="0"), 5_000_000),
+        # Two lots bought at 49,000 stand at the bid of 50,000; two sold there at the ask of 50,000.1.
+        (holdings(("BTCUSDT", 2, "49000"), USDT="100"), 100_980_000),
+        (holdings(("BTCUSDT", -2, "49000"), USDT="100"), 97_019_802),
+        (holdings(("BTCUSDT", -2, "49000")), -2_020_202),
+        (holdings(("BTCUSDT", 0, "0"), USDT="1"), 990_000),
+        # Nobody knows what it is worth: nothing, as long as it is not owed.
+        (holdings(USDT="1", SHELL="1000"), 990_000),
+        (holdings(USDT="0.0000000001"), 0),
+        (holdings(USDT="-0.0000000001"), -1),
+    ],
+)
+def test_an_account_is_worth_its_balances_and_what_its_positions_gained_against_us(held: Holdings, micro_usd: int) -> None:
+    assert worth(held) == micro_usd
+
+
+def test_the_venues_mark_comes_before_the_book() -> None:
+    long, short = holdings(("BTCUSDT", 2, "49000")), holdings(("BTCUSDT", -2, "49000"))
+    marked = usual(mark_ticks=500_100)
+    assert worth(long, marked) == math_floor(Fraction("2.02") * Fraction("0.99"))
+    assert worth(short, marked) == math_floor(-Fraction("2.02") * Fraction("1.01"))
+
+
+def math_floor(usd: Fraction) -> int:
+    return int(usd * 1_000_000 // 1)
+
+
+def test_coins_of_a_spot_account_count_at_the_bid_of_their_instrument() -> None:
+    seen = readings(lc.quote(500_000, 500_100, symbol="BTC-USDT"), lc.rate(bid="0.99", ask="1.01"))
+    assert worth(holdings(BTC="0.01"), seen, SPOT_WORTHS) == 495_000_000
+    assert worth(holdings(BTC="-0.01"), seen, SPOT_WORTHS) == -505_101_000
+    # A position there is the balance told again.
+    assert worth(holdings(("BTC-USDT", 10, "1"), BTC="0.01"), seen, SPOT_WORTHS) == 495_000_000
+    both = {("bybit", "AAA"): listing_worth(listing(symbol="AAA", kind=Kind.SPOT)), **SPOT_WORTHS}
+    assert worth(holdings(BTC="0.01"), seen, both) == 495_000_000
+    assert worth(holdings(BTC="0.01"), usual(), SPOT_WORTHS) == Unmarked(("quote of bybit/BTC-USDT",))
+
+
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [
+        (holdings(SHELL="-1"), "USD rate of SHELL"),
+        (holdings(USDT="NaN"), "balance of USDT"),
+        (holdings(USDT="sNaN"), "balance of USDT"),
+        (holdings(USDT="Infinity"), "balance of USDT"),
+        (holdings(USDT="1e999999"), "balance of USDT"),
+        (holdings(("ETHUSDT", 1, "5")), "mark of bybit/ETHUSDT"),
+        (holdings(("BTCUSDT", 1, "0")), "mark of bybit/BTCUSDT"),
+        (holdings(("BTCUSDT", 1, "-1")), "mark of bybit/BTCUSDT"),
+        (holdings(("BTCUSDT", 1, "NaN")), "mark of bybit/BTCUSDT"),
+    ],
+)
+def test_what_cannot_be_valued_is_named(held: Holdings, missing: str) -> None:
+    assert worth(held) == Unmarked((missing,))
+
+
+def test_without_a_usable_quote_or_rate_an_account_has_no_worth() -> None:
+    held = holdings(("BTCUSDT", 1, "49000"), USDT="1")
+    assert isinstance(worth(held), int)
+    assert worth(held, readings(lc.rate())) == Unmarked(("mark of bybit/BTCUSDT",))
+    # What comes to nothing needs no rate.
+    assert worth(holdings(("BTCUSDT", 2, "50000")), readings(lc.quote())) == 0
+    assert worth(held, readings(lc.quote())) == Unmarked(("USD rate of USDT",))
+    assert worth(held, usual(at=NOW - 2 * S)) == Unmarked(("mark of bybit/BTCUSDT",))
+    assert worth(held, readings(lc.quote(), lc.rate(at=NOW - 6 * S))) == Unmarked(("USD rate of USDT",))
+    assert worth(held, readings(lc.quote(), lc.rate(bid="0.5", ask="0.5"))) == Unmarked(("USD rate of USDT",))
+
+
+def test_a_rate_is_the_worst_of_the_fresh_ones() -> None:
+    seen = readings(lc.rate(bid="0.999", ask="1"), lc.rate(bid="0.998", ask="1.001", name="b", at=NOW - S))
+    assert mw.usd_rates(seen.references, WIDE, NOW)["USDT"] == (Decimal("0.998"), Decimal("1.001"))
+    assert mw.usd_rates(seen.references, WIDE, NOW + 5 * S)["USDT"] == (Decimal("0.999"), Decimal(1))
+    assert set(mw.usd_rates(seen.references, WIDE, NOW + 6 * S)) == {"USD"}
+    dollars = lc.changed(WIDE, "currencies", "USDT")
+    named = msgspec.structs.replace(dollars, currencies={**dollars.currencies, "USD": dollars.currencies["USDT"]})
+    assert mw.usd_rates(seen.references, named, NOW)["USD"] == (Decimal(1), Decimal(1))
+
+
+class World:
+    """A money watch over one account."""
+
+    def __init__(self, seen: Readings | None = None, **more: Any) -> None:
+        self.clock = Clock(NOON.boot_ns, NOON.wall_ns)
+        self.venue = Venue(self.clock)
+        self.readings = usual() if seen is None else seen
+        self.watch = MoneyWatch(self.readings, WIDE, WORTHS, clock=self.clock, **more)
+        self.state = GateState(WIDE)
+
+    def round(self) -> None:
+        asyncio.run(self.watch.round(self.venue))
+
+    def turn(self) -> list[type[Record]]:
+        """Fold what is due."""
+        found = self.watch.turn(self.state, self.clock())
+        for record in found:
+            assert record.boot_ns == self.clock.boot_ns
+            self.state.apply(record)
+        return [type(record) for record in found]
+
+    def see(self) -> None:
+        """The markets as always, at this time."""
+        self.readings.references = usual(at=self.clock.boot_ns).references
+
+
+def test_equity_is_stamped_with_the_time_of_asking_and_read_once_a_second() -> None:
+    world = World()
+    world.round()
+    assert world.readings.equity == {WHERE: Equity(990_000_000, NOW)}
+    world.clock.pass_(S - 1)
+    world.round()
+    assert world.venue.asked["holdings"] == 1
+    world.clock.pass_(1)
+    assert world.watch.due(*WHERE, world.clock.boot_ns)
+    world.round()
+    assert world.venue.asked["holdings"] == 2
+
+
+def test_an_answer_that_took_long_is_as_old_as_its_question() -> None:
+    world = World()
+
+    async def run() -> None:
+        world.venue.held = asyncio.Event()
+        reading = asyncio.create_task(world.watch.round(world.venue))
+        await asyncio.sleep(0)
+        world.clock.pass_(300 * MS)
+        world.venue.held.set()
+        await reading
+
+    asyncio.run(run())
+    assert world.readings.equity[WHERE].boot_ns == NOW
+
+
+def test_what_cannot_be_valued_leaves_the_last_equity_to_go_stale() -> None:
+    world = World()
+    world.round()
+    before = world.readings.equity
+    world.venue.holds = holdings(USDT="NaN")
+    world.clock.pass_(S)
+    world.round()
+    assert world.readings.equity is before
+    assert world.watch.missing == {"bybit/main": ("balance of USDT",)}
+    world.venue.failing["holdings"] = ReadFailed("no answer")
+    world.clock.pass_(S)
+    with pytest.raises(ReadFailed):
+        world.round()
+    assert world.readings.equity is before
+    world.venue.failing.clear()
+    world.venue.holds = holdings(USDT="1")
+    world.clock.pass_(S)
+    world.see()
+    world.round()
+    assert world.readings.equity == {WHERE: Equity(990_000, NOW + 3 * S)}
+    assert world.watch.missing == {}
+
+
+amounts = st.decimals(min_value=-(10**9), max_value=10**9, places=8, allow_nan=False, allow_infinity=False)
+
+
+@given(amounts, st.integers(-1_000, 1_000), st.decimals(min_value="0.01", max_value=10**6, places=2))
+def test_equity_is_never_above_any_value_that_the_readings_allow(balance: Decimal, lots: int, entry: Decimal) -> None:
+    told = worth(holdings(("BTCUSDT", lots, str(entry)), USDT=str(balance)))
+    assert isinstance(told, int)
+    for ticks in (500_000, 500_001):
+        for rate in (Fraction("0.99"), Fraction("1.01")):
+            gain = lots * (Fraction(ticks, 10_000) - Fraction(entry) / 1_000)
+            assert told <= (Fraction(balance) + gain) * rate * 1_000_000
+
+
+@given(st.decimals(), st.integers(-(10**20), 10**20), st.decimals())
+def test_no_answer_of_a_venue_makes_it_fail(balance: Decimal, lots: int, entry: Decimal) -> None:
+    found = equity_of(
+        Holdings((Holding("BTCUSDT", lots, entry),), (("USDT", balance), ("SHELL", entry)), 0), "bybit", WORTHS, usual(), WIDE, NOW
+    )
+    assert isinstance(found, int | Unmarked)
+
+
+# How naked a coin is
+
+
+def state_of(*records: Record, sheet: LimitSheet = WIDE) -> GateState:
+    state = GateState(sheet)
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def naked(state: GateState, seen: Readings) -> dict[str, int]:
+    return naked_values(state.ledger, seen.references, WIDE, NOW)
+
+
+def test_a_coin_is_as_naked_as_its_net_position_is_worth() -> None:
+    assert naked(state_of(), usual()) == {"BTC": 0}
+    one = naked(state_of(o.fill(3)), usual())["BTC"]
+    assert 3 * 50_000_100 * Fraction("1.01") <= one < 151_600_000
+    hedged = state_of(o.fill(3), o.fill(2, "t2", symbol="BTC-USDT", side=Side.SELL))
+    assert naked(hedged, usual())["BTC"] * 3 == pytest.approx(one, abs=3)
+    assert naked(state_of(o.fill(3), o.fill(3, "t2", symbol="BTC-USDT", side=Side.SELL)), usual()) == {"BTC": 0}
+
+
+def test_a_coin_that_nothing_prices_is_naked_by_an_unknown_value() -> None:
+    held = state_of(o.fill(3))
+    assert naked(held, readings(lc.rate())) == {"BTC": -1}
+    assert naked(held, readings(lc.quote())) == {"BTC": -1}
+    assert naked(held, usual(at=NOW - 2 * S)) == {"BTC": -1}
+    stale_rate = readings(lc.rate(at=NOW - 6 * S), lc.quote())
+    assert naked(held, stale_rate) == {"BTC": -1}
+    assert naked(state_of(), readings()) == {"BTC": 0}
+
+
+def test_a_position_that_nobody_knows_makes_every_coin_naked() -> None:
+    assert naked(state_of(o.fill(3, symbol="ODD")), usual()) == {"BTC": -1}
+    closed = state_of(o.fill(3, symbol="ODD"), o.fill(3, "t2", symbol="ODD", side=Side.SELL))
+    assert naked(closed, usual()) == {"BTC": 0}
+
+
+def test_quotes_outside_the_universe_price_nothing() -> None:
+    only = readings(lc.quote(symbol="BTC-USDT"), lc.rate(), universe=universe_of([lc.facts(symbol="BTC-USDT")]))
+    more = lc.seen(WIDE, only.references.universe, lc.quote(), lc.rate())
+    odd = msgspec.structs.replace(only.references, references={**only.references.references, **lc.seen(WIDE, ALL, lc.quote()).references})
+    assert not more.references
+    assert naked_values(state_of().ledger, odd, WIDE, NOW) == {"BTC": 0}
+
+
+def test_the_naked_time_begins_when_the_tolerance_is_passed_and_ends_when_it_is_not() -> None:
+    world = World()
+    world.turn()
+    assert world.readings.naked_since_boot_ns == {"BTC": None}
+    world.state.apply(o.fill(3))
+    world.turn()
+    assert world.readings.naked_since_boot_ns == {"BTC": NOW}
+    world.clock.pass_(S)
+    world.see()
+    world.turn()
+    assert world.readings.naked_since_boot_ns == {"BTC": NOW}
+    world.state.apply(o.fill(2, "t2", side=Side.SELL))
+    world.turn()
+    assert world.readings.naked_since_boot_ns == {"BTC": None}
+    world.clock.pass_(2 * S)
+    world.turn()
+    assert world.readings.naked_since_boot_ns == {"BTC": NOW + 3 * S}
+
+
+# Profit and loss
+
+
+def folded(state: GateState, seen: Readings, now: Now = NOON) -> list[Record]:
+    found = records_due(state, seen, WORTHS, now)
+    for record in found:
+        state.apply(record)
+    return list(found)
+
+
+def at(ns: int) -> Now:
+    return Now(NOON.boot_ns + ns, NOON.wall_ns + ns)
+
+
+def test_the_first_mark_of_a_day_comes_with_the_roll() -> None:
+    state = state_of(o.fill(2, ticks=490_000))
+    rolled, mark = folded(state, usual())
+    assert isinstance(rolled, r.DayRolled)
+    assert isinstance(mark, r.Marked)
+    assert rolled.day == "2024-10-04"
+    assert rolled.baseline == (("USDT", Decimal("2.0000")),)
+    assert rolled.baseline_usd == Decimal("1.98")
+    # Nothing has happened since the roll; the two sides of the conversion cost us.
+    assert mark.realised_usd + mark.unrealised_usd == Decimal("-2.02") + Decimal("1.98")
+    assert state.losses.marked_boot_ns == NOW
+    assert records_due(state, usual(), WORTHS, NOON) == ()
+
+
+def test_a_loss_since_the_roll_is_marked() -> None:
+    state = state_of(o.fill(2, ticks=500_000))
+    folded(state, usual())
+    fallen = readings(lc.quote(490_000, 490_001, at=NOW + S), lc.rate(bid="0.99", ask="1.01", at=NOW + S))
+    (mark,) = folded(state, fallen, at(S))
+    assert isinstance(mark, r.Marked)
+    assert mark.unrealised_usd == Decimal("-2.02")
+    assert state.losses.now_micro_usd == 2_020_000
+
+
+def test_a_day_is_not_rolled_twice_by_a_boot_or_a_clock_that_went_back() -> None:
+    state = state_of()
+    assert [type(one) for one in folded(state, usual())] == [r.DayRolled, r.Marked]
+    state.apply(aw.boot("life-b"))
+    assert [type(one) for one in folded(state, usual())] == [r.Marked]
+    state.apply(aw.boot("life-c"))
+    assert [type(one) for one in folded(state, usual(), Now(NOW, NOON.wall_ns - DAY))] == [r.Marked]
+    assert state.ledger.day.name == "2024-10-04"
+    state.apply(aw.boot("life-d"))
+    assert [type(one) for one in folded(state, usual(), Now(NOW, NOON.wall_ns + DAY))] == [r.DayRolled, r.Marked]
+    assert state.ledger.day.name == "2024-10-05"
+
+
+@pytest.mark.parametrize(
+    ("seen", "missing"),
+    [
+        (readings(lc.rate()), "quote of bybit/main/BTCUSDT"),
+        (usual(at=NOW - 2 * S), "quote of bybit/main/BTCUSDT"),
+        (readings(lc.quote()), "USD rate of USDT"),
+        (readings(lc.quote(), lc.rate(at=NOW - 6 * S)), "USD rate of USDT"),
+    ],
+)
+def test_without_a_quote_or_a_rate_nothing_is_marked_and_it_says_why(seen: Readings, missing: str) -> None:
+    state = state_of(o.fill(2))
+    assert records_due(state, seen, WORTHS, NOON) == ()
+    assert unmarked(state, seen, WORTHS, NOON) == (missing,)
+    assert len(records_due(state, usual(), WORTHS, NOON)) == 2
+    assert unmarked(state, usual(), WORTHS, NOON) == ()
+
+
+def test_a_rate_that_is_lost_after_the_roll_stops_the_marks() -> None:
+    state = state_of(o.fill(2, ticks=490_000))
+    folded(state, usual())
+    assert unmarked(state, readings(lc.quote()), WORTHS, NOON) == ("USD rate of USDT",)
+
+
+@pytest.mark.parametrize("wall_ns", [-1, -(10**30), 10**30])
+def test_a_wall_clock_that_makes_no_sense_marks_nothing(wall_ns: int) -> None:
+    assert mw.utc_day(wall_ns) == ""
+    assert records_due(state_of(), usual(), WORTHS, Now(NOW, wall_ns)) == ()
+    assert unmarked(state_of(), usual(), WORTHS, Now(NOW, wall_ns)) == ("the day, by the wall clock",)
+
+
+def test_days_are_those_of_utc() -> None:
+    assert mw.utc_day(0) == "1970-01-01"
+    assert mw.utc_day(20_000 * DAY - 1) == "2024-10-03"
+    assert mw.utc_day(20_000 * DAY) == "2024-10-04"
+
+
+def running(*records: Record) -> GateState:
+    return state_of(aw.boot(), aw.reconciled(), aw.level_set(Level.RUN), *records)
+
+
+@pytest.mark.parametrize(
+    ("state", "every_ns"),
+    [
+        (state_of(), 2_500 * MS),
+        (running(), S),
+        (state_of(o.fill(2)), S),
+        (state_of(*o.OPENED), S),
+        (state_of(o.fill(2), o.fill(2, "t2", side=Side.SELL)), 2_500 * MS),
+    ],
+)
+def test_marks_come_every_second_while_something_is_open_or_may_be_and_seldom_otherwise(state: GateState, every_ns: int) -> None:
+    assert mw.mark_is_due(state, NOW)
+    folded(state, usual())
+    assert not mw.mark_is_due(state, NOW + every_ns - 1)
+    assert mw.mark_is_due(state, NOW + every_ns)
+    assert mw.mark_is_due(state, NOW - 1)
+
+
+def test_marks_keep_up_with_a_short_freshness() -> None:
+    state = state_of(o.fill(2), sheet=lc.changed(WIDE, "account", freshness_mark_ns=S))
+    folded(state, usual())
+    assert mw.mark_is_due(state, NOW + S // 2)
+    assert not mw.mark_is_due(state, NOW + S // 2 - 1)
+
+
+def test_the_watch_marks_on_time_and_tells_why_it_does_not() -> None:
+    world = World()
+    assert world.turn() == [r.DayRolled, r.Marked]
+    assert world.turn() == []
+    world.state.apply(o.fill(2))
+    world.clock.pass_(2 * S)
+    assert world.turn() == []
+    assert world.watch.missing == {"mark": ("quote of bybit/main/BTCUSDT",)}
+    world.see()
+    assert world.turn() == [r.Marked]
+    assert world.watch.missing == {}
+
+
+trades = st.lists(st.tuples(st.sampled_from([Side.BUY, Side.SELL]), st.integers(1, 9), st.integers(499_000, 501_000)), max_size=6)
+
+
+@given(st.lists(st.tuples(trades, st.integers(0, 3 * DAY), st.booleans()), max_size=6))
+def test_whatever_happens_days_only_go_forward_and_every_mark_stands_on_a_baseline(
+    steps: list[tuple[list[tuple[Side, int, int]], int, bool]],
+) -> None:
+    state = state_of()
+    number = 0
+    now = NOON
+    for executions, wait_ns, restarted in steps:
+        for side, lots, ticks in executions:
+            number += 1
+            state.apply(o.fill(lots, f"t{number}", side=side, ticks=ticks, venue_ns=number))
+        now = Now(now.boot_ns + wait_ns, now.wall_ns + wait_ns)
+        if restarted:
+            state.apply(aw.boot(f"life-{number}"))
+        before = state.ledger.day.name
+        for record in records_due(state, usual(at=now.boot_ns), WORTHS, now):
+            if isinstance(record, r.DayRolled):
+                assert record.day == mw.utc_day(now.wall_ns) > before
+            state.apply(record)
+        if state.losses.marked_boot_ns == now.boot_ns:
+            assert state.ledger.day.name == state.losses.day
+            assert 0 <= state.losses.worst_micro_usd >= state.losses.now_micro_usd
+        assert records_due(state, usual(at=now.boot_ns), WORTHS, now) == ()
+
+
+# Transfers
+
+
+def moved(kind: r.LedgerKind = K.DEPOSIT, amount: str = "500", venue_id: str = "e1", venue_ns: int = NOON.wall_ns) -> r.LedgerEvent:
+    return o.event(kind, amount, venue_id, venue_ns=venue_ns)
+
+
+def expected(amount: str = "500") -> r.LedgerExpected:
+    return r.LedgerExpected(
+        boot_ns=1,
+        kind=K.DEPOSIT,
+        venue="bybit",
+        account="main",
+        currency="USDT",
+        amount=Decimal(amount),
+        until_wall_ns=NOON.wall_ns + HOUR,
+        actor="ann",
+    )
+
+
+def later(ns: int) -> Now:
+    return at(ns)
+
+
+@pytest.mark.parametrize("kind", [K.DEPOSIT, K.WITHDRAWAL, K.TRANSFER])
+def test_a_transfer_that_nobody_announced_halts_its_account_after_the_grace(kind: r.LedgerKind) -> None:
+    state = state_of(moved(kind))
+    assert transfer_latches(state, later(60 * S - 1)) == ()
+    (latch,) = transfer_latches(state, later(60 * S))
+    assert (latch.name, latch.scope, latch.subject, latch.level) == ("unexplained", r.Scope.ACCOUNT, "main", Level.HALT)
+    assert latch.boot_ns == NOW + 60 * S
+    for part in ("500 USDT", "bybit/main", "e1", kind.value):
+        assert part in latch.reason
+
+
+def test_one_that_was_announced_in_time_or_within_the_grace_does_not() -> None:
+    assert transfer_latches(state_of(expected(), moved()), later(HOUR)) == ()
+    assert transfer_latches(state_of(moved(), expected()), later(HOUR)) == ()
+    assert len(transfer_latches(state_of(expected("501"), moved()), later(HOUR))) == 1
+
+
+@pytest.mark.parametrize("kind", [K.FUNDING, K.FEE, K.REBATE, K.INTEREST, K.AIRDROP, K.SETTLEMENT])
+def test_other_events_need_no_notice(kind: r.LedgerKind) -> None:
+    assert transfer_latches(state_of(moved(kind)), later(HOUR)) == ()
+
+
+def test_a_time_that_the_venue_cannot_mean_is_not_waited_for() -> None:
+    assert transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 30 * S)), NOON) == ()
+    assert len(transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 61 * S)), NOON)) == 1
+    assert len(transfer_latches(state_of(moved(venue_ns=0)), NOON)) == 1
+
+
+def test_each_transfer_latches_once_also_after_a_person_cleared_it_and_after_a_boot() -> None:
+    state = state_of(aw.boot(), moved(), moved(venue_id="e2"))
+    found = transfer_latches(state, later(HOUR))
+    assert len(found) == 2
+    for latch in found:
+        state.apply(latch)
+    assert len(state.lattice.latches) == 1
+    assert transfer_latches(state, later(HOUR)) == ()
+    cleared = lattice.clear_latch(
+        state.lattice,
+        "unexplained",
+        r.Scope.ACCOUNT,
+        "main",
+        actor="ann",
+        seen_version=state.lattice.version,
+        nonce=aw.NONCES[0],
+        boot_ns=NOW,
+    )
+    assert isinstance(cleared, r.LatchCleared)
+    state.apply(cleared)
+    state.apply(aw.boot("life-b"))
+    assert transfer_latches(state, later(HOUR)) == ()
+    state.apply(moved(venue_id="e3"))
+    assert len(transfer_latches(state, later(HOUR))) == 1
+
+
+def test_a_latch_that_was_lost_before_it_was_folded_comes_again() -> None:
+    state = state_of(moved())
+    assert transfer_latches(state, later(HOUR)) == transfer_latches(state, later(HOUR)) != ()
+
+
+def test_the_watch_looks_for_transfers_once_a_second() -> None:
+    world = World(grace_ns=5 * S)
+    world.turn()
+    world.state.apply(moved(venue_ns=NOON.wall_ns))
+    told: list[type[Record]] = []
+    for _ in range(70):
+        world.clock.pass_(100 * MS)
+        world.see()
+        told += [kind for kind in world.turn() if kind is r.LatchSet]
+        assert bool(told) is (world.clock.boot_ns >= NOW + 5 * S)
+    assert told == [r.LatchSet]
+
+
+def test_worths_are_by_instrument() -> None:
+    facts: InstrumentFacts = lc.facts()
+    assert Worth(currency="USDT", tick_lot=facts.quote_per_tick_lot, base="BTC", lot=facts.asset_per_lot, spot=False) == listing_worth(BTC)
