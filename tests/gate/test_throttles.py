@@ -302,7 +302,7 @@ def test_an_identical_order_that_is_repeated_in_time_is_kept() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    state = fold(intent("a"), permit("a", 0), wire("a", 0))
+    state = fold(intent("a", lots=10_000), permit("a", 0), wire("a", 0))
     step = LONGEST_WINDOW_NS // 300
     for number in range(3_000):
         throttles.apply(state, cancel("a", number * step))

@@ -111,6 +111,17 @@ class CancelOwn(Frame, frozen=True, kw_only=True, tag="cancel_own"):
     reason: str
 
 
+class Edge(Frame, frozen=True, kw_only=True, tag="edge"):
+    """The edge that the engine measures for a strategy, and the least that it trades on; both decimals, basis points.
+
+    One below the other latches the strategy at reduce_only. It can only lower; telling it again changes nothing.
+    """
+
+    strategy: str
+    measured_bps: str
+    threshold_bps: str
+
+
 class GetStatus(Frame, frozen=True, kw_only=True, tag="status"):
     """Ask how things stand."""
 
@@ -238,12 +249,14 @@ class Done(Frame, frozen=True, kw_only=True, tag="done"):
     report: dict[str, Any] = {}
 
 
-Request = Propose | CancelOwn | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | DrillEnd | Resume | Expect | Release | Adjust
+Request = (
+    Propose | CancelOwn | Edge | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | DrillEnd | Resume | Expect | Release | Adjust
+)
 Answer = Decided | Status | Challenge | Done | Refusal
 AnyFrame = Hello | Welcome | Request | Answer
 
 ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
-    Role.INTENT: (Propose, CancelOwn, GetStatus),
+    Role.INTENT: (Propose, CancelOwn, Edge, GetStatus),
     Role.READ: (GetStatus,),
     Role.LOWER: (Kill, Freeze, Disarm, GetStatus),
     Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, GetStatus),

@@ -5,23 +5,36 @@ tick-lot is worth, and in which currency, is told by the caller who asks for mon
 
 Average cost, and with it the split of a result into realised and not realised, follows the order of the journal; a late execution moves the
 split and never the sum. Cost that leaves with a part of a position is rounded down to whole tick-lots, and the rest stays with the rest.
+
+Single executions and events are forgotten after a while (`retention`); sums never are. What was forgotten cannot be told from what was never seen, so
+nothing that the venue stamped at or before the latest forgotten one is booked any more: it is flagged, and halts.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Mapping
 from decimal import Context, Decimal
 from enum import StrEnum
 
 import msgspec
 
+from interlock.domain.errors import Refused
 from interlock.gate import records as r
-from interlock.gate.order_state import Market, TradeKey
+from interlock.gate.order_state import Account, Market, TradeKey
+from interlock.gate.retention import Queue, fingerprint
 
 FILL_FEE = "fill_fee"
 """The kind of flow that fees of executions are summed up under; amounts are negative when paid."""
 EXTERNAL = frozenset({r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER, r.LedgerKind.AIRDROP, r.LedgerKind.ADJUST})
 """Flows that are no result of trading: they move balances, never profit or loss."""
+TRANSFERS = frozenset({r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER})
+"""Flows that the owner is to announce."""
+FLAGS_KEPT = 1_000
+"""How many (flag, subject) are told apart; what is noticed about older ones counts on from the highest of them."""
+NO_FLOOR = -(1 << 63)
+"""Where nothing was forgotten yet."""
+_DROP_AT = 256
 
 EventKey = tuple[str, str, str, str]
 """(venue, account, kind, the venue's id): the identity of a ledger event. A person's adjustment without one goes by its nonce."""
@@ -44,9 +57,15 @@ class Flag(StrEnum):
     """A record that cannot be booked: no positive size, no finite amount, or an adjustment without a signature."""
     UNPRICED = "unpriced"
     """The venue changed a position and told no price; it was booked at average cost."""
+    TOO_OLD = "too_old"
+    """An execution or event from a time of which not everything is remembered: it may have been booked already, and was not booked."""
 
 
-class Position(msgspec.Struct):
+class Forgotten(Refused):
+    """A question about a time of which the ledger no longer remembers everything."""
+
+
+class Position(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """A market's position. `lots` signed; the rest in tick-lots: cash is paid (-) and received (+), cost is signed as the position."""
 
     lots: int = 0
@@ -55,7 +74,7 @@ class Position(msgspec.Struct):
     realised: int = 0
 
 
-class Booked(msgspec.Struct, frozen=True):
+class Booked(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An execution as it was booked; `signed_lots` is positive for a buy."""
 
     client_id: str
@@ -66,7 +85,7 @@ class Booked(msgspec.Struct, frozen=True):
     venue_ns: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A ledger event as it was booked."""
 
     kind: r.LedgerKind
@@ -78,7 +97,7 @@ class Event(msgspec.Struct, frozen=True):
     venue_ns: int
 
 
-class Expected(msgspec.Struct, frozen=True, order=True):
+class Expected(msgspec.Struct, frozen=True, order=True, array_like=True, forbid_unknown_fields=True):
     """A transfer that the owner announced; `until_wall_ns` comes first because the most urgent is matched first."""
 
     until_wall_ns: int
@@ -89,7 +108,7 @@ class Expected(msgspec.Struct, frozen=True, order=True):
     amount: Decimal
 
 
-class Day(msgspec.Struct, frozen=True):
+class Day(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The loss day: its baseline as it was fixed at the roll, and the largest loss since, which only a new day resets."""
 
     name: str = ""
@@ -98,7 +117,7 @@ class Day(msgspec.Struct, frozen=True):
     max_loss_usd: Decimal = Decimal(0)
 
 
-class Ledger(msgspec.Struct):
+class Ledger(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The state. Compare with `==`."""
 
     positions: dict[Market, Position] = {}
@@ -108,32 +127,35 @@ class Ledger(msgspec.Struct):
     events: dict[EventKey, Event] = {}
     reversals: dict[TradeKey, bool] = {}
     """Whether the execution that was taken back had been booked."""
-    timeline: dict[tuple[str, str], list[Change]] = {}
-    """By (venue, account): every change of a position, by venue time."""
+    timeline: dict[Account, list[Change]] = {}
+    """By (venue, account): changes of positions, by venue time."""
     expected: list[Expected] = []
     flags: dict[tuple[str, str], int] = {}
-    """How often by (flag, subject)."""
+    """How often by (flag, subject), at most FLAGS_KEPT of them, the newest last."""
+    flags_gone: dict[str, int] = {}
+    """By flag: the highest count of those that are not told apart any more. A new one counts on from there, and so above what any of them had."""
     day: Day = Day()
     duplicates: int = 0
+    booked: Queue[TradeKey] = msgspec.field(default_factory=Queue)
+    entered: Queue[EventKey] = msgspec.field(default_factory=Queue)
+    fill_floors: dict[Account, int] = {}
+    """By (venue, account): the latest venue time of an execution that was forgotten."""
+    event_floors: dict[tuple[str, str, str], int] = {}
+    """The same for events, by (venue, account, kind)."""
+    dropped: dict[Account, int] = {}
+    """By (venue, account): up to which venue time changes were taken out of the timeline."""
 
     def digest_parts(self) -> tuple[object, ...]:
-        """The state as sorted plain data, for hashing."""
-        return (
-            sorted((*key, *msgspec.structs.astuple(value)) for key, value in self.positions.items()),
-            sorted((*key, str(value)) for key, value in self.flows.items()),
-            [[*key, msgspec.to_builtins(self.fills[key])] for key in sorted(self.fills)],
-            [[*key, msgspec.to_builtins(self.events[key])] for key in sorted(self.events)],
-            sorted((*key, value) for key, value in self.reversals.items()),
-            [msgspec.to_builtins(one) for one in self.expected],
-            sorted((*key, value) for key, value in self.flags.items()),
-            msgspec.to_builtins(self.day),
-            self.duplicates,
-        )
+        """The state as plain data, for hashing. Two folds of one journal give equal parts."""
+        return (fingerprint(self),)
 
 
 def apply(ledger: Ledger, record: r.Record) -> Ledger:
-    """Fold one record into `ledger`, which is changed and returned; kinds that move no money change nothing."""
+    """Fold one record into `ledger`, which is changed and returned; kinds that move no money only move the time on."""
     match record:
+        case r.Boot():
+            ledger.booked.restart(record.boot_ns)
+            ledger.entered.restart(record.boot_ns)
         case r.Filled():
             _filled(ledger, record)
         case r.FillReversed():
@@ -154,6 +176,7 @@ def apply(ledger: Ledger, record: r.Record) -> Ledger:
             ledger.day = msgspec.structs.replace(ledger.day, max_loss_usd=max(ledger.day.max_loss_usd, loss))
         case _:
             pass
+    _forget(ledger, record.boot_ns)
     return ledger
 
 
@@ -161,7 +184,7 @@ def apply(ledger: Ledger, record: r.Record) -> Ledger:
 
 
 def position_lots(ledger: Ledger, venue: str, account: str, symbol: str, until_venue_ns: int | None = None) -> int:
-    """The signed position in lots, or as it was at a venue time."""
+    """The signed position in lots, or as it was at a venue time. Raises Forgotten as `changes_after`."""
     position = ledger.positions.get((venue, account, symbol))
     if position is None:
         return 0
@@ -172,17 +195,23 @@ def position_lots(ledger: Ledger, venue: str, account: str, symbol: str, until_v
 
 
 def changes_after(ledger: Ledger, venue: str, account: str, venue_ns: int) -> list[Change]:
-    """The changes of positions of an account later than a venue time."""
+    """The changes of positions of an account later than a venue time. Raises Forgotten for a time from which not all are remembered."""
+    _require(ledger.dropped.get((venue, account), venue_ns), venue_ns, "changes of positions", venue, account)
     changes = ledger.timeline.get((venue, account), [])
     return changes[bisect_right(changes, venue_ns, key=_venue_ns) :]
 
 
 def cash(ledger: Ledger, venue: str, account: str, until_venue_ns: int | None = None) -> dict[str, Decimal]:
-    """The sum of all flows by currency, external ones included and what was traded left out; events later than `until_venue_ns` left out too."""
+    """The sum of all flows by currency, external ones included and what was traded left out; events later than `until_venue_ns` left out too.
+
+    Raises Forgotten for a time from which not all events are remembered.
+    """
     found: dict[str, Decimal] = {}
     if until_venue_ns is not None:
-        for key, event in ledger.events.items():
-            if key[:2] == (venue, account) and event.venue_ns > until_venue_ns:
+        floor = max((ns for key, ns in ledger.event_floors.items() if key[:2] == (venue, account)), default=until_venue_ns)
+        _require(floor, until_venue_ns, "events", venue, account)
+        for event_key, event in ledger.events.items():
+            if event_key[:2] == (venue, account) and event.venue_ns > until_venue_ns:
                 found[event.currency] = exact_sum(found.get(event.currency, Decimal(0)), -event.amount)
     for (of_venue, of_account, currency, _), amount in ledger.flows.items():
         if (of_venue, of_account) == (venue, account):
@@ -193,22 +222,11 @@ def cash(ledger: Ledger, venue: str, account: str, until_venue_ns: int | None = 
 def unexpected_transfers(ledger: Ledger) -> list[EventKey]:
     """Deposits, withdrawals and transfers that nobody announced, by (kind, venue, account, currency, amount) and time; each notice serves once.
 
-    Both sides are taken by time, so that a later transfer never takes the notice that only an earlier one could have used.
+    Both sides are taken by time, so that a later transfer never takes the notice that only an earlier one could have used. One that nobody
+    announced is remembered until somebody has; one that was announced is forgotten in time, with its notice.
     """
-    open_notices = list(ledger.expected)
-    found = []
-    moved = (r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER)
-    for key, event in sorted(ledger.events.items(), key=lambda item: (item[1].venue_ns, item[0])):
-        if event.kind not in moved:
-            continue
-        for notice in open_notices:
-            same = (notice.kind, notice.venue, notice.account, notice.currency) == (event.kind, key[0], key[1], event.currency)
-            if same and notice.amount == event.amount and event.venue_ns <= notice.until_wall_ns:
-                open_notices.remove(notice)
-                break
-        else:
-            found.append(key)
-    return found
+    announced = _announced(ledger)
+    return [key for key, _ in _transfers(ledger) if key not in announced]
 
 
 def exact_sum(a: Decimal, b: Decimal) -> Decimal:
@@ -223,8 +241,41 @@ def _venue_ns(change: Change) -> int:
     return change[0]
 
 
+def _require(floor_venue_ns: int, venue_ns: int, what: str, venue: str, account: str) -> None:
+    if venue_ns < floor_venue_ns:
+        raise Forgotten(
+            f"{what} of {venue}/{account} after {venue_ns}: expected a venue time from {floor_venue_ns} on, what is older was forgotten; "
+            "take a newer snapshot"
+        )
+
+
+def _transfers(ledger: Ledger) -> list[tuple[EventKey, Event]]:
+    """The transfers that are remembered, by time."""
+    found = [(key, event) for key, event in ledger.events.items() if event.kind in TRANSFERS]
+    return sorted(found, key=lambda item: (item[1].venue_ns, item[0]))
+
+
+def _announced(ledger: Ledger) -> dict[EventKey, Expected]:
+    """Which notice each transfer that was announced has used."""
+    open_notices = list(ledger.expected)
+    found = {}
+    for key, event in _transfers(ledger):
+        for notice in open_notices:
+            same = (notice.kind, notice.venue, notice.account, notice.currency) == (event.kind, key[0], key[1], event.currency)
+            if same and notice.amount == event.amount and event.venue_ns <= notice.until_wall_ns:
+                open_notices.remove(notice)
+                found[key] = notice
+                break
+    return found
+
+
 def _flag(ledger: Ledger, flag: Flag, subject: str) -> None:
-    ledger.flags[(flag, subject)] = ledger.flags.get((flag, subject), 0) + 1
+    count = ledger.flags.pop((flag, subject), None)
+    ledger.flags[flag, subject] = 1 + (ledger.flags_gone.get(flag, 0) if count is None else count)
+    if len(ledger.flags) > FLAGS_KEPT:
+        oldest = next(iter(ledger.flags))
+        gone = ledger.flags.pop(oldest)
+        ledger.flags_gone[oldest[0]] = max(gone, ledger.flags_gone.get(oldest[0], 0))
 
 
 def _flow(ledger: Ledger, venue: str, account: str, currency: str, kind: str, amount: Decimal) -> None:
@@ -265,7 +316,11 @@ def _filled(ledger: Ledger, record: r.Filled) -> None:
     if not (record.lots > 0 and record.ticks > 0 and record.fee.is_finite()):
         _flag(ledger, Flag.REFUSED, record.trade_id)
         return
+    if record.venue_ns <= ledger.fill_floors.get(key[:2], NO_FLOOR):
+        _flag(ledger, Flag.TOO_OLD, record.trade_id)
+        return
     ledger.fills[key] = booked
+    ledger.booked.add(record.boot_ns, key)
     market = key[:3]
     _change(ledger, market, booked.signed_lots, booked.ticks, booked.venue_ns)
     _flow(ledger, record.venue, record.account, record.fee_currency, FILL_FEE, -record.fee)
@@ -308,6 +363,12 @@ def _event(ledger: Ledger, record: r.LedgerEvent) -> None:
     if adjust and moves and record.ticks == 0:
         _flag(ledger, Flag.REFUSED, name)  # lots without a price would be a gift to the day's profit
         return
+    if not adjust:
+        # A person's adjustment goes by its nonce, which serves once for good.
+        if record.venue_ns <= ledger.event_floors.get(key[:3], NO_FLOOR):
+            _flag(ledger, Flag.TOO_OLD, name)
+            return
+        ledger.entered.add(record.boot_ns, key)
     ledger.events[key] = event
     if record.kind is r.LedgerKind.ADL:
         _flag(ledger, Flag.ADL, name)
@@ -322,3 +383,49 @@ def _event(ledger: Ledger, record: r.LedgerEvent) -> None:
             ticks = position.cost // position.lots if position.lots else 0
             _flag(ledger, Flag.UNPRICED, name)
         _change(ledger, market, record.lots, ticks, record.venue_ns)
+
+
+# Forgetting
+
+
+def read_after_venue_ns(ledger: Ledger, floors: Mapping[Account, int], venue: str, account: str) -> int:
+    """The venue time after which executions are to be read when an earlier process life's cursor is lost; 0 is from the beginning.
+
+    `floors` are those of the orders. Every later execution is new, or known and only counted as told twice; earlier ones would halt.
+    """
+    return max(ledger.fill_floors.get((venue, account), 0), floors.get((venue, account), 0))
+
+
+def events_after_venue_ns(ledger: Ledger, venue: str, account: str) -> int:
+    """The same for ledger events."""
+    return max((ns for key, ns in ledger.event_floors.items() if key[:2] == (venue, account)), default=0)
+
+
+def _forget(ledger: Ledger, boot_ns: int) -> None:
+    while (found := ledger.booked.take(boot_ns)) is not None:
+        key = found[1]
+        where = key[:2]
+        ledger.fill_floors[where] = max(ledger.fills.pop(key).venue_ns, ledger.fill_floors.get(where, NO_FLOOR))
+        ledger.reversals.pop(key, None)
+        _drop_changes(ledger, where, ledger.fill_floors[where])
+    while (due := ledger.entered.take(boot_ns)) is not None:
+        _forget_event(ledger, due[1])
+
+
+def _forget_event(ledger: Ledger, key: EventKey) -> None:
+    event = ledger.events[key]
+    if event.kind in TRANSFERS:
+        notice = _announced(ledger).get(key)
+        if notice is None:
+            return  # it stays until somebody has looked
+        ledger.expected.remove(notice)
+    del ledger.events[key]
+    ledger.event_floors[key[:3]] = max(event.venue_ns, ledger.event_floors.get(key[:3], NO_FLOOR))
+
+
+def _drop_changes(ledger: Ledger, where: Account, floor_venue_ns: int) -> None:
+    """Take changes out that are older than everything that may be asked for, many at a time."""
+    changes = ledger.timeline[where]
+    if len(changes) > _DROP_AT and changes[_DROP_AT - 1][0] <= floor_venue_ns:
+        ledger.dropped[where] = max(changes[_DROP_AT - 1][0], ledger.dropped.get(where, NO_FLOOR))
+        del changes[:_DROP_AT]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from interlock.domain.orders import OrderState
 from interlock.gate import records as r
 from interlock.gate.order_machine import EXPOSED, RESTING, Evidence, Violation
-from interlock.gate.order_state import Order, Orders, move, move_amend, request, violate
+from interlock.gate.order_state import Order, Orders, move, move_amend, request, stranger, violate
 
 _ANSWERS = {
     OrderState.ACKED: Evidence.ANSWER_ACKED,
@@ -60,7 +60,7 @@ def reported(orders: Orders, record: r.Reported) -> None:
     """A report of the order by stream or query."""
     order = orders.by_id.get(record.client_id)
     if order is None:
-        violate(orders, Violation.STRANGER, record.client_id, "a report of an order that is not in the journal")
+        stranger(orders, record.client_id, "a report")
         return
     known = max(order.filled_lots + order.reversed_lots, order.reported_lots)
     alive = record.state in RESTING
@@ -117,14 +117,18 @@ def filled(orders: Orders, record: r.Filled) -> None:
     orders.fills[key] = (record.client_id, 0)  # until it is counted
     order = orders.by_id.get(record.client_id)
     if order is None:
-        violate(orders, Violation.STRANGER, record.client_id, f"execution {record.trade_id} of an order that is not in the journal")
+        orders.strays.add(record.boot_ns, key)
+        stranger(orders, record.client_id, f"execution {record.trade_id}")
         return
     if key[:3] != order.market or record.side is not order.side:
+        orders.strays.add(record.boot_ns, key)
         violate(orders, Violation.CONTRADICTED, record.client_id, f"execution {record.trade_id} is of another market or side")
         return
     orders.fills[key] = (record.client_id, record.lots)
     largest = order.largest_lots
     order.filled_lots += record.lots
+    order.trade_ids.append(record.trade_id)
+    order.executed_venue_ns = max(order.executed_venue_ns, record.venue_ns)
     order.received = order.shown = True
     _sight(order)
     if order.filled_lots > largest:
@@ -151,7 +155,7 @@ def reversal(orders: Orders, record: r.FillReversed) -> None:
     order = orders.by_id.get(client_id)
     orders.reversals[key] = order is not None
     if order is None:
-        violate(orders, Violation.REVERSAL, record.trade_id, "an execution was taken back that no order of ours has")
+        violate(orders, Violation.REVERSAL, record.trade_id, "an execution was taken back that no order has of which we know")
     else:
         _take_back(orders, order, record.trade_id, lots)
 

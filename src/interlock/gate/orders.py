@@ -20,19 +20,26 @@ from interlock.gate.order_state import (
     Obligation,
     Order,
     Orders,
+    forget,
+    issue,
     keep,
     move,
     move_amend,
     request,
+    restart,
     violate,
 )
 
 
 def apply(orders: Orders, record: r.Record) -> Orders:
-    """Fold one record into `orders`, which is changed and returned; violations are added to `orders.violations`. Other kinds change nothing."""
+    """Fold one record into `orders`, which is changed and returned; violations are added to `orders.violations`.
+
+    Kinds that do not concern orders only move the time on, by which those that ended are forgotten.
+    """
     handler = _HANDLERS.get(type(record))
     if handler is not None:
         handler(orders, record)
+    forget(orders, record.boot_ns)
     return orders
 
 
@@ -83,7 +90,14 @@ def recovery_records(orders: Orders, same_kernel_boot: bool, io_error: bool, boo
         for revision, state in requests:
             if state is OrderState.INTENDED:
                 found.append(
-                    r.Deny(boot_ns=boot_ns, client_id=client_id, strategy=order.strategy, rule="recovery", detail="the process ended")
+                    r.Deny(
+                        boot_ns=boot_ns,
+                        client_id=client_id,
+                        revision=revision,
+                        strategy=order.strategy,
+                        rule="recovery",
+                        detail="the process ended",
+                    )
                 )
             elif state is OrderState.PERMITTED and certain:
                 found.append(
@@ -107,7 +121,7 @@ def _intent(orders: Orders, record: r.Intent) -> None:
     order = orders.by_id.get(record.client_id)
     if not (record.lots > 0 and record.ticks >= 0 and record.revision >= 0):
         orders.ignored += 1
-    elif order is None and record.revision == 0:
+    elif order is None and record.revision == 0 and issue(orders, record.client_id):
         order = Order(
             client_id=record.client_id,
             group=record.group,
@@ -165,9 +179,9 @@ def _wire_begin(orders: Orders, record: r.WireBegin) -> None:
         if record.revision == 0 and record.sign_wall_ns > 0:
             order.sign_wall_ns = record.sign_wall_ns
             order.receive_window_ns = record.receive_window_ns
-    before = len(orders.violations)
+    before = orders.violation_count
     request(orders, record.client_id, record.revision, Evidence.WIRE_AGAIN if again else Evidence.WIRE_BEGUN)
-    if not allowed and len(orders.violations) == before:
+    if not allowed and orders.violation_count == before:
         violate(orders, Violation.UNEXPECTED, record.client_id, "written to the wire by an old permit or although a cancel was wanted")
 
 
@@ -261,6 +275,7 @@ def _boot(orders: Orders, record: r.Boot) -> None:
     Times of sending are forgotten, because the clock of durations starts anew with the host.
     """
     orders.life += 1
+    restart(orders, record.boot_ns)
     for client_id in list(orders.live):
         order = orders.by_id[client_id]
         if order.sign_wall_ns == 0 and order.state in UNRESOLVED:

@@ -18,6 +18,7 @@ import msgspec
 from interlock.domain.orders import OrderState, TimeInForce
 from interlock.gate import records
 from interlock.gate.limit_sheet import LONGEST_WINDOW_NS, LimitSheet, Strategy
+from interlock.gate.retention import KEPT, LEAST_NS, fingerprint
 
 REJECT_STREAK = "reject_streak"
 LOSS_STREAK = "loss_streak"
@@ -34,7 +35,7 @@ Signature = tuple[str, str, str, int, int, int]
 """(strategy, venue, symbol, side, ticks, lots)."""
 
 
-class Ticket(msgspec.Struct):
+class Ticket(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What later records of an order, which carry only its client id, need to be counted."""
 
     strategy: str
@@ -47,18 +48,21 @@ class Ticket(msgspec.Struct):
     begun: bool = False
     rejected: bool = False
     ended: bool = False
+    filled_lots: int = 0
 
 
-class Trip(msgspec.Struct):
+class Trip(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """A strategy's open round trip in one instrument: signed lots, and ticks x lots received less paid."""
 
     lots: int = 0
     cash_tick_lots: int = 0
 
 
-class Throttles(msgspec.Struct):
-    """The state of the fold. Times are in rising order; those older than the longest window may be dropped."""
+class Throttles(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The state of the fold. Times are in rising order; those older than `window_ns` may be dropped."""
 
+    window_ns: int = LONGEST_WINDOW_NS
+    """The longest window that may be asked about; `begin` knows it."""
     kernel_boot_id: str = ""
     incarnation: str = ""
     tickets: dict[str, Ticket] = {}
@@ -77,24 +81,8 @@ class Throttles(msgspec.Struct):
     fills: dict[tuple[str, str, str, str], None] = {}
 
     def digest_parts(self) -> tuple[object, ...]:
-        """All parts as plain data, for comparing and hashing folds."""
-        parts: list[object] = []
-        for value in msgspec.structs.astuple(self):
-            if not isinstance(value, dict):
-                parts.append(tuple(value))
-                continue
-            plain = [(key, _plain(entry)) for key, entry in value.items()]
-            # The order of the remembered fills decides which one is forgotten first.
-            parts.append(tuple(plain if value is self.fills else sorted(plain)))
-        return tuple(parts)
-
-
-def _plain(entry: object) -> object:
-    if isinstance(entry, msgspec.Struct):
-        return msgspec.structs.astuple(entry)
-    if isinstance(entry, dict):
-        return tuple(sorted(entry.items()))
-    return tuple(entry) if isinstance(entry, list) else entry
+        """The state as plain data, for hashing. Two folds of one journal give equal parts."""
+        return (fingerprint(self),)
 
 
 class LatchRequest(msgspec.Struct, frozen=True):
@@ -103,6 +91,14 @@ class LatchRequest(msgspec.Struct, frozen=True):
     name: str
     subject: str
     reason: str
+
+
+def begin(sheet: LimitSheet) -> Throttles:
+    """The state before the first record, which remembers what this sheet can ask for and no more."""
+    windows = [strategy.orders_window_ns for strategy in sheet.strategies.values()]
+    windows += [strategy.identical_orders_window_ns for strategy in sheet.strategies.values()]
+    windows += [venue.messages_window_ns for venue in sheet.venues.values()]
+    return Throttles(window_ns=max(windows))
 
 
 def apply(state: Throttles, record: records.Record) -> Throttles:
@@ -124,8 +120,8 @@ def apply(state: Throttles, record: records.Record) -> Throttles:
         case records.CancelSent():
             ticket = state.tickets.get(record.client_id)
             venue = EVERYWHERE if ticket is None else ticket.venue
-            _note(state.messages.setdefault(venue, []), record.boot_ns)
-            _note(state.cancels.setdefault(venue, []), record.boot_ns)
+            _note(state, state.messages.setdefault(venue, []), record.boot_ns)
+            _note(state, state.cancels.setdefault(venue, []), record.boot_ns)
         case records.Answered() | records.Reported():
             _told(state, record)
         case records.Absent() | records.Released():
@@ -174,7 +170,8 @@ def _denied(state: Throttles, deny: records.Deny) -> None:
 def _not_sent(state: Throttles, record: records.NotSent) -> None:
     _release(state, record.client_id, record.revision)
     ticket = state.tickets.get(record.client_id)
-    if ticket is not None and not ticket.begun:
+    # Of an amend it says nothing about the order, which may have been at the venue since its placement.
+    if ticket is not None and (record.revision == 0 or not ticket.begun):
         _ended(state, record.client_id, record.boot_ns)
 
 
@@ -187,8 +184,8 @@ def _permitted(state: Throttles, permit: records.Permit) -> None:
     ticket.permitted = True
     ticket.ended = False
     state.pending[ticket.venue] = state.pending.get(ticket.venue, 0) + 1
-    _note(state.orders.setdefault(ticket.strategy, []), permit.boot_ns)
-    _note(state.identical.setdefault(ticket.signature, []), permit.boot_ns)
+    _note(state, state.orders.setdefault(ticket.strategy, []), permit.boot_ns)
+    _note(state, state.identical.setdefault(ticket.signature, []), permit.boot_ns)
     state.identical_order.append((permit.boot_ns, ticket.signature))
 
 
@@ -197,7 +194,7 @@ def _begun(state: Throttles, client_id: str, revision: int, boot_ns: int) -> Non
     if ticket is not None and ticket.pending == revision:
         _release(state, client_id, revision)
         ticket.begun = True
-        _note(state.messages.setdefault(ticket.venue, []), boot_ns)
+        _note(state, state.messages.setdefault(ticket.venue, []), boot_ns)
 
 
 def _release(state: Throttles, client_id: str, revision: int) -> None:
@@ -238,6 +235,9 @@ def _filled(state: Throttles, fill: records.Filled) -> None:
     state.fills[identity] = None
     if len(state.fills) > _FILLS_REMEMBERED:
         del state.fills[next(iter(state.fills))]
+    ticket.filled_lots += fill.lots
+    if ticket.filled_lots >= ticket.signature[-1]:
+        _ended(state, fill.client_id, fill.boot_ns)
     state.rejects.pop(ticket.strategy, None)
     key = (ticket.strategy, fill.venue, fill.account, fill.symbol)
     trip = state.trips.setdefault(key, Trip())
@@ -269,32 +269,34 @@ def _cleared(state: Throttles, cleared: records.LatchCleared) -> None:
         state.identical_order = [entry for entry in state.identical_order if entry[1][0] != strategy]
 
 
-def _note(times: list[int], boot_ns: int) -> None:
+def _note(state: Throttles, times: list[int], boot_ns: int) -> None:
     # Never earlier than what is there, so that the list stays in order; later only lengthens what counts.
     times.append(max(boot_ns, times[-1]) if times else boot_ns)
-    if len(times) >= _TRIM_AT and times[_TRIM_AT // 2] <= boot_ns - LONGEST_WINDOW_NS:
-        del times[: bisect_right(times, boot_ns - LONGEST_WINDOW_NS)]
+    if len(times) >= _TRIM_AT and times[_TRIM_AT // 2] <= boot_ns - state.window_ns:
+        del times[: bisect_right(times, boot_ns - state.window_ns)]
 
 
 def _forget(state: Throttles, boot_ns: int) -> None:
-    before = boot_ns - LONGEST_WINDOW_NS
-    if state.ended and state.ended[0][0] <= before:
-        gone = 0
-        while gone < len(state.ended) and state.ended[gone][0] <= before:
-            client_id = state.ended[gone][1]
-            gone += 1
-            ticket = state.tickets.get(client_id)
-            if ticket is not None and ticket.ended:
-                del state.tickets[client_id]
+    gone = 0
+    for since_ns, client_id in state.ended:
+        if since_ns > boot_ns - LONGEST_WINDOW_NS and (since_ns > boot_ns - LEAST_NS or len(state.ended) - gone <= KEPT):
+            break
+        gone += 1
+        ticket = state.tickets.get(client_id)
+        if ticket is not None and ticket.ended:
+            del state.tickets[client_id]
+    if gone:
         del state.ended[:gone]
-    if state.identical_order and state.identical_order[0][0] <= before:
-        gone = 0
-        while gone < len(state.identical_order) and state.identical_order[gone][0] <= before:
-            signature = state.identical_order[gone][1]
-            gone += 1
-            times = state.identical.get(signature)
-            if times and times[-1] <= before:
-                del state.identical[signature]
+    gone = 0
+    before = boot_ns - state.window_ns
+    for since_ns, signature in state.identical_order:
+        if since_ns > before:
+            break
+        gone += 1
+        times = state.identical.get(signature)
+        if times and times[-1] <= before:
+            del state.identical[signature]
+    if gone:
         del state.identical_order[:gone]
 
 
@@ -365,8 +367,10 @@ def _trips(state: Throttles, sheet: LimitSheet, strategy: str, limit: Strategy, 
     if not (orders < limit.max_orders_count):
         yield ORDERS_RATE, f"{orders} orders in {limit.orders_window_ns} ns, the most allowed is {limit.max_orders_count}"
     for signature, times in state.identical.items():
+        if signature[0] != strategy or len(times) < limit.max_identical_orders_count:
+            continue
         same = _within(times, boot_ns, limit.identical_orders_window_ns)
-        if signature[0] == strategy and not (same < limit.max_identical_orders_count):
+        if not (same < limit.max_identical_orders_count):
             yield IDENTICAL_ORDERS, f"{same} times {signature[1:]} in {limit.identical_orders_window_ns} ns"
             break
     rejects = reject_streak(state, sheet, strategy)

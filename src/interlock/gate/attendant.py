@@ -1,0 +1,98 @@
+"""What a running gate does by itself: loops, each with one duty, none of which can take the others with it.
+
+A loop that fails in a way that nobody foresaw halts the gate and goes on: a gate without a resolver or a feed still cancels, and can still be
+stopped. The fastest loop is the one that looks at the stop word; what it does each time is little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from interlock.gate import core, lattice
+from interlock.gate import records as r
+from interlock.gate.parts import Parts
+
+LOOK_S = 0.005
+"""How often the stop word is read. A stop must be acknowledged within 50 ms."""
+AGAIN_S = 1.0
+"""How long a loop rests that has failed."""
+
+
+class Attendant:
+    """`employ` the duties, then `run`. All in one event loop."""
+
+    def __init__(self, parts: Parts, called_for: Callable[[], tuple[r.Record, ...]]) -> None:
+        self._parts = parts
+        self._called_for = called_for
+        self._duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = []
+        self._enforced_at = (-1, -1)
+        self._seen_version = -1
+
+    def employ(self, name: str, every_s: float, duty: Callable[[], Awaitable[None]]) -> None:
+        """A duty that is done again and again, with a rest of `every_s` between; 0 for one that rests by itself."""
+        self._duties.append((name, every_s, duty))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_the_word())
+            for name, every_s, duty in self._duties:
+                group.create_task(self._again_and_again(name, every_s, duty))
+
+    async def _again_and_again(self, name: str, every_s: float, duty: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await duty()
+                self.enforce()
+            except Exception as error:  # noqa: BLE001 - it halts the gate by name, and the other duties go on
+                self._parts.broke(name, error)
+                await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(every_s)
+
+    async def _watch_the_word(self) -> None:
+        while True:
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._parts.broke("stop word", error)
+                await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """One round: heed a stop, send what cancels are due, and show that work goes on."""
+        parts = self._parts
+        if parts.word.stopped:
+            now = parts.clock()
+            # The word first: the sentinel waits for it, and nothing is written any more from here on.
+            parts.word.acknowledge(now.boot_ns)
+            kill = parts.keeper.state.lattice.kill
+            if kill is lattice.Kill.NONE:
+                parts.take(r.KillRequested(boot_ns=now.boot_ns, source="stop word", wall_ns=now.wall_ns))
+            if kill is not lattice.Kill.EFFECTIVE:
+                parts.take(r.KillEffective(boot_ns=now.boot_ns))
+        if parts.keeper.state.lattice.version != self._seen_version:
+            self._seen_version = parts.keeper.state.lattice.version
+            self.enforce()
+        parts.send_cancels()
+        parts.word.advance()
+
+    def enforce(self) -> None:
+        """Want and send the cancels that the state calls for. Cheap when nothing has changed since the last time."""
+        parts = self._parts
+        state = parts.keeper.state
+        if self._enforced_at == (state.records, state.lattice.version):
+            return
+        found = self._called_for()
+        if found:
+            parts.take(*found)
+            parts.send_cancels()
+        self._enforced_at = (state.records, state.lattice.version)
+
+    async def tell_denials(self) -> None:
+        """Record how often held-back denials of one kind have come again."""
+        parts = self._parts
+        told = core.repeated(parts.keeper.state, parts.denials, parts.clock())
+        for record in told:
+            if parts.take(record):
+                del parts.denials[record.strategy, record.rule]

@@ -1,0 +1,239 @@
+"""What people ask for besides arming: to stop, freeze and disarm, and with a fresh nonce and the state they saw, to resume, adopt and announce.
+
+Lowering is never refused. Whoever asks is known by the user that the kernel names.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from interlock.domain.orders import OrderState
+from interlock.gate import lattice
+from interlock.gate import records as r
+from interlock.gate.condition_watch import edge_collapse
+from interlock.gate.core import LONGEST_DETAIL
+from interlock.gate.frames import Adjust, Disarm, Done, Edge, Expect, Frame, Freeze, Kill, Refusal, Release, Resume
+from interlock.gate.journal import JournalFailed, JournalFull
+from interlock.gate.lattice import refuse_nonce, refuse_version
+from interlock.gate.parts import Parts
+from interlock.gate.proposals import Proposals
+from interlock.gate.refusal import Refusal as No
+from interlock.gate.verbs import Cause
+
+LONGEST_NAME = 64
+LONGEST_WITHIN_NS = 7 * 86_400 * 1_000_000_000
+
+
+class Commands:
+    """Answers the lower socket, and the plain requests of the raise socket."""
+
+    def __init__(self, parts: Parts, proposals: Proposals) -> None:
+        self._parts = parts
+        self._proposals = proposals
+
+    # Lowering
+
+    def kill(self, request: Kill, actor: str) -> Frame:
+        """No new risk from here on, and every order is to be cancelled: by this gate until the sentinel has taken over."""
+        self.killed(f"{request.source[:LONGEST_NAME]} ({actor})")
+        self._proposals.cancel((), "kill", actor)
+        live = self._live()
+        if any(live.values()) or not self._parts.word.stopped:
+            self._parts.tell_sentinel(live)
+        return Done(
+            report={"killed": True, "live": {venue: list(ids) for venue, ids in live.items()}, "sentinel": self._parts.word.stopped}
+        )
+
+    def _live(self) -> dict[str, tuple[str, ...]]:
+        """By venue: every order of ours that may still be alive, for whoever has to see the last of them."""
+        orders = self._parts.keeper.state.orders
+        alive = [orders.by_id[client_id] for client_id in sorted(orders.live)]
+        return {venue: tuple(order.client_id for order in alive if order.venue == venue) for venue in self._parts.setup.accounts}
+
+    def killed(self, source: str) -> None:
+        """Record that everything is to stop, once."""
+        state, now = self._parts.keeper.state, self._parts.clock()
+        if state.lattice.kill is lattice.Kill.NONE:
+            self._parts.take(r.KillRequested(boot_ns=now.boot_ns, source=source, wall_ns=now.wall_ns))
+
+    def freeze(self, request: Freeze, actor: str) -> Frame:
+        """Set a latch by hand. What it calls for is cancelled at once."""
+        if request.level is r.Level.RUN:
+            return Refusal(rule="level", detail="expected halt, cancel_only or reduce_only, found run: a freeze holds something back")
+        if (request.scope is r.Scope.ALL) is bool(request.subject):
+            return Refusal(
+                rule="subject", detail=f"expected a subject for {request.scope.value} and none for all, found {request.subject!r}"
+            )
+        latch = r.LatchSet(
+            boot_ns=self._parts.clock().boot_ns,
+            name=Cause.OPERATOR.value,
+            scope=request.scope,
+            subject=request.subject[:LONGEST_NAME],
+            level=request.level,
+            reason=request.reason[:LONGEST_DETAIL],
+            actor=actor,
+        )
+        written = self._parts.take(latch)
+        return Done(report={"frozen": True, "journaled": written, "state_version": self._parts.keeper.state.lattice.version})
+
+    def disarm(self, request: Disarm, actor: str) -> Frame:
+        """End the grant, and with `mandate` the leave to reduce as well."""
+        now, reason = self._parts.clock(), request.reason[:LONGEST_DETAIL] or "disarmed"
+        written = self._parts.take(r.Disarmed(boot_ns=now.boot_ns, reason=reason, actor=actor, mandate_ends=request.mandate))
+        return Done(report={"disarmed": True, "journaled": written, "state_version": self._parts.keeper.state.lattice.version})
+
+    def edge(self, request: Edge) -> Frame:
+        """Take the edge that the engine measures: one that has collapsed, or is no number, holds its strategy at reduce_only."""
+        measured, threshold = _amount(request.measured_bps), _amount(request.threshold_bps)
+        nothing = Decimal("NaN")
+        latch = edge_collapse(
+            nothing if measured is None else measured,
+            nothing if threshold is None else threshold,
+            scope=r.Scope.STRATEGY,
+            subject=request.strategy[:LONGEST_NAME],
+            boot_ns=self._parts.clock().boot_ns,
+        )
+        held = {(hold.name, hold.scope, hold.subject) for hold in self._parts.keeper.state.lattice.latches}
+        if latch is not None and (latch.name, latch.scope, latch.subject) not in held:
+            self._parts.take(latch)
+        return Done(report={"collapsed": latch is not None})
+
+    # Raising
+
+    async def resume(self, request: Resume, actor: str) -> Frame:
+        """Clear one latch, or raise the base level."""
+        state, now = self._parts.keeper.state.lattice, self._parts.clock()
+        found: r.LatchCleared | r.LevelSet | No
+        if request.latch:
+            found = lattice.clear_latch(
+                state,
+                request.latch,
+                request.scope,
+                request.subject,
+                actor=actor,
+                seen_version=request.state_version,
+                nonce=request.nonce,
+                boot_ns=now.boot_ns,
+            )
+        else:
+            found = lattice.raise_level(
+                state,
+                request.level,
+                actor=actor,
+                reason="resume",
+                seen_version=request.state_version,
+                nonce=request.nonce,
+                boot_ns=now.boot_ns,
+            )
+        return await self._decided(found)
+
+    async def release(self, request: Release, actor: str) -> Frame:
+        """Take a person's word for what became of a quarantined order."""
+        state, now = self._parts.keeper.state, self._parts.clock()
+        refused = self._stale(request.state_version, request.nonce)
+        order = state.orders.by_id.get(request.client_id)
+        if refused is None and (order is None or order.state is not OrderState.QUARANTINED):
+            found = "no such order" if order is None else order.state.value
+            refused = No("not_quarantined", f"expected an order in quarantine, found {found}; only what nobody can find out is released")
+        if refused is not None:
+            return _refusal(refused)
+        record = r.Released(
+            boot_ns=now.boot_ns,
+            client_id=request.client_id,
+            state=request.state,
+            filled_lots=request.filled_lots,
+            actor=actor,
+            nonce=request.nonce,
+        )
+        answer = await self._decided(record)
+        after = state.orders.by_id[request.client_id].state
+        if after is OrderState.QUARANTINED and isinstance(answer, Done):
+            return Refusal(rule="release", detail=f"expected an end that fits what is known of the order, found {request.state.value}")
+        return answer
+
+    async def adjust(self, request: Adjust, actor: str) -> Frame:
+        """Take a difference into the books under a person's name."""
+        now = self._parts.clock()
+        refused = self._stale(request.state_version, request.nonce)
+        account = self._parts.setup.accounts.get(request.venue)
+        amount = _amount(request.amount)
+        if refused is None and (account is None or amount is None or not (request.currency or request.lots)):
+            refused = No(
+                "adjust", "expected a configured venue, a currency and a finite decimal amount, found otherwise; look at the status"
+            )
+        if refused is None and request.lots and not (request.symbol and request.ticks > 0):
+            refused = No("adjust", "expected a symbol and a price in ticks for lots, found none: lots without a price would be a gift")
+        if refused is not None or account is None or amount is None:
+            return _refusal(refused or No("adjust", "nonsense"))
+        return await self._decided(
+            r.LedgerEvent(
+                boot_ns=now.boot_ns,
+                kind=r.LedgerKind.ADJUST,
+                venue=request.venue,
+                account=account,
+                venue_id="",
+                currency=request.currency[:16],
+                amount=amount,
+                symbol=request.symbol[:LONGEST_NAME],
+                lots=request.lots,
+                ticks=request.ticks,
+                actor=actor,
+                nonce=request.nonce,
+                venue_ns=now.wall_ns,
+            )
+        )
+
+    async def expect(self, request: Expect, actor: str) -> Frame:
+        """Take note of a transfer that the owner announces."""
+        now = self._parts.clock()
+        refused = refuse_nonce(request.nonce, self._parts.keeper.state.lattice.nonces)
+        account = self._parts.setup.accounts.get(request.venue)
+        amount = _amount(request.amount)
+        moves = {kind.value: kind for kind in (r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER)}
+        if refused is None and (request.event not in moves or account is None or amount is None or amount == 0):
+            refused = No("expect", f"expected one of {', '.join(moves)} of an amount on a configured venue, found {request.event!r}")
+        if refused is None and not 0 < request.within_ns <= LONGEST_WITHIN_NS:
+            refused = No("expect_within", f"expected a time of at most 7 days, found {request.within_ns} ns; say by when it comes")
+        if refused is not None or account is None or amount is None:
+            return _refusal(refused or No("expect", "nonsense"))
+        kind = moves[request.event]
+        signed = -abs(amount) if kind is r.LedgerKind.WITHDRAWAL else amount
+        return await self._decided(
+            r.LedgerExpected(
+                boot_ns=now.boot_ns,
+                kind=kind,
+                venue=request.venue,
+                account=account,
+                currency=request.currency[:16],
+                amount=signed,
+                until_wall_ns=now.wall_ns + request.within_ns,
+                actor=actor,
+            )
+        )
+
+    def _stale(self, seen_version: int, nonce: str) -> No | None:
+        state = self._parts.keeper.state.lattice
+        return refuse_version(seen_version, state.version) or refuse_nonce(nonce, state.nonces)
+
+    async def _decided(self, found: r.Record | No) -> Frame:
+        """Journal what a person decided, and answer when it is on disk."""
+        if isinstance(found, No):
+            return _refusal(found)
+        try:
+            lsn = self._parts.keeper.take(found, now=self._parts.clock())
+            await self._parts.keeper.durable(lsn)
+        except (JournalFailed, JournalFull) as error:
+            return Refusal(rule="journal", detail=str(error))
+        return Done(report={"state_version": self._parts.keeper.state.lattice.version})
+
+
+def _refusal(no: No) -> Refusal:
+    return Refusal(rule=no.rule, detail=no.message)
+
+
+def _amount(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and len(text) <= 64 else None

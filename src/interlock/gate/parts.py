@@ -1,0 +1,144 @@
+"""What the rooms of a running gate share: one state, one journal, one way out for each venue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from interlock.gate import throttles
+from interlock.gate.account_lock import Lease
+from interlock.gate.cancels import due
+from interlock.gate.egress import Egress
+from interlock.gate.journal import JournalFailed, JournalFull
+from interlock.gate.keeper import Keeper
+from interlock.gate.readings import Now, Readings, Setup
+from interlock.gate.records import Binding, Endpoint, Record, Scope
+from interlock.gate.verbs import Cause, latch_for
+
+
+class Word(Protocol):
+    """The stop word as the gate uses it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no new risk may be written any more."""
+        ...
+
+    @property
+    def sentinel_beat(self) -> int:
+        """How often the sentinel has looked."""
+        ...
+
+    def acknowledge(self, boot_ns: int) -> None:
+        """Say that the stop was seen."""
+        ...
+
+    def advance(self) -> None:
+        """Say that a round of work is done."""
+        ...
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this process life is, as its Boot record says; hashes are SHA-256, hexadecimal."""
+
+    incarnation: str
+    kernel_boot_id: str
+    host: str
+    user: str
+    endpoint: Endpoint
+    build: str
+    config: str
+    strategy: str
+    limits: str
+    pid: int
+
+
+class Guard:
+    """What is read immediately before every write: the stop word and the leases of all accounts."""
+
+    def __init__(self, word: Word, leases: Mapping[str, Lease]) -> None:
+        self._word = word
+        self._leases = leases
+
+    def stopped(self) -> bool:
+        """Whether no new risk may be written any more."""
+        return self._word.stopped
+
+    def lease_held(self) -> bool:
+        """Whether this is certainly the only gate of every account."""
+        return bool(self._leases) and all(lease.held() for lease in self._leases.values())
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """Everything that the handlers and loops of one gate work on; all of it belongs to one event loop."""
+
+    life: Life
+    setup: Setup
+    keeper: Keeper
+    readings: Readings
+    egresses: Mapping[str, Egress]
+    word: Word
+    guard: Guard
+    clock: Callable[[], Now]
+    log: Callable[[str], None]
+    tell_sentinel: Callable[[Mapping[str, tuple[str, ...]]], None]
+    """Ask the sentinel, without waiting, to stop everything and to see the last of these orders, by venue."""
+    min_lots: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By (venue, symbol): the smallest order that the venue takes."""
+    denials: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By (strategy, rule): denials held back from the journal since the last one of their kind that was recorded."""
+    leaving: bool = False
+    """The process is about to end in order: nothing new is decided."""
+
+    def binding(self, symbols: tuple[tuple[str, str, str], ...]) -> Binding:
+        """What a grant is bound to now."""
+        accounts = ",".join(f"{venue}/{account}" for venue, account in sorted(self.setup.accounts.items()))
+        return Binding(
+            incarnation=self.life.incarnation,
+            host=self.life.host,
+            account=accounts,
+            endpoint=self.life.endpoint,
+            build=self.life.build,
+            config=self.life.config,
+            strategy=self.life.strategy,
+            limits=self.life.limits,
+            symbols=symbols,
+        )
+
+    def look(self) -> Now:
+        """Read what a decision needs besides markets; the time of it."""
+        self.readings.stopped = self.guard.stopped()
+        self.readings.lease_held = self.guard.lease_held()
+        return self.clock()
+
+    def take(self, *found: Record) -> bool:
+        """Journal and fold records that lower risk or state facts; whether the journal took them. What it refuses is latched by the keeper."""
+        try:
+            self.keeper.take(*found, now=self.clock())
+        except (JournalFailed, JournalFull) as error:
+            self.log(f"journal: {error}")
+            return False
+        return True
+
+    def broke(self, where: str, error: BaseException) -> None:
+        """A part of the gate failed in a way that nobody foresaw: stop, and say where."""
+        said = f"{where}: {type(error).__name__}: {error}"[:500]
+        self.log(said)
+        now = self.clock()
+        self.take(latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns))
+
+    def send_cancels(self) -> int:
+        """Write every cancel that is due and that its venue's window has room for; how many were due."""
+        state, now = self.keeper.state, self.clock()
+        if state.lattice.killed or not state.orders.cancelling:
+            return 0
+        ready = due(state.orders, now.boot_ns, len(state.orders.cancelling))
+        for venue, egress in self.egresses.items():
+            mine = [client_id for client_id in ready if state.orders.by_id[client_id].venue == venue]
+            egress.cancel_due(mine[: throttles.may_cancel(state.throttles, self.setup.sheet, venue, now.boot_ns)])
+        return len(ready)

@@ -1,0 +1,141 @@
+"""How the gate stands, as plain data for people and pages; nothing decides by it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from interlock.gate import arming, references
+from interlock.gate.ceremony import NS_PER_S
+from interlock.gate.lattice import common_level
+from interlock.gate.parts import Parts
+from interlock.gate.permission import warnings_due
+from interlock.gate.refusal import Refusal
+
+MOST_LISTED = 500
+"""How many orders and denials are listed; the counts are of all."""
+
+
+def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str, ...], unmarked: tuple[str, ...]) -> dict[str, Any]:
+    """The whole of it. `why_not` is what stands against arming, as far as it is known without asking the venue."""
+    state, now = parts.keeper.state, parts.clock()
+    lattice = state.lattice
+    return {
+        "pid": parts.life.pid,
+        "incarnation": state.incarnation,
+        "state_version": lattice.version,
+        "endpoint": parts.life.endpoint.value,
+        "phase": arming.phase(state.machine, now.boot_ns).value,
+        "level": common_level(lattice).value,
+        "base": lattice.base.value,
+        "killed": lattice.kill.value,
+        "latches": [_hold(hold) for hold in lattice.latches],
+        "trips": [{**_hold(trip), "for_s": (now.boot_ns - trip.since_boot_ns) // NS_PER_S} for trip in lattice.trips],
+        "grant": _grant(parts),
+        "orders": _orders(parts),
+        "positions": [
+            {"venue": venue, "account": account, "symbol": symbol, "lots": position.lots}
+            for (venue, account, symbol), position in sorted(state.ledger.positions.items())
+            if position.lots
+        ],
+        "references": _references(parts),
+        "loss": {
+            "day": state.losses.day,
+            "now_usd": _usd(state.losses.now_micro_usd),
+            "worst_usd": _usd(state.losses.worst_micro_usd),
+            "drawdown_usd": _usd(state.losses.drawdown_micro_usd),
+            "unmarked": list(unmarked),
+        },
+        "accounts": dict(parts.setup.accounts),
+        "strategies": sorted(parts.setup.tags),
+        "symbols": [f"{venue}/{symbol}" for venue, symbol, _ in parts.readings.binding.symbols],
+        "why_not": [{"rule": one.rule, "message": one.message} for one in why_not],
+        "journal": {
+            "last_lsn": parts.keeper.journal.last_lsn,
+            "durable_lsn": parts.keeper.journal.durable_lsn,
+            "failure": str(parts.keeper.journal.failure or ""),
+            "unwritten": len(parts.keeper.unwritten),
+        },
+        "sentinel": parts.readings.sentinel_alive,
+        "checker": parts.readings.checker_alive,
+        "read_only": parts.readings.read_only,
+        "stopped": parts.guard.stopped(),
+        "lease_held": parts.guard.lease_held(),
+        "drill_symbols": list(drill_symbols),
+    }
+
+
+def _hold(hold: Any) -> dict[str, Any]:
+    return {"name": hold.name, "scope": hold.scope.value, "subject": hold.subject, "level": hold.level.value}
+
+
+def _usd(micro_usd: int) -> str:
+    return str(Decimal(micro_usd) / 1_000_000)
+
+
+def _grant(parts: Parts) -> dict[str, Any] | None:
+    state, now = parts.keeper.state, parts.clock()
+    if state.live is None:
+        return None
+    grant = state.live.grant
+    return {
+        "grant_id": grant.grant_id,
+        "purpose": grant.purpose.value,
+        "scripted": grant.scripted,
+        "cap_usd": str(grant.cap_usd),
+        "ended": state.arming.ended,
+        "expires_in_s": (grant.expires_boot_ns - now.boot_ns) // NS_PER_S,
+        "mandate_until_in_s": (grant.mandate_until_boot_ns - now.boot_ns) // NS_PER_S,
+        "warnings_min": list(warnings_due(state.live, grant.minted_boot_ns, now.boot_ns)),
+        "symbols": [f"{venue}/{symbol}" for venue, symbol, _ in grant.binding.symbols],
+    }
+
+
+def _orders(parts: Parts) -> dict[str, Any]:
+    orders = parts.keeper.state.orders
+    names = sorted({*orders.live, *orders.owing})
+    return {
+        "live": len(orders.live),
+        "unresolved": len(orders.unresolved),
+        "cancelling": len(orders.cancelling),
+        "owing": len(orders.owing),
+        "list": [_order(parts, client_id) for client_id in names[:MOST_LISTED]],
+    }
+
+
+def _order(parts: Parts, client_id: str) -> dict[str, Any]:
+    order = parts.keeper.state.orders.by_id[client_id]
+    return {
+        "client_id": client_id,
+        "venue": order.venue,
+        "symbol": order.symbol,
+        "strategy": order.strategy,
+        "side": order.side.name.lower(),
+        "state": order.state.value,
+        "ticks": order.ticks,
+        "lots": order.lots,
+        "filled_lots": order.filled_lots,
+        "revision": order.revision,
+        "cancel_wanted": order.cancel is not None,
+    }
+
+
+def _references(parts: Parts) -> list[dict[str, Any]]:
+    now, known, sheet = parts.clock(), parts.readings.references, parts.setup.sheet
+    found = []
+    for (venue, symbol), reference in sorted(known.references.items()):
+        quote = reference.quote
+        limits = sheet.symbols.get(f"{venue}:{symbol}")
+        problem = "no limits" if limits is None else references.quote_problem(known, limits, (venue, symbol), now.boot_ns)
+        found.append(
+            {
+                "venue": venue,
+                "symbol": symbol,
+                "bid_ticks": quote.bid_ticks,
+                "ask_ticks": quote.ask_ticks,
+                "mark_ticks": quote.mark_ticks,
+                "boot_ns": quote.boot_ns,
+                "problem": problem,
+            }
+        )
+    return found

@@ -1,0 +1,197 @@
+"""Snapshots of the gate's state: its bytes, whether they may be believed, and when to write one.
+
+A snapshot is a cache of the fold. It holds what records brought about and nothing that lives in memory alone, so that a state read from one is
+disarmed like every fold. It is used only if it was made by the same rules, of the same parts, under the same sheet of limits, and if the state
+read from it has the very digest that was written down; otherwise it is ignored, and it is told why. `verify_snapshot` folds the journal again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from interlock.domain.errors import Refused
+from interlock.gate import records
+from interlock.gate.arming import Arming, Machine
+from interlock.gate.drill import Drills
+from interlock.gate.journal import Disk, Mark, SnapshotFile, latest_snapshot, recover
+from interlock.gate.lattice import Lattice
+from interlock.gate.ledger import Ledger
+from interlock.gate.limit_sheet import LimitSheet, sheet_hash
+from interlock.gate.losses import Losses
+from interlock.gate.order_state import Orders
+from interlock.gate.state import GateState, Group, Permitted
+from interlock.gate.throttles import Throttles
+
+RULES: Final = 1
+"""To be raised when the fold makes another state of the same records, though no part of it has another name or type."""
+RECORDS_BETWEEN: Final = 50_000
+"""How many records there are between two snapshots when the gate comes to rest now and then; a boot folds at most some more than that."""
+MOST_RECORDS_BETWEEN: Final = 2 * RECORDS_BETWEEN
+"""How many there are at most; then one is written in the midst of work."""
+
+_APART: Final = frozenset({"machine", "sheet"})
+"""Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet only its hash."""
+
+
+class Unfit(Refused):
+    """The bytes of a snapshot that must not be believed here; the message says why."""
+
+
+class Loaded(NamedTuple):
+    """A state and the record that it stands after."""
+
+    state: GateState
+    mark: Mark
+
+
+class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, kw_only=True):
+    """All parts of a `GateState` that records bring about, under their own names."""
+
+    arming: Arming
+    lattice: Lattice
+    orders: Orders
+    ledger: Ledger
+    throttles: Throttles
+    losses: Losses
+    drills: Drills
+    groups: dict[str, Group]
+    permits: dict[str, Permitted]
+    incarnation: str
+    boots: int
+    epoch: int
+    last_epoch: int
+    sequence: int
+    sequences: dict[str, int]
+    denied_boot_ns: dict[tuple[str, str], int]
+    noted: dict[str, int]
+    foreigners: int
+    duplicates: int
+    records: int
+
+
+class _Envelope(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    layout: str
+    rules: int
+    sheet: str
+    body: bytes
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_OPENER = msgspec.msgpack.Decoder(_Envelope)
+_DECODER = msgspec.msgpack.Decoder(_Body)
+
+
+@cache
+def layout() -> str:
+    """SHA-256, hexadecimal, over the names and types of all parts: a snapshot of another interlock is known by it without a version to raise."""
+    return hashlib.sha256(repr(msgspec.inspect.type_info(_Body)).encode()).hexdigest()
+
+
+def encode(state: GateState) -> bytes:
+    """The bytes of a state. Raises OverflowError for a sum beyond 64 bits, and TypeError for a state that has got a part which is missing here."""
+    parts = {name: getattr(state, name) for name in GateState.__slots__ if name not in _APART}
+    body = _Body(arming=state.arming, lattice=state.lattice, **parts)
+    return _ENCODER.encode(_Envelope(layout(), RULES, sheet_hash(state.sheet), _ENCODER.encode(body)))
+
+
+def decode(blob: bytes, sheet: LimitSheet) -> GateState:
+    """The state that `encode` was given, disarmed. Raises Unfit for any other bytes, and for those of other rules, parts or limits."""
+    try:
+        found = _OPENER.decode(blob)
+    except msgspec.DecodeError as error:
+        raise Unfit(f"expected the bytes of a snapshot, found others ({error})") from error
+    if found.rules != RULES:
+        raise Unfit(f"expected a snapshot by rules {RULES}, found rules {found.rules}")
+    if found.layout != layout():
+        raise Unfit("expected a snapshot of the parts that a state has here, found one of others")
+    if found.sheet != sheet_hash(sheet):
+        raise Unfit(f"expected a snapshot under the limits {sheet_hash(sheet)}, found one under {found.sheet}")
+    try:
+        body = _DECODER.decode(found.body)
+    except msgspec.DecodeError as error:
+        raise Unfit(f"expected the parts of a state, found others ({error})") from error
+    state = GateState(sheet)
+    state.machine = Machine(arming=body.arming, lattice=body.lattice)
+    for name in GateState.__slots__:
+        if name not in _APART:
+            setattr(state, name, getattr(body, name))
+    return state
+
+
+def snapshot_file(state: GateState, mark: Mark, schema: int) -> SnapshotFile:
+    """A snapshot for `Journal.write_snapshot`: `state` must be the fold up to `mark` exactly. Raises as `encode`."""
+    return SnapshotFile(mark, schema, bytes.fromhex(state.digest()), encode(state))
+
+
+def load(disk: Disk, directory: Path, schema: int, sheet: LimitSheet, say: Callable[[str], None]) -> Loaded | None:
+    """The state of the newest snapshot that fits the journal, or None; `say` is told why one is ignored.
+
+    What follows is folded from `mark` on: `open_journal(..., after=mark)`. Raises DamagedState if the segment that a snapshot stands in is damaged.
+    """
+    found, ignored = latest_snapshot(disk, directory, schema)
+    for why in ignored:
+        say(f"snapshot ignored: {why}")
+    if found is None:
+        return None
+    try:
+        return Loaded(_believe(found, sheet), found.mark)
+    except Unfit as error:
+        say(f"snapshot of record {found.mark.lsn} ignored: {error}")
+        return None
+
+
+def verify_snapshot(disk: Disk, directory: Path, sheet: LimitSheet) -> str:
+    """Fold the journal anew up to its newest snapshot, archives included, and say how the two differ; empty if they agree, or if there is none.
+
+    `sheet` must be the one that the snapshot was made under. Raises as `recover`.
+    """
+    found, ignored = latest_snapshot(disk, directory, records.SCHEMA)
+    if found is None:
+        return "; ".join(ignored)
+    at = f"snapshot of record {found.mark.lsn}"
+    again = GateState(sheet)
+
+    def fold(lsn: int, payload: bytes) -> None:
+        if lsn <= found.mark.lsn:
+            again.apply(records.decode(payload))
+
+    try:
+        _believe(found, sheet)
+        recover(disk, directory, schema=records.SCHEMA, consume=fold)
+    except Unfit as error:
+        return f"{at}: {error}"
+    except msgspec.DecodeError as error:
+        return f"{at}: record {again.records + 1} is none that this interlock knows ({error}); verify it with the one that wrote it"
+    if again.digest() == found.state_hash.hex():
+        return ""
+    return f"{at}: expected the state {again.digest()}, which the records make, found {found.state_hash.hex()}; remove the snapshot"
+
+
+def quiet(state: GateState) -> bool:
+    """Whether nothing is under way that some milliseconds could delay: no permit before its write, no placement without an answer, no cancel owed."""
+    return not (state.permits or state.orders.unresolved or state.orders.cancelling)
+
+
+def due(state: GateState, *, last_lsn: int, durable_lsn: int, snapshot_lsn: int) -> bool:
+    """Whether to write a snapshot now. To be asked between two records by the thread that folds, which is held up while one is made.
+
+    Only when everything that was folded is durable, for nothing else is a place in the journal; and unless it has become urgent, when it is quiet.
+    """
+    since = durable_lsn - snapshot_lsn
+    if durable_lsn != last_lsn or since < RECORDS_BETWEEN:
+        return False
+    return since >= MOST_RECORDS_BETWEEN or quiet(state)
+
+
+def _believe(found: SnapshotFile, sheet: LimitSheet) -> GateState:
+    state = decode(found.blob, sheet)
+    digest = state.digest()
+    if digest != found.state_hash.hex():
+        raise Unfit(f"expected the state {found.state_hash.hex()}, found {digest} in its bytes")
+    return state

@@ -1,0 +1,282 @@
+"""`interlock gate serve`: start what stands around a gate on this machine, then become the gate.
+
+The venue and the sentinel are processes of their own that outlive a gate which dies; a later gate in the same folder finds them again.
+The gate itself is this process, replaced by a fresh interpreter with an environment of named variables only, so that nothing that it was not told
+can reach it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from interlock.domain.clock import NS_PER_MS, NS_PER_S
+from interlock.domain.errors import InterlockError, Refused, UsageError
+from interlock.domain.ids import TAG_WIDTH
+from interlock.gate.limit_sheet import LimitSheet, load
+from interlock.gate.records import Endpoint
+from interlock.run.gate_config import GateConfig, VenuePart, write_gate_config
+from interlock.sentinel import control
+from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
+from interlock.simulate.fake_venue.flavours import flavour
+from interlock.simulate.fake_venue.server import Addresses
+
+PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "READ_ONLY_ENFORCED", "TMPDIR", "TZ")
+"""The variables that reach the gate. The conditions of arming are not among them: they are the terminal's."""
+FORGOTTEN_S = 600
+"""How long venue and sentinel stay when the gate is gone and nobody comes back."""
+WORST_STALL_NS = 1_500 * NS_PER_MS
+"""The longest that a gate's loop stood still on a busy machine with two cores, rounded up; the sentinel waits three times as long."""
+START_S = 20.0
+LONGEST_SOCKET_BYTES = 100
+"""The kernel takes 107; a few are for what stands beside a socket while it is made."""
+
+
+def launch(directory: Path, limits: Path | None, environ: Mapping[str, str]) -> NoReturn:
+    """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
+    config = prepare(directory, limits)
+    kept = {name: environ[name] for name in PASSED_ON if name in environ}
+    os.execve(sys.executable, [sys.executable, "-m", "interlock.run.gate_process", str(config)], kept)
+
+
+def prepare(directory: Path, limits: Path | None) -> Path:
+    """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
+
+    The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits before anything was started.
+    """
+    sheet_path = (limits or example_limits()).resolve()
+    sheet = load(sheet_path)
+    tags = tags_of(sheet)
+    for name in sheet.venues:
+        _known_venue(name, sheet)
+    folder = directory.absolute()
+    sockets = _sockets_folder(folder)
+    for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
+        part.mkdir(mode=0o750, parents=True, exist_ok=True)
+    addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log")
+    config = GateConfig(
+        folder=folder,
+        sockets=sockets,
+        limits=sheet_path,
+        venues=tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)),
+        tags=tags,
+        users=(os.geteuid(),),
+        checker_fd=-1,
+        witness=addresses.witness,
+    )
+    sentinel, new_sentinel = _sentinel(config, folder / "log")
+    read_end, checker = _checker(config, folder / "log")
+    around = ((checker, True), (sentinel, new_sentinel), (addresses.pid, new_venue))
+    children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
+    config = msgspec.structs.replace(config, checker_fd=read_end, children=children)
+    file = folder / "run" / "gate.json"
+    write_gate_config(config, file)
+    return file
+
+
+def _sockets_folder(folder: Path) -> Path:
+    """Within the gate's folder, unless its name is too long for the path of a socket: then a short one of the same owner."""
+    if len(str(folder / "run" / "sentinel.sock").encode()) <= LONGEST_SOCKET_BYTES:
+        return folder / "run"
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"interlock-{os.geteuid()}-{digest}"
+
+
+def example_limits() -> Path:
+    """The limits that are shipped for trying the gate on this machine."""
+    return Path(str(resources.files("interlock.gate"))) / "examples" / "limits.toml"
+
+
+def tags_of(sheet: LimitSheet) -> dict[str, str]:
+    """The beginning of each strategy's client ids: its name's first characters. Raises UsageError where two would be the same."""
+    tags: dict[str, str] = {}
+    for name in sheet.strategies:
+        letters = "".join(c for c in name.lower() if c.isascii() and c.isalnum())
+        tags[name] = letters[:TAG_WIDTH].ljust(TAG_WIDTH, "0")
+    if len(set(tags.values())) != len(tags):
+        raise UsageError(f"strategies: expected names that differ in their first {TAG_WIDTH} letters, found {', '.join(sorted(tags))}")
+    return tags
+
+
+def _known_venue(name: str, sheet: LimitSheet) -> None:
+    played = flavour(name)
+    listed = {listing.info.symbol for listing in played.listings}
+    wanted = {symbol.partition(":")[2] for symbol in sheet.symbols if symbol.partition(":")[0] == name}
+    if not wanted or wanted - listed:
+        raise UsageError(
+            f"limits, venue {name}: expected symbols among {', '.join(sorted(listed))}, found {', '.join(sorted(wanted)) or 'none'}"
+        )
+    if len(sheet.venues[name].accounts) != 1:
+        raise UsageError(f"limits, venue {name}: expected one account, found {len(sheet.venues[name].accounts)}")
+
+
+def _part(name: str, sheet: LimitSheet, addresses: Addresses) -> VenuePart:
+    ports = addresses.venues[name]
+    return VenuePart(
+        venue=name,
+        account=sheet.venues[name].accounts[0],
+        endpoint=Endpoint.LOOPBACK,
+        orders_port=ports.orders,
+        stream_port=ports.stream,
+        symbols=tuple(sorted(symbol.partition(":")[2] for symbol in sheet.symbols if symbol.partition(":")[0] == name)),
+        dead_man=flavour(name).dead_man,
+    )
+
+
+# What stands around it
+
+
+def _spawn(arguments: list[str], log: Path, *, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Start a process that lives on when this one dies; what it complains of goes into a file."""
+    kept = {name: value for name, value in os.environ.items() if name in PASSED_ON}
+    with log.open("ab") as complaints:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=complaints,
+            start_new_session=True,
+            env=kept,
+        )
+
+
+def _first_line(process: subprocess.Popen[bytes], what: str, log: Path) -> bytes:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.stdout.close()
+    if not line:
+        raise Refused(f"{what}: expected it to start, found that it ended with {process.wait(5)}; {log.name} in the folder's log says why")
+    return line
+
+
+def _venue(folder: Path, names: list[str], logs: Path) -> tuple[Addresses, bool]:
+    """The venue of this folder, the one that still runs or a new one; and whether it is new."""
+    known = folder / "addresses.json"
+    try:
+        there = msgspec.json.decode(known.read_bytes(), type=Addresses)
+    except (OSError, msgspec.DecodeError):
+        there = None
+    if there is not None and _runs(there.pid, "interlock.simulate.fake_venue"):
+        if sorted(there.venues) != names:
+            raise UsageError(
+                f"the venue of this folder plays {', '.join(sorted(there.venues))}, the limits are for {', '.join(names)}; take another folder"
+            )
+        return there, False
+    log = logs / "venue.log"
+    process = _spawn(
+        ["-m", "interlock.simulate.fake_venue", "--dir", str(folder), "--venues", ",".join(names), "--retire-after-s", str(FORGOTTEN_S)],
+        log,
+    )
+    return msgspec.json.decode(_first_line(process, "venue", log), type=Addresses), True
+
+
+def _sentinel(config: GateConfig, logs: Path) -> tuple[int, bool]:
+    """The sentinel of this folder, the one that still runs and was told the same or a new one: its process id, and whether it is new."""
+    told = {
+        "folder": str(config.sockets),
+        "stop_word": str(config.stop_word),
+        "prefixes": sorted(config.tags.values()),
+        "users": list(config.users),
+        "venues": [
+            {
+                "venue": part.venue,
+                "endpoint": part.endpoint.value,
+                "port": part.orders_port,
+                "expiry_ns": part.receive_window_ns + 250 * NS_PER_MS if flavour(part.venue).expires else None,
+                "dead_man_symbols": list(part.symbols) if part.dead_man else [],
+            }
+            for part in config.venues
+        ],
+        "worst_stall_ns": WORST_STALL_NS,
+        "stall_bound_ns": 3 * WORST_STALL_NS,
+        "boot_bound_ns": 120 * NS_PER_S,
+        "retire_after_ns": FORGOTTEN_S * NS_PER_S,
+    }
+    file, text = config.sockets / "sentinel.json", json.dumps(told)
+    pid_file = config.sockets / "sentinel.pid"
+    running = _pid_in(pid_file)
+    if running is not None and _runs(running, "interlock.sentinel"):
+        if file.read_text(encoding="utf-8") == text and _answers(config.sockets):
+            return running, False
+        os.kill(running, signal.SIGTERM)
+        _await_end(running)
+    file.write_text(text, encoding="utf-8")
+    log = logs / "sentinel.log"
+    process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log)
+    line = json.loads(_first_line(process, "sentinel", log))
+    pid_file.write_text(str(line["pid"]), encoding="ascii")
+    return int(line["pid"]), True
+
+
+def _checker(config: GateConfig, logs: Path) -> tuple[int, int]:
+    """A checker of this gate's journal; the descriptor that its beats can be read from, and its process id."""
+    read_end, write_end = os.pipe()
+    facts = config.folder / "run" / "facts.json"
+    facts.write_text(json.dumps(_facts(config)), encoding="utf-8")
+    arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts)]
+    process = _spawn(arguments, logs / "checker.log", stdout=write_end)
+    os.close(write_end)
+    os.set_inheritable(read_end, True)
+    return read_end, process.pid
+
+
+def _facts(config: GateConfig) -> dict[str, dict[str, str]]:
+    found = {}
+    for part in config.venues:
+        for listing in flavour(part.venue).listings:
+            info = listing.info
+            found[f"{part.venue}/{info.symbol}"] = {"tick": info.tick, "lot": info.lot, "currency": info.quote}
+    return found
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        return any(control.ask(folder / control.NAME, {"verb": "status"}, frozenset({os.geteuid()}), 2.0))
+    except InterlockError:
+        return False
+
+
+def _pid_in(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+def _runs(pid: int, module: str) -> bool:
+    """Whether this process id is of a living process of that module: ids are given again."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return module.encode() in command
+
+
+def _identity(pid: int) -> tuple[int, int] | None:
+    try:
+        found = identity_of(pid)
+    except OSError:
+        return None
+    return found.pid, found.start_ticks
+
+
+def _await_end(pid: int) -> None:
+    until = time.monotonic() + START_S
+    gate = _identity(pid)
+    while gate is not None and look(GateIdentity(*gate)) is not Life.GONE:
+        if time.monotonic() > until:
+            raise Refused(f"sentinel {pid}: expected it to end within {START_S:.0f} s of SIGTERM, found it alive; look at what it is doing")
+        time.sleep(0.01)

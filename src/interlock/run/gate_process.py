@@ -1,0 +1,224 @@
+"""The gate as a process: puts its rooms together, begins a life, works until it is told to stop, ends in order.
+
+`python -m interlock.run.gate_process CONFIG`, as `interlock gate serve` starts it. Start conditions (limits, account, journal, venue) that do not
+hold end it with exit code 2 before anything is offered; whatever only forbids arming leaves it up, disarmed, with the reason in its status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import pwd
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import interlock
+from interlock.domain.errors import InterlockError, Refused, UsageError
+from interlock.gate.clock_watch import ClockReading
+from interlock.gate.conditions import read_only
+from interlock.gate.connection import OrderConnection
+from interlock.gate.journal import Disk, SystemDisk
+from interlock.gate.readings import Now
+from interlock.run.gate_config import GateConfig, read_gate_config
+from interlock.run.gate_world import GateWorld
+from interlock.sentinel import control
+from interlock.sentinel.gate_process import GateIdentity, Life, look
+
+EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
+_BUILD = ("domain", "gate", "sentinel", "venues")
+"""The rooms whose sources a grant is bound to."""
+STOP_CHILD_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What of the machine a gate uses; the real one by default, and others in tests."""
+
+    disk: Disk
+    connect: Callable[[str, int, str], Awaitable[OrderConnection]]
+    """(venue, port, name of the connection)."""
+
+    @staticmethod
+    def real() -> Machine:
+        """Disk and network as they are."""
+        return Machine(disk=SystemDisk(), connect=_connect)
+
+
+async def _connect(_venue: str, port: int, name: str) -> OrderConnection:
+    loop = asyncio.get_running_loop()
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        async with asyncio.timeout(2.0):
+            await loop.sock_connect(connection, ("127.0.0.1", port))
+    except BaseException:
+        connection.close()
+        raise
+    return OrderConnection(connection, name)
+
+
+def clocks() -> ClockReading:
+    """The three clocks of this host."""
+    return ClockReading(boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME), mono_ns=time.monotonic_ns(), wall_ns=time.time_ns())
+
+
+def now() -> Now:
+    """The two clocks of a decision."""
+    return Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns())
+
+
+def log(text: str) -> None:
+    """Tell a person; stdout is for the one line."""
+    sys.stderr.write(f"gate: {text}\n")
+    sys.stderr.flush()
+
+
+def build_hash() -> str:
+    """SHA-256 over the sources of the rooms that touch an order, by name and content."""
+    base = Path(interlock.__file__).parent
+    digest = hashlib.sha256()
+    for room in _BUILD:
+        for file in sorted((base / room).rglob("*.py")):
+            digest.update(f"{file.relative_to(base)}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def kernel_boot_id() -> str:
+    """Which boot of the host this is; empty where that cannot be read, which no other boot equals."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _own_group() -> None:
+    """Lead a process group, so that the sentinel can end all of it. At a terminal that waits for us we stay, so that Ctrl-C still arrives."""
+    if os.getpgrp() == os.getpid():
+        return
+    try:
+        at_terminal = os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        at_terminal = False
+    if not at_terminal:
+        os.setpgid(0, 0)
+
+
+async def ask_sentinel(folder: Path, request: Mapping[str, Any], silence_s: float = 3.0) -> Mapping[str, Any]:
+    """The last event of the sentinel's answer; empty if it did not answer."""
+
+    def ask() -> Mapping[str, Any]:
+        last: Mapping[str, Any] = {}
+        try:
+            for event in control.ask(folder / control.NAME, request, frozenset({os.geteuid()}), silence_s):
+                last = event
+        except InterlockError:
+            return {}
+        return last
+
+    return await asyncio.to_thread(ask)
+
+
+async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine, say: Callable[[str], None] = print) -> int:
+    """Run one life of the gate; returns the exit code. Raises InterlockError for start conditions that do not hold."""
+    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number)
+    world = GateWorld(
+        config,
+        read_only=read_only(environ),
+        disk=machine.disk,
+        connect=machine.connect,
+        now=now,
+        clocks=clocks,
+        nonce=lambda: secrets.token_hex(16),
+        ask_sentinel=lambda request: ask_sentinel(config.sockets, request),
+        log=log,
+        host=platform.node(),
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        build=build_hash(),
+        kernel_boot_id=kernel_boot_id(),
+        pid=os.getpid(),
+    )
+    try:
+        await world.begin()
+        await _until(world.ready(), stopped)
+        if not stopped.done():
+            say(json.dumps(world.paths()))
+            await _until(world.failed(), stopped)
+        ended_by: int = stopped.result() if stopped.done() else int(signal.SIGTERM)
+        left = await world.leave()
+    finally:
+        await world.close()
+    _end_children(config)
+    if left:
+        log(f"ended with {left} orders that are not known to be over; start it again in the same folder, or kill")
+        return EXIT_LEFT_ORDERS
+    return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
+
+
+async def _until(work: Coroutine[Any, Any, None], stopped: asyncio.Future[int]) -> None:
+    """Wait for the work or for the stop, whichever comes first; what the work raises comes out."""
+    task = asyncio.ensure_future(work)
+    waited: set[asyncio.Future[Any]] = {task, stopped}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+    task.cancel()
+
+
+def _stop(stopped: asyncio.Future[int], number: int) -> None:
+    if stopped.done():
+        log("stopping already; the sentinel can be told to kill")
+        return
+    stopped.set_result(number)
+
+
+def _end_children(config: GateConfig, *, only_new: bool = False) -> None:
+    """End checker, sentinel and venue, in this order, each known for certain by its start; with `only_new` those that were started for this life."""
+    for pid, start_ticks, new in config.children:
+        child = GateIdentity(pid, start_ticks)
+        if (only_new and not new) or look(child) is Life.GONE:
+            continue
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_CHILD_S
+        while look(child) is not Life.GONE and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+def main(argv: list[str]) -> int:
+    """Run; returns the exit code."""
+    if len(argv) != 1:
+        sys.stderr.write("usage: python -m interlock.run.gate_process CONFIG\n")
+        return EXIT_START
+    # Children end when they do; nobody here waits for them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    config: GateConfig | None = None
+    try:
+        _own_group()
+        config = read_gate_config(Path(argv[0]))
+        return asyncio.run(serve(config, os.environ, Machine.real(), _say))
+    except InterlockError as error:
+        log(f"cannot start: {error}")
+        if config is not None:
+            _end_children(config, only_new=True)
+        return EXIT_START if isinstance(error, UsageError | Refused) else error.exit_code
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

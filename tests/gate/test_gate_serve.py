@@ -1,0 +1,218 @@
+"""The gate as processes, from the commands of the README: it boots halted, sends what was permitted, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.gate.serving import INTERLOCK, bare_environment, command, conditions, end_all, serving, start, until
+
+from interlock.domain.orders import OrderState
+from interlock.gate import frames as f
+from interlock.gate.frames import Role
+from interlock.gate.records import Level, Scope
+
+
+def test_from_boot_to_one_order_to_an_orderly_end(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        assert set(gate.paths) == {"intent", "read", "lower", "raise", "journal", "witness"}
+        stands = gate.stands()
+        assert (stands.level, stands.armed) == (Level.HALT, False)
+        assert gate.intent()[1]["rule"] == "not_armed"
+        assert gate.raising() == []
+
+        gate.armed()
+        drilled = gate.raising()
+        assert len(drilled) == 1, "the drill's one order"
+        code, told = gate.intent()
+        assert (code, told["result"], told["rule"], set(told)) == (0, "PERMIT", "", {"result", "rule", "client_id"})
+        until(lambda: gate.open_at_venue() == [told["client_id"]])
+        assert gate.raising() == [*drilled, (told["client_id"], 0)]
+
+        assert gate.stop() == 0
+        assert gate.process.stdout is not None
+        assert gate.process.stdout.read() == "", "one line and nothing else"
+    assert [line["verb"] for line in gate.witness() if line["client_id"] == told["client_id"]] == ["place", "cancel"]
+    code, found = gate.checked()
+    assert (code, found["violations"]) == (0, [])
+    assert command("journal", "verify", gate.paths["journal"])[0] == 0
+
+
+@pytest.mark.parametrize("read_only", [None, "False", "0", "no", "yes", "true", "false "])
+def test_a_gate_that_may_only_read_sends_nothing(tmp_path: Path, read_only: str | None) -> None:
+    with serving(tmp_path, read_only=read_only) as gate:
+        code, told = gate.arm()
+        assert code == 1
+        assert "read_only" in str(told)
+        assert gate.intent()[1]["rule"] == "read_only"
+        assert gate.raising() == []
+
+
+def test_two_gates_do_not_share_a_folder_and_the_first_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        second = subprocess.run(
+            [*INTERLOCK, "gate", "serve", "--dir", str(tmp_path)],
+            env=bare_environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert second.returncode == 2
+        assert second.stdout == ""
+        assert "another gate has it" in second.stderr
+        gate.armed()
+        assert gate.intent()[0] == 0
+
+
+def test_a_gate_that_was_killed_goes_on_disarmed_and_cancels_what_it_left(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        client_id = gate.intent()[1]["client_id"]
+        until(lambda: gate.open_at_venue() == [client_id])
+        first = gate.stands().incarnation
+        gate.die()
+        again = start(tmp_path)
+        try:
+            stands = again.stands()
+            assert stands.incarnation != first
+            assert (stands.armed, stands.level) == (False, Level.HALT)
+            assert again.intent()[1]["rule"] == "not_armed"
+            until(lambda: not again.open_at_venue())
+            until(lambda: not again.report()["orders"]["live"])
+            assert [order.state for order in again.truth().orders if order.client_id == client_id] == [OrderState.CANCELLED]
+            assert again.raising().count((client_id, 0)) == 1
+            again.armed()
+            assert again.intent()[0] == 0
+            assert again.stop() == 0
+            assert again.checked()[1]["violations"] == []
+        finally:
+            again.die()
+
+
+def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        gate.intent()
+        assert gate.stop(signal.SIGINT) == 130
+    assert gate.checked()[0] == 0
+
+
+def test_a_kill_ends_every_order_and_outlasts_the_life(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        gate.intent()
+        until(lambda: len(gate.open_at_venue()) == 1)
+        code, told = gate.kill()
+        assert (code, told["result"]) == (0, "FINAL")
+        assert gate.open_at_venue() == []
+        assert gate.intent()[1]["rule"] == "killed"
+        assert gate.arm()[0] == 1
+        gate.die()
+        again = start(tmp_path)
+        try:
+            assert [latch["name"] for latch in again.report()["latches"]] == ["kill"]
+            again.arm()
+            assert again.intent()[1]["rule"] == "level_forbids"
+            code, _ = command("resume", "--socket", again.paths["raise"], "--latch", "kill", "--scope", "all")
+            assert code == 0
+            assert again.intent()[0] == 0
+        finally:
+            again.die()
+
+
+def test_a_gate_that_stands_still_is_stopped_and_swept_all_the_same(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        gate.intent()
+        until(lambda: len(gate.open_at_venue()) == 1)
+        gate.process.send_signal(signal.SIGSTOP)
+        code, told = gate.kill()
+        assert (code, told["result"]) == (0, "FINAL")
+        assert gate.open_at_venue() == []
+        assert gate.process.wait(10) == -signal.SIGKILL
+
+
+def test_freeze_and_disarm_by_command(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        gate.intent()
+        until(lambda: len(gate.open_at_venue()) == 1)
+        assert command("freeze", "--socket", gate.paths["lower"], "--reason", "look")[0] == 0
+        until(lambda: gate.open_at_venue() == [])
+        assert gate.intent()[1]["rule"] == "level_forbids"
+        assert command("resume", "--socket", gate.paths["raise"], "--latch", "operator", "--scope", "all")[0] == 0
+        assert gate.intent()[0] == 0
+        assert command("disarm", "--socket", gate.paths["lower"], "--reason", "enough")[0] == 0
+        assert gate.intent()[1]["rule"] == "disarmed"
+
+
+def test_the_commands_that_were_refused_changed_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        version = gate.stands().state_version
+        for environ in (
+            conditions(LIVE_ARM_ACK=None),
+            conditions(LIVE_ARM_AT="0"),
+            conditions(LIVE_MAX_NOTIONAL_USD="9.99"),
+            conditions(LIVE_MAX_NOTIONAL_USD="NaN"),
+            {},
+        ):
+            assert gate.arm(env=environ)[0] == 1
+        assert gate.arm("--max-notional-usd", "1000.01")[0] != 0
+        answer = gate.ask(Role.LOWER, f.Freeze(scope=Scope.ALL, subject="", level=Level.RUN, reason="upward"))
+        assert isinstance(answer, f.Refusal)
+        assert gate.stands().state_version == version
+        assert gate.raising() == []
+        gate.armed()
+
+
+def test_what_makes_a_start_impossible_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    sheet = tmp_path / "limits.toml"
+    sheet.write_text("[account]\nmax_order_notional_usd = 100\n", encoding="utf-8")
+    code, told = command("gate", "serve", "--dir", str(tmp_path / "g"), "--limits", str(sheet))
+    assert code == 2
+    assert "limits.toml" in str(told)
+    assert not (tmp_path / "g").exists()
+    assert command("gate", "serve", "--dir", str(tmp_path / "g"), "--venue", "real")[0] == 2
+
+
+def test_a_damaged_journal_is_not_run_on(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        for _ in range(3):
+            gate.intent()
+        gate.die()
+        segment = sorted(Path(gate.paths["journal"]).glob("*.seg"))[0]
+        data = bytearray(segment.read_bytes())
+        data[600] ^= 0xFF
+        segment.write_bytes(data)
+        with pytest.raises(AssertionError, match="exit 3"):
+            start(tmp_path)
+        data[600] ^= 0xFF
+        segment.write_bytes(data)
+        again = start(tmp_path)
+        again.die()
+
+
+def test_the_environment_of_the_gate_is_a_short_list(tmp_path: Path) -> None:
+    words = (*INTERLOCK, "gate", "serve", "--dir", str(tmp_path))
+    environ = {**bare_environment(), "READ_ONLY_ENFORCED": "false", **conditions(), "BYBIT_API_SECRET": "canary"}
+    process = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+        pids = [process.pid, *(pid for pid, *_ in json.loads((tmp_path / "run" / "gate.json").read_text())["children"])]
+        for pid in pids:
+            seen = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8")
+            assert "LIVE_" not in seen
+            assert "canary" not in seen
+        assert "READ_ONLY_ENFORCED=false" in Path(f"/proc/{process.pid}/environ").read_text(encoding="utf-8")
+        assert os.getpgid(process.pid) == process.pid
+    finally:
+        process.kill()
+        process.communicate()
+        end_all(tmp_path)

@@ -1,0 +1,350 @@
+"""Snapshots: the same state again, disarmed, or none; and the journal has the last word."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate import arming_world as aw
+from tests.gate import limit_cases as lc
+from tests.gate import order_records as o
+from tests.gate.core_world import World, armed_state, proposal
+from tests.gate.disks import FakeDisk
+
+from interlock.domain.orders import OrderState, Side
+from interlock.gate import records as r
+from interlock.gate import snapshot
+from interlock.gate.arming import Phase, phase
+from interlock.gate.core import PERMIT
+from interlock.gate.journal import Mark, Options, SnapshotFile, archive, recover, write_snapshot
+from interlock.gate.journal.segments import SUFFIX
+from interlock.gate.journal.writer import SegmentWriter
+from interlock.gate.records import Endpoint, Level, Record, Scope
+from interlock.gate.retention import LEAST_NS, RETAIN_NS
+from interlock.gate.state import NOTED, NOTED_COUNT, GateState
+
+S = OrderState
+FOLDER = Path("journal")
+SMALL = Options(segment_bytes=16 * 512, batch_bytes=4 * 512, reserve_bytes=512)
+OTHER_SHEET = lc.changed(lc.SHEET, "account", max_daily_loss_micro_usd=1)
+
+ORDERS: list[Record] = [
+    *(
+        make(name, revision)
+        for name in ("a", "b")
+        for revision in (0, 1)
+        for make in (o.permit, o.wire, o.sent, o.unknown, o.not_sent)
+    ),
+    *(o.intent(name, revision, lots, side=side) for name, side in (("a", Side.BUY), ("b", Side.SELL)) for revision, lots in ((0, 10), (1, 15))),
+    *(o.answer(state, name) for name in ("a", "b") for state in (S.ACKED, S.OPEN, S.REJECTED)),
+    *(
+        o.report(state, filled, lots, at, name)
+        for name in ("a", "b")
+        for state, filled, lots, at in ((S.OPEN, 0, 0, 5), (S.PARTIAL, 4, 10, 6), (S.FILLED, 10, 15, 7), (S.CANCELLED, 0, 0, 8))
+    ),
+    *(make(name) for name in ("a", "b") for make in (o.deny, o.absent, o.quarantined, o.cancel, o.cancel_sent)),
+    *(o.fill(4, f"{name}{number}", name, side, venue_ns=number) for name, side in (("a", Side.BUY), ("b", Side.SELL)) for number in (1, 2, 3)),
+    o.reversal("a1"),
+    o.released(S.CANCELLED),
+    o.cancel_answer(False),
+    o.fill(3, "theirs", ""),
+]  # fmt: skip
+REST: list[Record] = [
+    o.event(r.LedgerKind.FUNDING, "-1.50", "f1", venue_ns=3),
+    o.event(r.LedgerKind.DEPOSIT, "500", "d1"),
+    o.event(r.LedgerKind.ADL, "0", "l1", symbol=o.SYMBOL, lots=-1, ticks=90),
+    o.event(r.LedgerKind.ADJUST, "1", actor="me", nonce="n1"),
+    r.LedgerExpected(
+        boot_ns=1,
+        kind=r.LedgerKind.DEPOSIT,
+        venue=o.VENUE,
+        account=o.ACCOUNT,
+        currency="USDT",
+        amount=Decimal("500.0"),
+        until_wall_ns=99,
+        actor="me",
+    ),
+    r.Epoch(boot_ns=1, number=8),
+    r.LatchSet(
+        boot_ns=1, name="x", scope=Scope.SYMBOL, subject="s", level=Level.HALT, reason="", actor="", evidence={NOTED: "w", NOTED_COUNT: "2"}
+    ),
+    r.LatchCleared(boot_ns=1, name="x", scope=Scope.SYMBOL, subject="s", actor="me", nonce="n2", state_version=3),
+    r.InterlockTripped(boot_ns=1, name="feed", scope=Scope.ALL, subject="", level=Level.REDUCE_ONLY, reason=""),
+    aw.level_set(Level.RUN),
+    aw.reconciled(),
+    aw.reconciled(explained=False),
+    aw.foreign(),
+    r.Disarmed(boot_ns=1, reason="r", actor="me", symbol=aw.SYMBOL),
+    r.KillRequested(boot_ns=1, source="me", wall_ns=1),
+    r.DayRolled(boot_ns=1, day="2026-01-02", baseline=(("USDT", Decimal("7.10")),), baseline_usd=Decimal("7.1"), wall_ns=1),
+    r.Marked(boot_ns=1, realised_usd=Decimal(-5), unrealised_usd=Decimal("0.1"), equity_usd=Decimal(9)),
+    r.GroupReserved(boot_ns=1, group="g", client_ids=("a",), naked_cap_usd=Decimal("10.50"), deadline_boot_ns=1 << 60),
+    r.Drilled(
+        boot_ns=1,
+        drill_id="d",
+        kind=r.DrillKind.ORDER,
+        venue=o.VENUE,
+        endpoint=Endpoint.LOOPBACK,
+        key="k",
+        sentinel_build="b",
+        authenticated=True,
+        placed=1,
+        cancelled=1,
+        remaining=0,
+        verdict="pass",
+        wall_ns=5,
+    ),
+    r.Armed(boot_ns=1, grant=aw.ceremony()[1].record.grant, wall_ns=1),
+]
+BOOTS: list[Record] = [aw.boot("life-a"), o.boot()]
+PAUSES_NS = (0, 1_000_000_000, LEAST_NS + 1, RETAIN_NS + 1)
+
+
+def fold(*found: Record) -> GateState:
+    state = GateState(lc.SHEET)
+    for record in found:
+        state.apply(record)
+    return state
+
+
+def again(state: GateState) -> GateState:
+    return snapshot.decode(snapshot.encode(state), state.sheet)
+
+
+def same(one: GateState, two: GateState) -> None:
+    """In every part that records bring about."""
+    for name in GateState.__slots__:
+        if name != "machine":
+            assert getattr(one, name) == getattr(two, name), name
+    assert (one.arming, one.lattice) == (two.arming, two.lattice)
+    assert one.digest() == two.digest()
+
+
+timed = st.lists(st.tuples(st.sampled_from([*ORDERS, *ORDERS, *REST, *BOOTS]), st.sampled_from(PAUSES_NS)), max_size=40)
+
+
+@settings(max_examples=300)
+@given(timed, st.integers(0, 40))
+def test_a_fold_goes_on_from_a_snapshot_as_if_there_had_been_none(found: list[tuple[Record, int]], cut: int) -> None:
+    records, now_ns = list(o.OPENED), 1
+    for record, pause_ns in found:
+        now_ns += pause_ns
+        records.append(msgspec.structs.replace(record, boot_ns=now_ns))
+    cut = min(cut, len(records))
+    state = fold(*records[:cut])
+    other = again(state)
+    same(state, other)
+    for record in records[cut:]:
+        state.apply(record)
+        other.apply(record)
+        assert other.digest() == state.digest()
+    same(state, other)
+    same(fold(*records), state)
+
+
+def test_every_kind_of_part_is_in_what_these_records_make() -> None:
+    """The control of the one above: what it compares is not empty."""
+    state = fold(*BOOTS[:1], *REST, *o.OPENED, o.permit("b"), *ORDERS[-8:])
+    for part in (state.orders, state.ledger, state.throttles, state.losses, state.drills, state.lattice, state.arming):
+        assert part != type(part)()
+    assert (state.groups, state.noted, state.incarnation) != ({}, {}, "")
+
+
+def test_a_state_from_a_snapshot_is_disarmed_and_permits_nothing() -> None:
+    world = World()
+    assert world.decide().decision.result == PERMIT
+    state = armed_state()
+    assert state.live is not None
+    assert phase(state.machine, aw.BOOT_NS) is Phase.ARMED
+    other = again(state)
+    same(state, other)
+    assert (other.live, other.machine.challenge, other.machine.asked) == (None, None, frozenset())
+    assert phase(other.machine, aw.BOOT_NS) is Phase.DISARMED
+    assert World(state=other).next().decision.result != PERMIT
+    challenged = armed_state()
+    challenged.happen(aw.challenged(nonce=aw.NONCES[9]))
+    blob = snapshot.encode(challenged)
+    assert aw.NONCES[9].encode() not in blob
+    assert proposal().strategy.encode() not in blob
+
+
+def envelope(blob: bytes) -> list[Any]:
+    found = msgspec.msgpack.decode(blob)
+    assert isinstance(found, list)
+    return found
+
+
+def changed(blob: bytes, place: int, value: object) -> bytes:
+    found = envelope(blob)
+    found[place] = value
+    return msgspec.msgpack.encode(found)
+
+
+def test_bytes_that_are_no_snapshot_of_here_are_not_believed() -> None:
+    blob = snapshot.encode(fold(*o.OPENED))
+    body = msgspec.msgpack.decode(envelope(blob)[3])
+    more, less = msgspec.msgpack.encode([*body, 1]), msgspec.msgpack.encode(body[:-1])
+    for bad, why in (
+        (b"", "bytes of a snapshot"),
+        (blob[:-1], "bytes of a snapshot"),
+        (msgspec.msgpack.encode([*envelope(blob), 1]), "bytes of a snapshot"),
+        (changed(blob, 0, "other"), "parts that a state has here"),
+        (changed(blob, 1, snapshot.RULES + 1), "by rules"),
+        (changed(blob, 2, "other"), "under the limits"),
+        (changed(blob, 3, more), "parts of a state"),
+        (changed(blob, 3, less), "parts of a state"),
+        (changed(blob, 3, b""), "parts of a state"),
+    ):
+        with pytest.raises(snapshot.Unfit, match=why):
+            snapshot.decode(bad, lc.SHEET)
+    with pytest.raises(snapshot.Unfit, match="under the limits"):
+        snapshot.decode(blob, OTHER_SHEET)
+    same(snapshot.decode(blob, lc.SHEET), fold(*o.OPENED))
+
+
+def test_a_sum_that_no_snapshot_can_hold_makes_none() -> None:
+    state = fold(*(o.fill(1 << 40, f"t{number}", ticks=1 << 30) for number in range(3)))
+    assert len(state.digest()) == 64
+    with pytest.raises(OverflowError):
+        snapshot.encode(state)
+
+
+# Beside a journal
+
+
+def write(disk: FakeDisk, *found: Record, writer: SegmentWriter | None = None) -> tuple[SegmentWriter, list[Mark]]:
+    """A journal of these records, one batch each, and the places after them."""
+    disk.make_directory(FOLDER)
+    if writer is None:
+        begin = recover(disk, FOLDER, schema=r.SCHEMA)
+        writer = SegmentWriter(disk, FOLDER, SMALL, schema=r.SCHEMA, incarnation=bytes(16), found=begin)
+    marks = []
+    for record in found:
+        if writer.write([r.encode(record)]):
+            writer.prepare()
+        writer.sync()
+        marks.append(writer.mark)
+    return writer, marks
+
+
+LIFE = (aw.boot(), *o.OPENED, o.fill(4), aw.reconciled(), o.report(S.CANCELLED, 4, venue_ns=11), o.event(r.LedgerKind.FUNDING, "-1"))
+
+
+def beside(state: GateState, lsn: int = len(LIFE)) -> FakeDisk:
+    """A journal of `LIFE` and a little more, with a snapshot of `state` after record `lsn`."""
+    disk = FakeDisk()
+    _, marks = write(disk, *LIFE, aw.foreign())
+    write_snapshot(disk, FOLDER, snapshot.snapshot_file(state, marks[lsn - 1], r.SCHEMA))
+    return disk
+
+
+def test_a_boot_from_a_snapshot_makes_the_state_of_the_whole_journal() -> None:
+    disk = beside(fold(*LIFE))
+    said: list[str] = []
+    loaded = snapshot.load(disk, FOLDER, r.SCHEMA, lc.SHEET, said.append)
+    assert loaded is not None
+    assert (loaded.mark.lsn, said) == (len(LIFE), [])
+    same(loaded.state, fold(*LIFE))
+    found = recover(disk, FOLDER, schema=r.SCHEMA, after=loaded.mark, consume=lambda _, data: loaded.state.apply(r.decode(data)))
+    assert found.records == 1
+    same(loaded.state, fold(*LIFE, aw.foreign()))
+    assert snapshot.verify_snapshot(disk, FOLDER, lc.SHEET) == ""
+
+
+def test_a_journal_without_a_snapshot_has_none_to_load() -> None:
+    disk = FakeDisk()
+    write(disk, *LIFE)
+    said: list[str] = []
+    assert snapshot.load(disk, FOLDER, r.SCHEMA, lc.SHEET, said.append) is None
+    assert (said, snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)) == ([], "")
+
+
+def refused(disk: FakeDisk, schema: int = r.SCHEMA) -> str:
+    """Why the only snapshot is ignored."""
+    said: list[str] = []
+    assert snapshot.load(disk, FOLDER, schema, lc.SHEET, said.append) is None
+    assert len(said) == 1
+    assert "ignored" in said[0]
+    return said[0]
+
+
+def test_a_snapshot_that_does_not_fit_is_ignored_and_it_is_told_why() -> None:
+    other = GateState(OTHER_SHEET)
+    for record in LIFE:
+        other.apply(record)
+    disk = beside(other)
+    assert "under the limits" in refused(disk)
+    assert "under the limits" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+    assert snapshot.verify_snapshot(disk, FOLDER, OTHER_SHEET) == ""
+    assert "record schema" in refused(beside(fold(*LIFE)), r.SCHEMA + 1)
+
+
+def test_a_snapshot_whose_state_is_not_the_one_it_names_is_ignored() -> None:
+    disk = FakeDisk()
+    _, marks = write(disk, *LIFE)
+    whole = snapshot.snapshot_file(fold(*LIFE), marks[-1], r.SCHEMA)
+    less = snapshot.snapshot_file(fold(*LIFE[:-1]), marks[-1], r.SCHEMA)
+    write_snapshot(disk, FOLDER, SnapshotFile(whole.mark, whole.schema, whole.state_hash, less.blob))
+    assert "in its bytes" in refused(disk)
+    assert "in its bytes" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+
+
+def test_a_snapshot_of_another_record_is_found_out_by_folding_again() -> None:
+    wrong = snapshot.verify_snapshot(beside(fold(*LIFE[:-1])), FOLDER, lc.SHEET)
+    assert f"snapshot of record {len(LIFE)}: expected the state {fold(*LIFE).digest()}" in wrong
+    assert snapshot.verify_snapshot(beside(fold(*LIFE[:-1]), len(LIFE) - 1), FOLDER, lc.SHEET) == ""
+
+
+def test_a_snapshot_that_does_not_fit_the_journal_is_told_by_verification() -> None:
+    disk = beside(fold(*LIFE))
+    ((_, path),) = [(0, path) for path in disk.files if path.suffix == ".snap"]
+    disk.files[path].durable[600] ^= 1
+    assert "content is damaged" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+
+
+def test_a_record_that_nobody_knows_is_told_by_verification() -> None:
+    disk = FakeDisk()
+    writer, _ = write(disk, *LIFE)
+    writer.write([b"\xc1"])
+    writer.sync()
+    write_snapshot(disk, FOLDER, snapshot.snapshot_file(fold(*LIFE), writer.mark, r.SCHEMA))
+    assert f"record {len(LIFE) + 1} is none" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+
+
+def test_what_a_snapshot_covers_can_be_archived_and_is_still_verified() -> None:
+    disk = FakeDisk()
+    many = (*LIFE, *(r.Tick(boot_ns=5, wall_ns=number) for number in range(60)))
+    _, marks = write(disk, *many)
+    write_snapshot(disk, FOLDER, snapshot.snapshot_file(fold(*many), marks[-1], r.SCHEMA))
+    assert archive(disk, FOLDER, r.SCHEMA)
+    assert snapshot.verify_snapshot(disk, FOLDER, lc.SHEET) == ""
+    # A boot does without the archive.
+    for path in [path for path in disk.files if path.suffix == ".xz"]:
+        del disk.files[path]
+    said: list[str] = []
+    loaded = snapshot.load(disk, FOLDER, r.SCHEMA, lc.SHEET, said.append)
+    assert loaded is not None
+    recover(disk, FOLDER, schema=r.SCHEMA, after=loaded.mark)
+    same(loaded.state, fold(*many))
+    assert all(path.name.endswith((SUFFIX, ".snap", ".tmp")) for path in disk.files)
+
+
+def test_a_snapshot_is_due_at_rest_between_records_and_at_last_in_any_case() -> None:
+    calm, busy = fold(*LIFE), fold(*o.PLACED)
+    between, most = snapshot.RECORDS_BETWEEN, snapshot.MOST_RECORDS_BETWEEN
+    assert snapshot.quiet(calm)
+    assert not snapshot.quiet(busy)
+
+    def due(state: GateState, durable_lsn: int, waiting: int = 0) -> bool:
+        return snapshot.due(state, last_lsn=durable_lsn + waiting, durable_lsn=durable_lsn, snapshot_lsn=7)
+
+    assert [due(calm, lsn) for lsn in (7, between + 6, between + 7)] == [False, False, True]
+    assert not due(calm, between + 7, waiting=1)
+    assert [due(busy, lsn) for lsn in (between + 7, most + 6, most + 7)] == [False, False, True]
+    assert not due(busy, most + 7, waiting=1)
+    for waiting in (o.LOST, (*o.OPENED, o.cancel()), (o.intent(), o.permit())):
+        assert not snapshot.quiet(fold(*waiting))
+    assert snapshot.quiet(fold(*o.OPENED))
