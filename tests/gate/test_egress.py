@@ -18,7 +18,7 @@ from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import decide, want_cancels
-from interlock.gate.egress import Egress
+from interlock.gate.egress import Egress, _Line
 from interlock.gate.journal import Options, SystemDisk, open_journal, recover
 from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now, Setup
@@ -293,3 +293,23 @@ def test_a_cancel_that_finds_no_line_stays_owed_until_there_is_one(tmp_path: Pat
         await settle(lambda: "cancel" in bench.witnessed(client_id))
 
     with_bench(tmp_path, venue, use)
+
+
+def test_a_line_whose_peer_went_while_bytes_waited_gives_up_all_that_is_in_flight() -> None:
+    """The kernel forgets a closed descriptor by itself; nothing in flight may be lost because of that."""
+    lost: list[tuple[tuple[str, int], str]] = []
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            connection = OrderConnection(ours, "c")
+            line = _Line(connection, lambda _answer, _about: None, lambda about, reason: lost.append((about, reason)))
+            line.expect(1, ("a", 0), 10_000 * MS)
+            line.expect(2, ("b", 0), 10_000 * MS)
+            line.write_on()
+            connection.abort()
+            line.abort("the peer went")
+            line.abort("again")
+
+    asyncio.run(run())
+    assert lost == [(("a", 0), "the peer went"), (("b", 0), "the peer went")]

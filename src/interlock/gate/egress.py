@@ -9,6 +9,7 @@ order has ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -283,10 +284,11 @@ class _Line:
 
     def abort(self, reason: str) -> None:
         """Cut the connection, and give up what is in flight on it, all of it, whatever happens to one."""
-        if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
-            self._loop.remove_writer(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            for forget in (self._loop.remove_reader, self._loop.remove_writer):
+                with contextlib.suppress(OSError):  # a descriptor that is closed already is none that the kernel knows
+                    forget(descriptor)
         self.connection.abort()
         flying, self._flying = self._flying, {}
         failed: Exception | None = None

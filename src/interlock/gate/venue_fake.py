@@ -19,6 +19,9 @@ REVISIONS = 1 << 20
 LONGEST_TEXT = 64
 """What a venue says beyond it makes no sense, and must not become a record that no journal can hold."""
 
+MOST_DIGITS = 30
+"""Before or after the point: arithmetic with `1E+999999` would never end."""
+
 _STATES = {
     OrderState.OPEN,
     OrderState.PARTIAL,
@@ -175,9 +178,11 @@ def booked(entry: wire.LedgerEntry, venue: str, account: str, boot_ns: int) -> r
 
 
 def amount(text: str) -> Decimal | None:
-    """The number that a text says; None if it says none that is finite."""
+    """The number that a text says; None if it says none that is finite, or one with so many digits that no venue means it."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    if not value.is_finite() or len(text) > LONGEST_TEXT:
+        return None
+    return value if abs(value.adjusted()) <= MOST_DIGITS else None
