@@ -379,7 +379,7 @@ class GateWorld:
         employ = self._attendant.employ
         for desk in self._desks.values():
             employ(f"markets of {desk.part.venue}", 0.02, partial(self._markets, desk))
-            employ(f"stream of {desk.part.venue}", 1.0, partial(self._follow, desk))
+            employ(f"stream of {desk.part.venue}", 0.05, partial(self._follow, desk))
             employ(f"account of {desk.part.venue}", 0.05, partial(self._account, desk))
             employ(f"orders of {desk.part.venue}", 0.1, partial(self._orders, desk))
             employ(f"lines of {desk.part.venue}", 0.5, partial(self._lines, desk))
@@ -407,48 +407,41 @@ class GateWorld:
         self._take_in_order(self._money.turn(self.parts.keeper.state, self._now()))
 
     async def _follow(self, desk: VenueDesk) -> None:
-        await desk.stream.run(desk.watch.take, desk.gap)
+        if desk.begun:
+            await desk.stream.run(desk.watch.take, desk.gap)
 
     async def _account(self, desk: VenueDesk) -> None:
-        """Catch up after a gap, and reconcile: at once when there is a reason, else now and then."""
+        """Take the account over once, catch up after a gap, and reconcile: at once when there is a reason, else now and then."""
         now_ns = self._now().boot_ns
         try:
-            if desk.gaps:
+            if not desk.begun:
+                desk.begun = await self._take_over(desk)
+            if desk.begun and desk.gaps:
                 desk.gaps = False
                 await desk.watch.catch_up(desk.reads)
                 desk.reconcile_at_ns = 0
-            if now_ns >= desk.reconcile_at_ns:
+            if desk.begun and now_ns >= desk.reconcile_at_ns:
                 desk.reconcile_at_ns = now_ns + RECONCILE_EVERY_NS
-                await self._reconcile(desk)
+                await desk.reconciler.round()
         except ReadFailed as error:
             self._conditions.refused(desk.part.venue, desk.part.account, error, self._now().boot_ns)
             desk.gaps = True
             await asyncio.sleep(max(error.retry_after_ns, 200 * NS_PER_MS) / NS_PER_S)
 
-    async def _reconcile(self, desk: VenueDesk) -> None:
-        if not desk.begun:
-            await self._take_over(desk)
-            desk.begun = True
-        await desk.reconciler.round()
+    async def _take_over(self, desk: VenueDesk) -> bool:
+        """Begin with the account; whether that is done. A journal that knows nothing of it takes it over as it is found.
 
-    async def _take_over(self, desk: VenueDesk) -> None:
-        """On loopback a journal that knows nothing of its account takes it over as it is; elsewhere a person does so, by name."""
+        On loopback that is signed by whoever started the gate. Elsewhere nothing is: the difference is for a person to adopt, by name.
+        """
         keeper, part = self.parts.keeper, desk.part
-        if part.endpoint is not r.Endpoint.LOOPBACK or not holds_nothing(keeper.state.ledger, part.venue, part.account):
-            return
+        if not holds_nothing(keeper.state.ledger, part.venue, part.account):
+            return True
         await desk.watch.begin(desk.reads)
-        held, now = await desk.reads.holdings(), self._now()
-        first = r.Snapshot(
-            boot_ns=now.boot_ns,
-            venue=part.venue,
-            account=part.account,
-            cursor_before="",
-            cursor_after="",
-            positions=tuple((one.symbol, one.lots) for one in held.positions if one.lots),
-            balances=held.balances,
-            open_orders=(),
-            venue_ns=held.venue_ns,
-        )
+        if part.endpoint is not r.Endpoint.LOOPBACK:
+            return True
+        first, held = await desk.reconciler.first_cut(), await desk.reads.holdings()
+        if first is None:
+            return False
         records = opening(
             keeper.state.ledger,
             first,
@@ -456,10 +449,11 @@ class GateWorld:
             entry_ticks={one.symbol: self._entry_ticks(part.venue, one) for one in held.positions},
             actor=f"{self._life.user}, by starting on loopback",
             nonce=self._nonce(),
-            boot_ns=now.boot_ns,
+            boot_ns=self._now().boot_ns,
         )
         if records:
-            keeper.take(*records, now=now)
+            keeper.take(*records, now=self._now())
+        return True
 
     def _entry_ticks(self, venue: str, holding: Holding) -> int:
         """The price at which a position that was there before is taken over: the venue's own average, to the nearest tick."""
@@ -500,7 +494,7 @@ class GateWorld:
             parts.readings.checker_alive = self._beats.alive(reading.boot_ns)
 
     def _all_seen(self, seen: Seen) -> bool:
-        """Whether everything has been heard of once, or was given the time for it: until then the halt of the boot stands, and a trip says nothing."""
+        """Whether everything has been heard of once, or was given the time for it; until then the halt of the boot stands and a trip says nothing."""
         self._conditions.sentinel(self.parts.keeper.state.lattice, seen.sentinel_beat, seen.clock.boot_ns)
         heard = (
             not any(seen.feeds.values())
