@@ -24,8 +24,9 @@ UV_TARGET := --quiet --python $(BIN)/python
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH ?=
+MUTANTS ?= --json tests/mutants/result.json
 
-.PHONY: help setup lock demo test check format bench soak clean
+.PHONY: help setup lock demo test check format bench mutants soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -70,6 +71,9 @@ format: $(STAMP) ## rewrite the sources the way `make check` wants them
 
 bench: $(STAMP) ## the benchmarks (BENCH=replay for one)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+mutants: $(STAMP) ## defects made on purpose, which the tests must notice (MUTANTS="--module limits")
+	@$(BIN)/python -m scripts.mutants $(MUTANTS)
 
 soak: $(STAMP) ## the long tests, which `make test` leaves out, and the property tests with many more examples
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or hypothesis" $(PYTEST_ARGS)

@@ -506,7 +506,7 @@ def test_a_transfer_that_nobody_announced_halts_its_account_after_the_grace(kind
     state = state_of(moved(kind))
     assert transfer_latches(state, later(60 * S - 1)) == ()
     (latch,) = transfer_latches(state, later(60 * S))
-    assert (latch.name, latch.scope, latch.subject, latch.level) == ("unexplained", r.Scope.ACCOUNT, "main", Level.HALT)
+    assert (latch.name, latch.scope, latch.subject, latch.level) == ("unexplained", r.Scope.ACCOUNT, "bybit/main", Level.HALT)
     assert latch.boot_ns == NOW + 60 * S
     for part in ("500 USDT", "bybit/main", "e1", kind.value):
         assert part in latch.reason
@@ -541,7 +541,7 @@ def test_each_transfer_latches_once_also_after_a_person_cleared_it_and_after_a_b
         state.lattice,
         "unexplained",
         r.Scope.ACCOUNT,
-        "main",
+        "bybit/main",
         actor="ann",
         seen_version=state.lattice.version,
         nonce=aw.NONCES[0],

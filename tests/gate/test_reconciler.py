@@ -126,7 +126,7 @@ def test_an_account_that_never_stands_still_is_brought_to_rest(disturb: Disturb)
             Cause.NO_CONSISTENT_CUT.value,
             r.Level.CANCEL_ONLY,
             r.Scope.ACCOUNT,
-            ACCOUNT,
+            f"{VENUE}/{ACCOUNT}",
         )
         assert b.told(r.Snapshot) == []
         assert b.run(of.round()) is None
@@ -191,7 +191,12 @@ def test_a_position_that_nothing_explains_stops_once_and_is_recorded_each_time()
             assert (found.explained, kinds(found)) == (False, ["position"])
         assert len(b.told(r.Reconciled)) == 3
         (latch,) = b.told(r.LatchSet)
-        assert (latch.name, latch.level, latch.scope, latch.subject) == (Cause.UNEXPLAINED.value, r.Level.HALT, r.Scope.ACCOUNT, ACCOUNT)
+        assert (latch.name, latch.level, latch.scope, latch.subject) == (
+            Cause.UNEXPLAINED.value,
+            r.Level.HALT,
+            r.Scope.ACCOUNT,
+            f"{VENUE}/{ACCOUNT}",
+        )
         assert list(latch.evidence.values()) == [what for _, what in found.differences]
         assert (VENUE, ACCOUNT) in b.state.lattice.unexplained
         # A person clears it, and it is still so.

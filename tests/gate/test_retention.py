@@ -145,6 +145,12 @@ def test_what_is_alive_or_owed_is_never_forgotten(records: tuple[r.Record, ...])
     assert orders.fills == {}
 
 
+def test_an_order_that_an_amend_ends_is_noted_once() -> None:
+    smaller = (o.intent("a", 1, lots=4), o.permit("a", 1), o.wire("a", 1), o.fill(4), o.answer(S.OPEN, "a", 1))
+    orders = o.fold(*o.OPENED, *smaller)
+    assert (orders.by_id["a"].state, orders.ending, orders.ended.left()) == (S.FILLED, [], [(1, "a")])
+
+
 def test_a_process_life_begins_all_ages_anew() -> None:
     orders = ended_at(SECOND, "a")
     order_fold.apply(orders, o.boot(boot_ns=3 * RETAIN_NS))
@@ -209,7 +215,7 @@ def test_executions_of_strangers_are_remembered_as_long_as_others() -> None:
     assert (o.violations(orders), orders.duplicate_fills) == ([Violation.STRANGER], 1)
     order_fold.apply(orders, tick(RETAIN_NS + 1))
     assert (orders.fills, len(orders.strays)) == ({}, 0)
-    # One that was counted for an order after all is none of them.
+    # One of another side than its order's is none of it; one that was counted for a living order is kept with it.
     orders = o.fold(*placed("a"), o.fill(1, "t1", "a", Side.SELL), tick(2 * RETAIN_NS))
     assert orders.fills == {}
     orders = o.fold(*placed("a"), o.fill(1, "t1"), tick(2 * RETAIN_NS))

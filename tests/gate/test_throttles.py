@@ -16,6 +16,7 @@ from interlock.domain.orders import Liquidity, OrderState, Side, TimeInForce
 from interlock.gate import records, throttles
 from interlock.gate.limit_sheet import LONGEST_WINDOW_NS
 from interlock.gate.records import Endpoint, Record, Scope
+from interlock.gate.retention import KEPT, LEAST_NS
 from interlock.gate.throttles import Throttles
 
 S = 1_000_000_000
@@ -313,6 +314,41 @@ def test_memory_is_bounded() -> None:
     assert len(state.fills) == 4_096
     now = 2_999 * step
     assert throttles.cancels_used(state, V, now, LONGEST_WINDOW_NS) == 300
+
+
+def test_an_order_that_is_filled_or_was_not_sent_is_forgotten_without_a_report_of_its_end() -> None:
+    state = fold(
+        *(step for cid in ("whole", "part") for step in sent(cid, S)),
+        fill("whole", "1", Side.BUY, 100, at=S),
+        *(intent("big", S, lots=5), permit("big", S), wire("big", S), fill("big", "2", Side.BUY, 100, at=S)),
+        *(intent("local", S), permit("local", S), wire("local", S)),
+        records.NotSent(boot_ns=S, client_id="local", revision=0, reason=""),
+        records.Tick(boot_ns=S + LONGEST_WINDOW_NS, wall_ns=0),
+    )
+    assert set(state.tickets) == {"part", "big"}
+
+
+def test_of_many_orders_that_ended_the_newest_are_remembered() -> None:
+    state = Throttles()
+    for number in range(KEPT + 2):
+        for step in (intent(f"a{number}", 0), records.Deny(boot_ns=0, client_id=f"a{number}", strategy="demo", rule="r", detail="d")):
+            throttles.apply(state, step)
+    throttles.apply(state, records.Tick(boot_ns=LEAST_NS - 1, wall_ns=0))
+    assert len(state.tickets) == KEPT + 2
+    throttles.apply(state, records.Tick(boot_ns=LEAST_NS, wall_ns=0))
+    assert (len(state.tickets), "a1" in state.tickets, "a2" in state.tickets) == (KEPT, False, True)
+
+
+def test_what_the_sheet_cannot_ask_for_is_not_remembered() -> None:
+    state = throttles.begin(SHEET)
+    longest_ns = max(strategy.identical_orders_window_ns for strategy in SHEET.strategies.values())
+    assert state.window_ns == longest_ns < LONGEST_WINDOW_NS
+    for step in sent("a", S):
+        throttles.apply(state, step)
+    throttles.apply(state, records.Tick(boot_ns=S + longest_ns - 1, wall_ns=0))
+    assert state.identical
+    throttles.apply(state, records.Tick(boot_ns=S + longest_ns, wall_ns=0))
+    assert (state.identical, state.identical_order) == ({}, [])
 
 
 def test_a_clock_that_goes_back_only_lengthens_what_counts() -> None:

@@ -101,8 +101,8 @@ class ConditionWatch:
     """Remembers since when each condition has been true, and tells the records that are due.
 
     `accounts` are by venue, `receive_windows_ns` too, 0 for a venue whose requests carry no signed time. `sentinel_silent_ns` is how long the
-    sentinel's beat may stand still, twice the time between its looks or more. Latches for an account go by its name alone, so accounts of one
-    name on several venues share theirs: all of them must be in order. `disk_problem` is what the last look at the disk gave.
+    sentinel's beat may stand still, twice the time between its looks or more. `disk_problem` is what the last look at the disk
+    gave.
     """
 
     def __init__(
@@ -223,9 +223,8 @@ class ConditionWatch:
 
     def _by_account(self, lattice: Lattice, cause: Cause, problems: Mapping[tuple[str, str], str], boot_ns: int) -> tuple[Record, ...]:
         found: list[Record] = []
-        for name in sorted(set(self._accounts.values())):
-            said = "; ".join(problem for (_, account), problem in sorted(problems.items()) if account == name)
-            found += self.look(lattice, cause, Scope.ACCOUNT, name, said, boot_ns)
+        for where in sorted(self._accounts.items()):
+            found += self.look(lattice, cause, Scope.ACCOUNT, "/".join(where), problems.get(where, ""), boot_ns)
         return tuple(found)
 
     def sentinel(self, lattice: Lattice, beat: int, boot_ns: int) -> tuple[Record, ...]:
@@ -339,7 +338,11 @@ def cancels_called_for(state: GateState, now: Now, *, universe: Universe | None 
         if order.cancel is not None:
             continue
         level = effective_level(
-            lattice, symbol=f"{order.venue}/{order.symbol}", strategy=order.strategy, account=order.account, order=client_id
+            lattice,
+            symbol=f"{order.venue}/{order.symbol}",
+            strategy=order.strategy,
+            account=f"{order.venue}/{order.account}",
+            order=client_id,
         )
         if level is Level.REDUCE_ONLY:
             judged.append(order)

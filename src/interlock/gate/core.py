@@ -408,7 +408,8 @@ def _permission(
 ) -> Permission:
     """`client_id` only of an order that has its permit."""
     name = f"{venue}/{symbol}"
-    level = effective_level(state.lattice, symbol=name, strategy=strategy, account=account, order="")
+    where = f"{venue}/{account}" if account else ""
+    level = effective_level(state.lattice, symbol=name, strategy=strategy, account=where, order="")
     return permission(
         state.live,
         state.arming,

@@ -248,7 +248,7 @@ def transfer_latches(state: GateState, now: Now, grace_ns: int = GRACE_NS) -> tu
             latch_for(
                 Cause.UNEXPLAINED,
                 scope=Scope.ACCOUNT,
-                subject=key[1],
+                subject=f"{key[0]}/{key[1]}",
                 reason=f"{event.kind} of {event.amount} {event.currency} on {key[0]}/{key[1]}, id {key[3]}, was not announced",
                 actor="gate",
                 boot_ns=now.boot_ns,

@@ -244,8 +244,7 @@ def forget(orders: Orders, boot_ns: int) -> None:
                 order.ended_boot_ns = orders.ended.add(boot_ns, client_id)
         orders.ending.clear()
     while (found := orders.strays.take(boot_ns)) is not None:
-        if orders.fills.get(found[1], ("", 1))[1] == 0:
-            del orders.fills[found[1]]
+        orders.fills.pop(found[1], None)
     while (due := orders.ended.take(boot_ns)) is not None:
         since, client_id = due
         ended = orders.by_id.get(client_id)

@@ -240,7 +240,7 @@ class Reconciler:
 
     def _latch(self, cause: Cause, reason: str, evidence: dict[str, str], now: Now) -> tuple[r.LatchSet, ...]:
         """The latch, unless it stands."""
-        subject = self._watch.account
+        subject = "/".join(self._where)
         held = {(hold.name, hold.scope, hold.subject) for hold in self._keeper.state.lattice.latches}
         if (cause.value, r.Scope.ACCOUNT, subject) in held:
             return ()

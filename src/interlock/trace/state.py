@@ -136,7 +136,7 @@ class State:
         subjects = {
             "symbol": f"{about['venue']}/{about['symbol']}",
             "strategy": about["strategy"],
-            "account": about["account"],
+            "account": f"{about['venue']}/{about['account']}",
             "order": about["client_id"],
         }
         levels, latched = [self.base], []
