@@ -118,7 +118,8 @@ class Lattice(msgspec.Struct, frozen=True, kw_only=True):
 def effective_level(state: Lattice, *, symbol: str, strategy: str, account: str, order: str) -> Level:
     """The lowest of the base, the latches and the tripped interlocks that hold for an order.
 
-    `symbol` is "venue/symbol", `account` "venue/account". A part that is not known is given empty and meets every latch of its scope; a latch without a subject holds for all.
+    `symbol` is "venue/symbol", `account` "venue/account". A part that is not known is given empty and meets every latch of its scope; a latch
+    without a subject holds for all.
     """
     level = state.base
     if state.latches or state.trips:
