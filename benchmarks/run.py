@@ -10,6 +10,7 @@ from collections.abc import Sequence
 BENCHES = {
     "replay": "benchmarks.replay",
     "gate": "benchmarks.gate",
+    "gate-boot": "benchmarks.gate_boot",
 }
 """Name to module; a module's `main(arguments)` runs it and returns the exit code."""
 

@@ -62,7 +62,7 @@ def test_a_permit_without_a_write_was_not_sent_only_while_no_written_byte_can_ha
     tmp_path: Path, kernel: str, disk_error: bool, wired: bool, expected: OrderState
 ) -> None:
     world, client_id = left_half_way(wired)
-    kernels = Kernels()
+    kernels = Kernels(world.state)
     kernels.see(world.state, r.Epoch(boot_ns=1, number=1))
     first = r.Boot(
         boot_ns=1,
@@ -96,7 +96,7 @@ def test_a_permit_without_a_write_was_not_sent_only_while_no_written_byte_can_ha
 
 def test_a_life_in_between_on_another_kernel_makes_it_uncertain() -> None:
     world, _ = left_half_way(False)
-    kernels = Kernels()
+    kernels = Kernels(world.state)
 
     def boot(kernel: str) -> None:
         record = r.Boot(

@@ -19,7 +19,9 @@ from interlock.cli import exit_codes
 from interlock.domain.errors import BadInput, DamagedState, UsageError
 from interlock.gate.journal import Follower, Recovered, SystemDisk, archive, latest_snapshot, recover, require_journal
 from interlock.gate.journal.segments import find_segments
+from interlock.gate.limit_sheet import load
 from interlock.gate.records import SCHEMA, decode
+from interlock.gate.snapshot import verify_snapshot
 
 app = App(name="journal", help="Check, look at, pass on and pack the gate's journal.", default_parameter=Parameter(negative=()))
 
@@ -30,13 +32,15 @@ Directory = Annotated[Path, Parameter(name="DIR")]
 
 
 @app.command
-def verify(directory: Directory, /, *, json: bool = False) -> int:
+def verify(directory: Directory, /, *, limits: Path | None = None, json: bool = False) -> int:
     """Read a whole journal, archives included, and check every batch and the chain; exit code 3 and the place if it is damaged.
 
     Parameters
     ----------
     directory
         The journal's folder.
+    limits
+        The limits that the gate ran under: the newest snapshot is then held against a fold of the whole journal.
     json
         Print one JSON object instead of text.
     """
@@ -44,6 +48,8 @@ def verify(directory: Directory, /, *, json: bool = False) -> int:
     require_journal(disk, directory)
     found = recover(disk, directory, schema=SCHEMA)
     snapshot, ignored = latest_snapshot(disk, directory, SCHEMA)
+    if limits is not None and (differs := verify_snapshot(disk, directory, load(limits))):
+        raise DamagedState(f"{directory}: {differs}; remove the snapshot, the journal itself is whole")
     described = {
         "journal": str(directory),
         **_ending(found),

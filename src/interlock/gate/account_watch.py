@@ -263,9 +263,10 @@ class AccountWatch:
             self.executions_until_venue_ns = max(self.executions_until_venue_ns, page.venue_ns)
 
     def _is_past(self, fill: r.Filled, until_venue_ns: int) -> bool:
-        """Whether a fill is in the journal's sums without its key. One of an order that the journal holds would have its key."""
+        """Whether a fill is in the journal's sums without its key. One of an order that the journal holds has its key there, once counted."""
         key = (fill.venue, fill.account, fill.symbol, fill.trade_id)
-        known = key in self._ledger.fills or fill.client_id in self._orders.by_id
+        held = fill.client_id in self._orders.by_id and key not in self._orders.fills
+        known = key in self._ledger.fills or held
         return not known and 0 < fill.venue_ns <= until_venue_ns
 
     def _take_entries(self, page: LedgerPage) -> None:

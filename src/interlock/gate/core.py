@@ -24,7 +24,7 @@ from interlock.gate.lattice import effective_level
 from interlock.gate.ledger import Flag
 from interlock.gate.mandate import Clause
 from interlock.gate.order_machine import Violation
-from interlock.gate.order_state import Order
+from interlock.gate.order_state import Order, violations_after
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Record, Scope
@@ -59,6 +59,7 @@ _FLAG_CAUSES = {
     Flag.LIQUIDATION: Cause.LIQUIDATION,
     Flag.CONFLICT: Cause.UNEXPLAINED,
     Flag.UNPRICED: Cause.UNEXPLAINED,
+    Flag.TOO_OLD: Cause.UNEXPLAINED,
 }
 """What is in neither table is a defect of the gate and halts as one."""
 
@@ -205,10 +206,9 @@ def want_cancels(state: GateState, client_ids: Sequence[str], reason: str, actor
 def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
     """The latches that what was folded calls for and that are not set yet. Asked after every event, until there are none."""
     found: list[Record] = []
-    for number in range(state.noted.get(VIOLATIONS, 0), len(state.orders.violations)):
-        violation = state.orders.violations[number]
+    for number, violation in violations_after(state.orders, state.noted.get(VIOLATIONS, 0)):
         cause = _CAUSES.get(violation.violation, Cause.INTERNAL_ERROR)
-        found.append(_latch(cause, f"{violation.subject}: {violation.detail}", VIOLATIONS, number + 1, now))
+        found.append(_latch(cause, f"{violation.subject}: {violation.detail}", VIOLATIONS, number, now))
     for (flag, subject), count in sorted(state.ledger.flags.items()):
         what = f"{flag} {subject}"
         if count > state.noted.get(what, 0):

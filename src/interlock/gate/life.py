@@ -21,8 +21,9 @@ from interlock.gate.state import GateState
 class Kernels:
     """Which boots of the host the process lives in a journal ran on; to be told every record while the journal is read."""
 
-    def __init__(self) -> None:
-        self._by_life: dict[int, str] = {}
+    def __init__(self, state: GateState) -> None:
+        # A state that comes from a snapshot knows on which boot its last life ran, and no more.
+        self._by_life: dict[int, str] = {state.orders.life: state.throttles.kernel_boot_id} if state.orders.life else {}
 
     def see(self, state: GateState, record: r.Record) -> None:
         """Take note of a record that `state` has just folded."""

@@ -34,7 +34,6 @@ from interlock.gate.records import (
     SendUnknown,
     Sent,
 )
-from interlock.gate.throttles import Throttles
 
 NOTED = "noted"
 NOTED_COUNT = "noted_count"
@@ -96,7 +95,7 @@ class GateState:
         self.machine = Machine()
         self.orders = Orders()
         self.ledger = Ledger()
-        self.throttles = Throttles()
+        self.throttles = throttles.begin(sheet)
         self.losses = Losses()
         self.drills = Drills()
         """What was proven of the sentinel, over process lives."""
@@ -189,11 +188,19 @@ class GateState:
                 what = record.evidence.get(NOTED, "")
                 if what:
                     self.noted[what] = max(self.noted.get(what, 0), _number(record.evidence, NOTED_COUNT))
+                    self._forget_notes()
         self.orders = orders.apply(self.orders, record)
         self.ledger = ledger.apply(self.ledger, record)
         self.throttles = throttles.apply(self.throttles, record)
         self.losses = losses.apply(self.losses, record, self.sheet)
         self.drills = drill.apply(self.drills, record)
+
+    def _forget_notes(self) -> None:
+        """Drop the notes about what the ledger has forgotten, so that they do not grow for ever."""
+        if len(self.noted) > 2 * ledger.FLAGS_KEPT:
+            kept = {VIOLATIONS, FOREIGNERS, DUPLICATES, *(f"{flag} {subject}" for flag, subject in self.ledger.flags)}
+            kept |= {f"transfer {'/'.join(key)}" for key in ledger.unexpected_transfers(self.ledger)}
+            self.noted = {what: count for what, count in self.noted.items() if what in kept}
 
     def denied_lately(self, strategy: str, rule: str, boot_ns: int) -> bool:
         """Whether a denial of this kind was recorded within the last second."""

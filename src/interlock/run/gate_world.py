@@ -12,7 +12,7 @@ from typing import Any
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import UsageError
-from interlock.gate import core, life
+from interlock.gate import core, life, snapshot
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
 from interlock.gate.account_lock import AccountName, Lease, take_local
@@ -32,7 +32,7 @@ from interlock.gate.desk import Desk
 from interlock.gate.drill import drill_verdict
 from interlock.gate.egress import Egress
 from interlock.gate.exposure import Place, universe_of
-from interlock.gate.journal import Disk, Journal, Options, open_journal
+from interlock.gate.journal import START, Disk, Journal, Options, open_journal
 from interlock.gate.keeper import Keeper
 from interlock.gate.lattice import Kill
 from interlock.gate.limit_sheet import load, sheet_hash
@@ -157,6 +157,7 @@ class GateWorld:
         self._sockets: Sockets | None = None
         self._desks: dict[str, VenueDesk] = {}
         self._work: asyncio.Task[None] | None = None
+        self._snapshot_lsn = 0
         self._primed = False
         self._begun_ns = 0
         self._listening = False
@@ -234,7 +235,10 @@ class GateWorld:
 
     def _open_journal(self) -> tuple[Keeper, bool, life.Kernels]:
         """Fold what earlier lives wrote. Raises DamagedState, Refused and UsageError."""
-        state, kernels = GateState(self._sheet), life.Kernels()
+        loaded = snapshot.load(self._disk, self._config.journal, r.SCHEMA, self._sheet, self._log) if self._has_journal() else None
+        state = GateState(self._sheet) if loaded is None else loaded.state
+        self._snapshot_lsn = 0 if loaded is None else loaded.mark.lsn
+        kernels = life.Kernels(state)
 
         def fold(_lsn: int, payload: bytes) -> None:
             record = r.decode(payload)
@@ -251,8 +255,12 @@ class GateWorld:
             incarnation=bytes.fromhex(self._life.incarnation),
             options=options,
             consume=fold,
+            after=START if loaded is None else loaded.mark,
         )
         return Keeper(state, self._journal), found.disk_error, kernels
+
+    def _has_journal(self) -> bool:
+        return self._config.journal.is_dir()
 
     async def _await_the_sentinel(self) -> None:
         """A sweep that is under way would stop the life that begins in its middle; it is waited for, as long as it makes sense."""
@@ -385,6 +393,7 @@ class GateWorld:
             employ(f"lines of {desk.part.venue}", 0.5, partial(self._lines, desk))
         employ("conditions", 0.05, self._look_around)
         employ("disk", 5.0, self._look_at_disk)
+        employ("snapshots", 1.0, self._keep_snapshot)
         employ("denials", 0.5, self._attendant.tell_denials)
         employ("dead-man", 1.0, self._dead_man.refresh)
         if self._config.checker_fd >= 0:
@@ -511,6 +520,21 @@ class GateWorld:
         if not room.spare_ready:
             parts.keeper.journal.prepare()
         self._take_in_order(self._conditions.disk(parts.keeper.state.lattice, room, self._now().boot_ns))
+
+    async def _keep_snapshot(self) -> None:
+        """Keep the state beside the journal now and then, so that the next boot reads little; losing one costs time and nothing else."""
+        keeper = self.parts.keeper
+        mark = keeper.journal.durable_mark
+        if keeper.unwritten or not snapshot.due(
+            keeper.state, last_lsn=keeper.journal.last_lsn, durable_lsn=mark.lsn, snapshot_lsn=self._snapshot_lsn
+        ):
+            return
+        try:
+            file = snapshot.snapshot_file(keeper.state, mark, r.SCHEMA)
+            self._snapshot_lsn = mark.lsn
+            await asyncio.to_thread(keeper.journal.write_snapshot, file.mark, file.state_hash, file.blob)
+        except (OSError, OverflowError) as error:
+            self._log(f"no snapshot: {error}")
 
     def _take_in_order(self, found: tuple[r.Record, ...]) -> None:
         for record in found:
