@@ -1,6 +1,6 @@
-"""The gate: what a decision costs, what durability costs beside the bare disk, and how fast a journal is read back.
+"""The gate: what a decision costs, what durability costs beside the bare disk, how fast a journal is read back, a boot, a kill.
 
-Everything runs in this one process, one measurement after the other, several times in turn; figures are medians and 99th percentiles in
+Everything but the kill runs in this one process, one measurement after the other, several times in turn; figures are medians and 99th percentiles in
 microseconds. The disk is the one that holds the folder given with `--dir` (default: a temporary folder beside this file).
 """
 
@@ -22,7 +22,9 @@ from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
 from tests.gate.core_world import LIFE, NOW, S, World, binding, proposal, records_until_run
 
-from benchmarks import machine
+from benchmarks import gate_boot, machine
+from benchmarks.gate_kill import ORDERS as KILL_ORDERS
+from benchmarks.gate_kill import kill_times
 from interlock.domain.orders import OrderState
 from interlock.gate import records as r
 from interlock.gate.arming import Minted
@@ -192,14 +194,24 @@ def folding(folder: Path, orders: int) -> dict[str, Any]:
     return {"records": written, "records_per_s": round(written / took_s), "seconds": round(took_s, 2)}
 
 
+def booting(folder: Path, records: int) -> dict[str, Any]:
+    """A boot with a long journal: its snapshot and what follows it; the state must be the one that was there at the end."""
+    written = gate_boot.fill(folder / "boot", records)
+    found = gate_boot.boot_seconds(folder / "boot")
+    assert written.pop("digest") == found.pop("digest")
+    return {"journal": written, "boot": found}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure, write the result, print it."""
     parser = argparse.ArgumentParser(prog="benchmarks.run gate", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke test: few repetitions, no result file")
+    parser.add_argument("--boot-records", type=int, default=None, help="how many records the journal of the boot holds (10,000,000)")
     parser.add_argument("--dir", type=Path, default=None, help="a folder on the disk to measure")
     parser.add_argument("--json", action="store_true", help="accepted for symmetry: the result is always one JSON object")
     options = parser.parse_args(arguments)
     count, orders = (200, 500) if options.quick else (5_000, 50_000)
+    boot_records = options.boot_records if options.boot_records is not None else 20_000 if options.quick else gate_boot.RECORDS
     now = datetime.now(UTC)
     began = {"date": now.isoformat(timespec="seconds"), **machine.facts()}
     cache = _HERE / ".cache"
@@ -210,7 +222,8 @@ def main(arguments: Sequence[str]) -> int:
                 "decide": decisions(count),
                 "durable": durability(Path(folder), count),
                 "fold": folding(Path(folder), orders),
-                "not_measured": ["boot with 10^7 records", "kill request to gate closed, first cancel, confirmed zero"],
+                "boot": booting(Path(folder), boot_records),
+                "kill": kill_times(Path(folder), KILL_ORDERS if not options.quick else 50, 1 if options.quick else 5),
                 "machine": began,
             }
         }
