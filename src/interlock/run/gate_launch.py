@@ -51,8 +51,10 @@ def launch(directory: Path, limits: Path | None, environ: Mapping[str, str]) -> 
     os.execve(sys.executable, [sys.executable, "-m", "interlock.run.gate_process", str(config)], kept)
 
 
-def prepare(directory: Path, limits: Path | None) -> Path:
+def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen[bytes]] | None = None) -> Path:
     """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
+
+    They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end.
 
     The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits before anything was started.
     """
@@ -65,7 +67,8 @@ def prepare(directory: Path, limits: Path | None) -> Path:
     sockets = _sockets_folder(folder)
     for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
         part.mkdir(mode=0o750, parents=True, exist_ok=True)
-    addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log")
+    begun: list[subprocess.Popen[bytes]] = [] if started is None else started
+    addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
     config = GateConfig(
         folder=folder,
         sockets=sockets,
@@ -76,8 +79,8 @@ def prepare(directory: Path, limits: Path | None) -> Path:
         checker_fd=-1,
         witness=addresses.witness,
     )
-    sentinel, new_sentinel = _sentinel(config, folder / "log")
-    read_end, checker = _checker(config, folder / "log")
+    sentinel, new_sentinel = _sentinel(config, folder / "log", begun)
+    read_end, checker = _checker(config, folder / "log", begun)
     around = ((checker, True), (sentinel, new_sentinel), (addresses.pid, new_venue))
     children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
     config = msgspec.structs.replace(config, checker_fd=read_end, children=children)
@@ -138,11 +141,13 @@ def _part(name: str, sheet: LimitSheet, addresses: Addresses) -> VenuePart:
 # What stands around it
 
 
-def _spawn(arguments: list[str], log: Path, *, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def _spawn(
+    arguments: list[str], log: Path, begun: list[subprocess.Popen[bytes]], *, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """Start a process that lives on when this one dies; what it complains of goes into a file."""
     kept = {name: value for name, value in os.environ.items() if name in PASSED_ON}
     with log.open("ab") as complaints:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -150,6 +155,8 @@ def _spawn(arguments: list[str], log: Path, *, stdout: int = subprocess.PIPE) ->
             start_new_session=True,
             env=kept,
         )
+    begun.append(process)
+    return process
 
 
 def _first_line(process: subprocess.Popen[bytes], what: str, log: Path) -> bytes:
@@ -161,7 +168,7 @@ def _first_line(process: subprocess.Popen[bytes], what: str, log: Path) -> bytes
     return line
 
 
-def _venue(folder: Path, names: list[str], logs: Path) -> tuple[Addresses, bool]:
+def _venue(folder: Path, names: list[str], logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[Addresses, bool]:
     """The venue of this folder, the one that still runs or a new one; and whether it is new."""
     known = folder / "addresses.json"
     try:
@@ -178,11 +185,12 @@ def _venue(folder: Path, names: list[str], logs: Path) -> tuple[Addresses, bool]
     process = _spawn(
         ["-m", "interlock.simulate.fake_venue", "--dir", str(folder), "--venues", ",".join(names), "--retire-after-s", str(FORGOTTEN_S)],
         log,
+        begun,
     )
     return msgspec.json.decode(_first_line(process, "venue", log), type=Addresses), True
 
 
-def _sentinel(config: GateConfig, logs: Path) -> tuple[int, bool]:
+def _sentinel(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, bool]:
     """The sentinel of this folder, the one that still runs and was told the same or a new one: its process id, and whether it is new."""
     told = {
         "folder": str(config.sockets),
@@ -214,19 +222,19 @@ def _sentinel(config: GateConfig, logs: Path) -> tuple[int, bool]:
         _await_end(running)
     file.write_text(text, encoding="utf-8")
     log = logs / "sentinel.log"
-    process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log)
+    process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log, begun)
     line = json.loads(_first_line(process, "sentinel", log))
     pid_file.write_text(str(line["pid"]), encoding="ascii")
     return int(line["pid"]), True
 
 
-def _checker(config: GateConfig, logs: Path) -> tuple[int, int]:
+def _checker(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
     """A checker of this gate's journal; the descriptor that its beats can be read from, and its process id."""
     read_end, write_end = os.pipe()
     facts = config.folder / "run" / "facts.json"
     facts.write_text(json.dumps(_facts(config)), encoding="utf-8")
     arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts)]
-    process = _spawn(arguments, logs / "checker.log", stdout=write_end)
+    process = _spawn(arguments, logs / "checker.log", begun, stdout=write_end)
     os.close(write_end)
     os.set_inheritable(read_end, True)
     return read_end, process.pid

@@ -1,0 +1,434 @@
+"""One life of a gate, put together in this process against a real venue."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.run.gate_host import Around, Host, ground, life, run
+
+from interlock.domain.errors import Refused, UsageError
+from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
+from interlock.gate import frames as f
+from interlock.gate.frames import Decided, Done, Proposal, Propose, Refusal, Role
+from interlock.gate.records import Book, Level, Scope
+from interlock.run import gate_process
+from interlock.run.gate_config import GateConfig, read_gate_config, write_gate_config
+from interlock.run.gate_launch import PASSED_ON, example_limits, prepare, tags_of
+from interlock.sentinel.stop_word import StopWord
+from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
+from interlock.simulate.fake_venue.control import DropConnections, ForeignOrder, MoveBalance, SetBook, SetPermissions
+from interlock.simulate.fake_venue.server import Addresses
+from interlock.venues.fake.wire import Cancel, ReadPermissions
+
+
+async def drilled(host: Host, addresses: Addresses, venue: str = "bybit") -> f.Frame:
+    """A drill whose order is cancelled at the venue by somebody else, as the sentinel does it."""
+    challenge = await host.begin_arming(drill_symbol=f"{venue}/BTCUSDT")
+    assert isinstance(challenge, f.Challenge), challenge
+    begun = await host.answer(challenge)
+    assert isinstance(begun, Done), begun
+    cancel_elsewhere(addresses, venue, begun.report["client_id"])
+    return await host.ask(Role.RAISE, f.DrillEnd(drill_id=begun.report["drill_id"], verdict="PASS", cancelled={venue: 1}))
+
+
+def cancel_elsewhere(addresses: Addresses, venue: str, client_id: str) -> None:
+    client = VenueClient(SocketLink(addresses.venues[venue].orders))
+    assert client.request(Cancel(client_id=client_id, sign_ns=time.time_ns())).ok
+    assert isinstance(client.link, SocketLink)
+    client.link.close()
+
+
+async def armed(host: Host, addresses: Addresses, *venues: str) -> None:
+    for venue in venues or ("bybit",):
+        ended = await drilled(host, addresses, venue)
+        assert isinstance(ended, Done), ended
+        assert ended.report["verdict"] == "PASS", ended
+    challenge = await host.begin_arming()
+    assert isinstance(challenge, f.Challenge), challenge
+    answer = await host.answer(challenge)
+    assert isinstance(answer, Done), answer
+    assert host.status().armed
+
+
+def proposal(host: Host, **changes: Any) -> Proposal:
+    now = gate_process.now().boot_ns
+    venue = changes.get("venue", "bybit")
+    (top,) = [one for one in host.status().report["references"] if one["venue"] == venue]
+    fields: dict[str, Any] = {
+        "venue": venue,
+        "symbol": "BTCUSDT",
+        "side": Side.BUY,
+        "type": OrderType.LIMIT,
+        "tif": TimeInForce.POST_ONLY,
+        "ticks": 500_000,
+        "lots": 1,
+        "strategy": "demo",
+        "sequence": now // 1_000,
+        "created_boot_ns": now,
+        "deadline_boot_ns": now + 10**9,
+        "books": (Book(venue=venue, symbol="BTCUSDT", bid_ticks=top["bid_ticks"], ask_ticks=top["ask_ticks"], boot_ns=top["boot_ns"]),),
+    }
+    return Proposal(**{**fields, **changes})
+
+
+async def propose(host: Host, *proposals: Proposal, **changes: Any) -> list[str]:
+    """The rule of each decision, PERMIT for a permit."""
+    answer = await host.ask(Role.INTENT, Propose(proposals=proposals or (proposal(host, **changes),)))
+    assert isinstance(answer, Decided), answer
+    return [one.rule or one.result for one in answer.decisions]
+
+
+def names(host: Host, what: str) -> set[str]:
+    return {one["name"] for one in host.status().report[what]}
+
+
+def test_a_whole_life(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            report = host.status().report
+            assert {one["rule"] for one in report["why_not"]} == {"undrilled"}
+            assert report["drill_symbols"] == ["bybit/BTCUSDT"]
+            assert await propose(host) == ["not_armed"]
+            assert await propose(host) == ["not_armed"]
+            await armed(host, addresses)
+            report = host.status().report
+            assert report["why_not"] == []
+            assert report["grant"]["cap_usd"] == "100"
+            assert await propose(host) == ["PERMIT"]
+            await host.until(lambda: [one["state"] for one in host.status().report["orders"]["list"]] == ["open"])
+            sells = {"side": Side.SELL, "ticks": 500_001}
+            assert await propose(host, proposal(host, **sells), proposal(host, sequence=1)) == ["PERMIT", "repeated"]
+            answer = await host.ask(Role.INTENT, f.CancelOwn(client_ids=(), reason=""))
+            assert isinstance(answer, Done)
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            assert await propose(host, tif=TimeInForce.IOC, ticks=500_001) == ["PERMIT"]
+            await host.until(lambda: bool(host.status().report["positions"]))
+            told = await host.ask(Role.INTENT, f.Edge(strategy="demo", measured_bps="0.4", threshold_bps="1"))
+            assert told == Done(report={"collapsed": True})
+            assert await propose(host) == ["level_reduces"]
+            sell = {"side": Side.SELL, "tif": TimeInForce.IOC, "ticks": 500_000, "reduce_only": True}
+            assert await propose(host, **sell) == ["PERMIT"]
+            await host.until(lambda: not host.status().report["positions"])
+            assert (await host.ask(Role.LOWER, f.Disarm(reason="", mandate=True))).report["disarmed"]  # type: ignore[attr-defined]
+            assert await propose(host) == ["not_armed"]
+            assert host.world.paths()["journal"] == str(config.journal)
+        async with life(config, around) as host:
+            assert names(host, "latches") == {"edge"}
+            assert host.status().report["drill_symbols"] == []
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_two_venues_and_a_dead_man(tmp_path: Path) -> None:
+    text = example_limits().read_text(encoding="utf-8")
+    second = text[text.index("[venues.bybit]") : text.index("[assets.BTC]")].replace("bybit", "binance_usdm")
+    second = second.replace("max_unattended_resting_usd = 200", "max_unattended_resting_usd = 0")
+    sheet = tmp_path / "limits.toml"
+    sheet.write_text(text.replace("[assets.BTC]", second + "[assets.BTC]"), encoding="utf-8")
+    answers: list[Mapping[str, Any]] = [{"event": "NOT_ARMED"}]
+
+    def sentinel(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if request["verb"] == "rest":
+            return answers[-1]
+        return {"beats": {"binance_usdm": {"confirmed_ns": {"BTCUSDT": gate_process.now().boot_ns}}}} if len(answers) > 1 else {}
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around, answer=sentinel) as host:
+            challenge = await host.begin_arming(drill_symbol="binance_usdm/BTCUSDT")
+            assert isinstance(challenge, f.Challenge)
+            refused = await host.answer(challenge)
+            assert isinstance(refused, Refusal), "its order may not rest where nobody would cancel it"
+            assert "max_unattended_resting_usd" in refused.detail
+            answers.append({"event": "ARMED"})
+            await host.world._dead_man.refresh()
+            await armed(host, addresses, "bybit", "binance_usdm")
+            assert await propose(host, venue="binance_usdm") == ["PERMIT"]
+            await host.until(lambda: [one["state"] for one in host.status().report["orders"]["list"]] == ["open"])
+
+    with ground(tmp_path, ("bybit", "binance_usdm"), limits=sheet) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_what_goes_wrong_stops_by_its_name(tmp_path: Path) -> None:
+    def tell(addresses: Addresses, command: Any) -> None:
+        hand = ControlClient(addresses.control)
+        hand.command(command)
+        hand.close()
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert await propose(host) == ["PERMIT"]
+            around.sentinel = False
+            await host.until(lambda: "sentinel_silent" in names(host, "trips"))
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            assert await propose(host) != ["PERMIT"]
+            around.sentinel = True
+            await host.until(lambda: names(host, "trips") == set())
+            tell(addresses, DropConnections(venue="bybit"))
+            await host.until(lambda: "reconnect" in names(host, "trips"))
+            await host.until(lambda: names(host, "trips") == set(), 30)
+            assert await propose(host) == ["PERMIT"]
+            tell(addresses, SetBook(venue="bybit", symbol="BTCUSDT", bid_ticks=600_000, ask_ticks=600_001))
+            await host.until(lambda: "feed_stale" in names(host, "trips") or host.status().report["references"][0]["bid_ticks"] == 600_000)
+            assert (await propose(host))[0] in {"engine_books", "max_drift", "level_reduces", "collar_reference"}
+            tell(addresses, MoveBalance(venue="bybit", kind="airdrop", currency="USDT", amount="5"))
+            tell(addresses, ForeignOrder(venue="bybit", symbol="BTCUSDT", side=Side.BUY, ticks=400_000, lots=1))
+            await host.until(lambda: "foreign_activity" in names(host, "latches"))
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            around.violations = 1
+            await host.until(lambda: "checker_silent" in names(host, "latches"))
+            assert not host.status().report["checker"]
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_a_stop_is_heeded_at_once_and_the_sentinel_takes_over(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert await propose(host) == ["PERMIT"]
+            answer = await host.ask(Role.LOWER, f.Kill(source="test"))
+            assert isinstance(answer, Done)
+            await host.until(lambda: [request["verb"] for request in host.asked if request["verb"] == "kill"] == ["kill"])
+            assert host.status().report["killed"] == "requested"
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            word = StopWord.attach(config.stop_word)
+            word.begin_sweep(1)
+            word.stop(1)
+            began = time.monotonic()
+            await host.until(lambda: word.acknowledged)
+            assert time.monotonic() - began < 1
+            word.close()
+            assert host.status().report["killed"] == "effective"
+            assert await propose(host) == ["killed"]
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_a_person_freezes_resumes_and_keeps_the_books(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+
+            def version() -> int:
+                return host.status().state_version
+
+            async def rule(request: f.Frame) -> str:
+                answer = await host.ask(Role.RAISE, request)
+                return answer.rule if isinstance(answer, Refusal) else "done"
+
+            frozen = await host.ask(Role.LOWER, f.Freeze(scope=Scope.ALL, subject="", level=Level.CANCEL_ONLY, reason="look"))
+            assert isinstance(frozen, Done)
+            assert await rule(f.Freeze(scope=Scope.ALL, subject="x", level=Level.HALT, reason="")) == "subject"
+            assert await rule(f.Freeze(scope=Scope.ALL, subject="", level=Level.RUN, reason="")) == "level"
+            resume: dict[str, Any] = {"level": Level.RUN, "latch": "operator", "scope": Scope.ALL, "subject": "", "nonce": host.nonce()}
+            assert await rule(f.Resume(**resume, state_version=0)) == "stale_version"
+            assert await rule(f.Resume(**resume, state_version=version())) == "done"
+            raised: dict[str, Any] = {"level": Level.RUN, "latch": "", "scope": Scope.ALL, "subject": ""}
+            assert await rule(f.Resume(**raised, nonce="short", state_version=version())) == "nonce_malformed"
+            assert await rule(f.Resume(**raised, nonce=host.nonce(), state_version=version())) == "done"
+            expect: dict[str, Any] = {"venue": "bybit", "currency": "USDT", "within_ns": 10**9}
+            assert await rule(f.Expect(event="deposit", amount="5", nonce=host.nonce(), **expect)) == "done"
+            assert await rule(f.Expect(event="gift", amount="5", nonce=host.nonce(), **expect)) == "expect"
+            assert await rule(f.Expect(event="deposit", amount="NaN", nonce=host.nonce(), **expect)) == "expect"
+            late: dict[str, Any] = {**expect, "within_ns": 0}
+            assert await rule(f.Expect(event="withdrawal", amount="5", nonce=host.nonce(), **late)) == "expect_within"
+            adjust: dict[str, Any] = {"venue": "bybit", "currency": "USDT", "symbol": "", "lots": 0, "ticks": 0}
+            assert await rule(f.Adjust(amount="0", state_version=version(), nonce=host.nonce(), **adjust)) == "done"
+            assert await rule(f.Adjust(amount="x", state_version=version(), nonce=host.nonce(), **adjust)) == "adjust"
+            lots: dict[str, Any] = {**adjust, "symbol": "BTCUSDT", "lots": 1}
+            assert await rule(f.Adjust(amount="0", state_version=version(), nonce=host.nonce(), **lots)) == "adjust"
+            release: dict[str, Any] = {"client_id": "none", "state": OrderState.ABSENT, "filled_lots": 0}
+            assert await rule(f.Release(**release, state_version=version(), nonce=host.nonce())) == "not_quarantined"
+            assert await rule(f.Hello(protocol=1, role=Role.READ)) == "request"
+            assert await rule(f.ArmAnswer(challenge_id="x", acknowledgement="", phrase="", level_nonce="")) == "challenge"
+            assert await rule(f.DrillEnd(drill_id="x", verdict="PASS", cancelled={})) == "drill"
+            challenge = await host.begin_arming(drill_symbol="bybit/BTCUSDT")
+            assert isinstance(challenge, f.Challenge)
+            bad = await host.answer(challenge, level_nonce="short")
+            assert isinstance(bad, Refusal)
+            assert bad.rule == "nonce_malformed"
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"trade": False}, "check_key_scope"),
+        ({"withdraw": True}, "check_key_scope"),
+        ({"transfer": True}, "check_key_scope"),
+        ({"address_bound": False}, "check_key_scope"),
+        ({"expires_ns": 1}, "check_key_scope"),
+        ({"position_mode": "hedge"}, "check_account_mode"),
+        ({"margin_mode": "odd"}, "check_account_mode"),
+    ],
+)
+def test_a_key_or_an_account_that_is_not_as_it_must_be_forbids_arming(tmp_path: Path, change: dict[str, Any], rule: str) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            assert isinstance(await host.begin_arming(drill_symbol="bybit/BTCUSDT"), f.Challenge)
+            client = VenueClient(SocketLink(addresses.venues["bybit"].orders))
+            permissions = client.request(ReadPermissions(sign_ns=time.time_ns())).body
+            assert isinstance(client.link, SocketLink)
+            client.link.close()
+            assert permissions is not None
+            hand = ControlClient(addresses.control)
+            hand.command(SetPermissions(venue="bybit", permissions=msgspec.structs.replace(permissions, **change)))  # type: ignore[arg-type]
+            hand.close()
+            refused = await host.begin_arming(drill_symbol="bybit/BTCUSDT")
+            assert isinstance(refused, Refusal)
+            assert rule in {one["rule"] for one in json.loads(refused.detail)}
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_start_conditions_that_do_not_hold(tmp_path: Path) -> None:
+    async def begin(config: GateConfig, around: Around) -> None:
+        async with life(config, around):
+            pass
+
+    with ground(tmp_path) as (config, around, _addresses):
+        unknown = msgspec.structs.replace(config.venues[0], symbols=("DOGEUSDT",))
+        with pytest.raises(UsageError, match="to be listed"):
+            asyncio.run(begin(msgspec.structs.replace(config, venues=(unknown,)), around))
+        uncovered = msgspec.structs.replace(config.venues[0], symbols=("ETHUSDT",))
+        with pytest.raises(UsageError, match="missing"):
+            asyncio.run(begin(msgspec.structs.replace(config, venues=(uncovered,)), around))
+        nobody = msgspec.structs.replace(config.venues[0], orders_port=1)
+        with pytest.raises(UsageError, match="expected an answer"):
+            asyncio.run(begin(msgspec.structs.replace(config, venues=(nobody,)), around))
+
+        async def twice() -> None:
+            async with life(config, around):
+                with pytest.raises(Refused, match="another gate has it"):
+                    await begin(config, around)
+
+        asyncio.run(twice())
+
+
+# The process
+
+
+def test_the_process_says_one_line_and_ends_by_a_signal(tmp_path: Path) -> None:
+    said: list[str] = []
+    with ground(tmp_path) as (config, _around, _addresses):
+
+        def say(line: str) -> None:
+            said.append(line)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        code = asyncio.run(gate_process.serve(config, {"READ_ONLY_ENFORCED": "false"}, gate_process.Machine.real(), say))
+    assert code == 130
+    (line,) = said
+    assert set(json.loads(line)) == {"intent", "read", "lower", "raise", "journal", "witness"}
+
+
+def test_a_configuration_survives_its_file_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    with ground(tmp_path) as (config, _around, _addresses):
+        path = tmp_path / "gate.json"
+        write_gate_config(config, path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert read_gate_config(path) == config
+        assert config.semantic_hash() == msgspec.structs.replace(config, checker_fd=9).semantic_hash()
+        assert config.semantic_hash() != msgspec.structs.replace(config, venues=()).semantic_hash()
+        assert config.strategy_hash() != msgspec.structs.replace(config, tags={}).strategy_hash()
+        told = json.loads(path.read_text(encoding="utf-8"))
+    for change, what in (
+        ({"surprise": 1}, "surprise"),
+        ({"venues": []}, "one or more"),
+        ({"venues": [{**told["venues"][0], "endpoint": "real"}]}, "loopback"),
+        ({"folder": 7}, "folder"),
+    ):
+        path.write_text(json.dumps({**told, **change}), encoding="utf-8")
+        with pytest.raises(UsageError, match=what):
+            read_gate_config(path)
+    with pytest.raises(UsageError, match="gate serve"):
+        read_gate_config(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["/nowhere/gate.json"]])
+def test_a_process_that_is_told_nothing_does_not_start(arguments: list[str]) -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        assert gate_process.main(arguments) == 2
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+# What is started around it
+
+
+def test_what_stands_around_a_gate_is_found_again_or_started(tmp_path: Path) -> None:
+    from tests.gate.serving import end_all
+
+    folder, started = tmp_path / ("long" * 30), list[subprocess.Popen[bytes]]()
+    try:
+        first = read_gate_config(prepare(folder, None, started))
+        assert first.sockets != folder / "run", "a path too long for a socket gets a short one"
+        again = read_gate_config(prepare(folder, None, started))
+        pids = [pid for pid, _, _ in first.children]
+        assert [pid for pid, _, _ in again.children][1:] == pids[1:]
+        assert [new for _, _, new in first.children] == [True, True, True]
+        assert [new for _, _, new in again.children] == [True, False, False]
+        os.close(first.checker_fd)
+        os.close(again.checker_fd)
+        text = example_limits().read_text(encoding="utf-8")
+        sheet = tmp_path / "limits.toml"
+        sheet.write_text(text.replace("bybit", "binance_usdm"), encoding="utf-8")
+        with pytest.raises(UsageError, match="take another folder"):
+            prepare(folder, sheet)
+    finally:
+        end_all(folder)
+        for process in started:
+            process.kill()
+            process.wait(10)
+
+
+def test_limits_for_what_nobody_plays_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    text = example_limits().read_text(encoding="utf-8")
+    sheet = tmp_path / "limits.toml"
+    for before, after, what in (
+        ("bybit", "kraken", "expected one of"),
+        ("bybit:BTCUSDT", "bybit:DOGEUSDT", "symbols among"),
+        ('accounts = ["main"]', 'accounts = ["main", "spare"]', "one account"),
+        ("[strategies.demo]", "[strategies.demo]\n[strategies.demolition]", "expected"),
+    ):
+        sheet.write_text(text.replace(before, after), encoding="utf-8")
+        with pytest.raises(UsageError, match=what):
+            prepare(tmp_path / "g", sheet)
+        assert not (tmp_path / "g").exists()
+
+
+def test_tags_are_the_first_letters_and_differ() -> None:
+    from tests.gate import limit_cases as lc
+
+    limit = lc.SHEET.strategies["demo"]
+    sheet = msgspec.structs.replace(lc.SHEET, strategies={"Maker-1": limit, "ab": limit})
+    assert tags_of(sheet) == {"Maker-1": "make", "ab": "ab00"}
+    with pytest.raises(UsageError, match="differ"):
+        tags_of(msgspec.structs.replace(lc.SHEET, strategies={"making-a": limit, "making-b": limit}))
+    assert not any(name.startswith("LIVE_") for name in PASSED_ON)
+
+
+def test_the_thread_that_beats_ends(tmp_path: Path) -> None:
+    with ground(tmp_path) as (_config, around, _addresses):
+        assert threading.active_count() > 1
+    assert not around._thread.is_alive()
