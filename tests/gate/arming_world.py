@@ -44,7 +44,7 @@ def boot(incarnation: str = "life-a", boot_ns: int = 1) -> records.Boot:
         host="host-a",
         user="u",
         endpoint=Endpoint.LOOPBACK,
-        accounts=("desk",),
+        accounts=("bybit/desk",),
         build="b1",
         config="c1",
         limits="l1",

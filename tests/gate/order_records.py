@@ -21,7 +21,7 @@ def boot(wall_ns: int = 1_000, boot_ns: int = 0) -> r.Boot:
         host="h",
         user="u",
         endpoint=r.Endpoint.LOOPBACK,
-        accounts=(ACCOUNT,),
+        accounts=(f"{VENUE}/{ACCOUNT}",),
         build="b",
         config="c",
         limits="l",

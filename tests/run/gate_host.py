@@ -19,6 +19,7 @@ import msgspec
 
 from interlock.domain.errors import InterlockError
 from interlock.gate import frames as f
+from interlock.gate.conditions import read_only_refusal
 from interlock.gate.connection import OrderConnection
 from interlock.gate.frames import Role
 from interlock.gate.journal import SystemDisk
@@ -175,7 +176,7 @@ async def life(
     config: GateConfig,
     around: Around,
     *,
-    read_only: bool = False,
+    environ: Mapping[str, str] | None = None,
     answer: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _request: {},
     connect: Callable[[str, int, str], Awaitable[OrderConnection]] | None = None,
 ) -> AsyncIterator[Host]:
@@ -189,7 +190,7 @@ async def life(
     count = iter(range(1, 1 << 30))
     world = GateWorld(
         config,
-        read_only=read_only,
+        read_only=read_only_refusal({"READ_ONLY_ENFORCED": "false"} if environ is None else environ),
         disk=SystemDisk(),
         connect=connect or gate_process.Machine.real().connect,
         now=gate_process.now,

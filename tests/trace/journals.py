@@ -51,7 +51,7 @@ def boot(at: float = 1.0, life: int = 0, kernel: str = "kernel") -> Map:
         host="host",
         user="me",
         endpoint="loopback",
-        accounts=["desk"],
+        accounts=["bybit/desk"],
         build="build",
         config="config",
         limits="limits",

@@ -54,6 +54,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None
     minimums: Mapping[str, Decimal]
     read_only: bool
+    read_only_said: Refusal | None = None
+    """What exactly READ_ONLY_ENFORCED was found to be, where orders are forbidden by it."""
     killed: bool
     state_version: int
     used_nonces: frozenset[str]
@@ -153,9 +155,10 @@ def _refuse(wish: Wish, cap_usd: Decimal | None, situation: Situation) -> tuple[
     if situation.killed is not False:
         refusals.append(Refusal("killed", "expected a gate that was not killed, found KILL in this process life; start the gate anew"))
     if situation.read_only is not False:
-        refusals.append(
-            Refusal("read_only", "expected READ_ONLY_ENFORCED=false in the gate's own environment, found otherwise; orders are forbidden")
+        generic = Refusal(
+            "read_only", "expected READ_ONLY_ENFORCED=false in the gate's own environment, found otherwise; orders are forbidden"
         )
+        refusals.append(situation.read_only_said or generic)
     stale = refuse_version(wish.seen_version, situation.state_version)
     if stale is not None:
         refusals.append(stale)

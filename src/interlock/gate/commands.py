@@ -208,6 +208,7 @@ class Commands:
                 amount=signed,
                 until_wall_ns=now.wall_ns + request.within_ns,
                 actor=actor,
+                nonce=request.nonce,
             )
         )
 
@@ -221,6 +222,8 @@ class Commands:
             return _refusal(found)
         try:
             lsn = self._parts.keeper.take(found, now=self._parts.clock())
+            if self._parts.keeper.unwritten:
+                return Refusal(rule="journal", detail="it counts, and is not on disk: the journal takes no records now; look at the status")
             await self._parts.keeper.durable(lsn)
         except (JournalFailed, JournalFull) as error:
             return Refusal(rule="journal", detail=str(error))

@@ -22,6 +22,7 @@ from interlock.gate.exposure import Exposure, OpenOrder, exposure_of
 from interlock.gate.frames import Decision, Proposal
 from interlock.gate.lattice import effective_level
 from interlock.gate.ledger import Flag
+from interlock.gate.limit_sheet import LARGEST
 from interlock.gate.mandate import Clause
 from interlock.gate.order_machine import Violation
 from interlock.gate.order_state import Order, violations_after
@@ -37,6 +38,7 @@ MICRO = 1_000_000
 LONGEST_TEXT = 64
 LONGEST_DETAIL = 500
 MOST_BOOKS = 16
+LARGEST_TIME_NS = 1 << 63
 
 _NOT_KNOWN = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
 
@@ -100,16 +102,18 @@ def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposa
     intent: Intent | None = None
     if problem := _malformed(proposal):
         clipped = msgspec.structs.replace(proposal, strategy=proposal.strategy[:LONGEST_TEXT], sequence=-1)
-        return _denied(state, None, clipped, "malformed", problem, now)
+        return _denied(setup, state, None, clipped, "malformed", problem, now)
+    if problem := _out_of_range(proposal):
+        return _denied(setup, state, None, msgspec.structs.replace(proposal, sequence=-1), "quantities", problem, now)
     try:
         _refuse_timing(setup, state, proposal, now)
         intent = _intent(setup, state, proposal, now)
         return _judge(setup, state, readings, intent, now)
     except _No as no:
-        return _denied(state, intent, proposal, no.rule, no.detail, now)
+        return _denied(setup, state, intent, proposal, no.rule, no.detail, now)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here must deny and stop, not escape
         said = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
-        effects = _denied(state, intent, proposal, "internal_error", said, now)
+        effects = _denied(setup, state, intent, proposal, "internal_error", said, now)
         latch = latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns)
         return effects._replace(records=(*effects.records, latch))
 
@@ -120,7 +124,7 @@ def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Se
         return None
     kinds = set()
     for proposal in proposals:
-        if _malformed(proposal):
+        if _malformed(proposal) or _out_of_range(proposal):
             return None
         account = setup.accounts.get(proposal.venue, "")
         answer = _permission(state, readings, proposal.venue, proposal.symbol, proposal.strategy, account, now)
@@ -129,17 +133,20 @@ def deny_batch(setup: Setup, state: GateState, readings: Readings, proposals: Se
         kinds.add((proposal.strategy, str(answer.denial)))
     if len(kinds) != 1:
         return None
-    ((_, rule),) = kinds
+    ((strategy, rule),) = kinds
     record = Deny(
         boot_ns=now.boot_ns,
         client_id="",
-        strategy=proposals[0].strategy,
+        strategy=strategy,
         rule=rule,
         detail=f"a batch of {len(proposals)} was denied whole",
         count=len(proposals),
         sequence=max(proposal.sequence for proposal in proposals),
     )
-    return Effects((record,), None, Decision(result=DENY, rule=rule, client_id="", detail=record.detail))
+    decision = Decision(result=DENY, rule=rule, client_id="", detail=record.detail)
+    if strategy not in setup.tags or state.denied_lately(strategy, rule, now.boot_ns):
+        return Effects((), None, decision, (strategy if strategy in setup.tags else "", rule))
+    return Effects((record,), None, decision)
 
 
 def repeated(state: GateState, counts: Mapping[tuple[str, str], int], now: Now) -> tuple[Deny, ...]:
@@ -227,8 +234,13 @@ def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
                 latch_for(cause, scope=Scope.STRATEGY, subject=request.subject, reason=request.reason, actor="gate", boot_ns=now.boot_ns)
             )
     if state.losses.latched and (Cause.LOSS.value, Scope.ALL, "") not in held:
-        found.append(_latch(Cause.LOSS, f"{state.losses.worst_micro_usd} micro-USD lost on {state.losses.day}", "", 0, now))
+        found.append(_latch(Cause.LOSS, _lost(state), "", 0, now))
     return tuple(found)
+
+
+def _lost(state: GateState) -> str:
+    losses = state.losses
+    return f"{losses.worst_micro_usd} micro-USD lost at worst, {losses.drawdown_micro_usd} below the peak, on {losses.day}"
 
 
 def _begun(order: Order, revision: int) -> bool:
@@ -448,19 +460,31 @@ def _malformed(proposal: Proposal) -> str:
     return ""
 
 
-def _denied(state: GateState, intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:
+def _out_of_range(proposal: Proposal) -> str:
+    """What of a proposal's figures no record should hold; evaluation says what else an order may not be."""
+    books = [(book.bid_ticks, book.ask_ticks) for book in proposal.books]
+    quantities = (proposal.ticks, proposal.lots, abs(proposal.sequence), *(ticks for book in books for ticks in book))
+    times = (proposal.created_boot_ns, proposal.deadline_boot_ns, *(book.boot_ns for book in proposal.books))
+    if all(0 <= figure < LARGEST for figure in quantities) and all(0 <= time_ns < LARGEST_TIME_NS for time_ns in times):
+        return ""
+    return "expected ticks, lots and a sequence from 0 and below 2^53, and times that a clock can show"
+
+
+def _denied(setup: Setup, state: GateState, intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:
     client_id = "" if intent is None else intent.client_id
     detail = detail[:LONGEST_DETAIL]
-    if state.denied_lately(proposal.strategy, rule, now.boot_ns):
+    # A name that nobody configured is told under none: or else its author could fill the journal with fresh ones.
+    strategy, sequence = (proposal.strategy, proposal.sequence) if proposal.strategy in setup.tags else ("", -1)
+    if state.denied_lately(strategy, rule, now.boot_ns):
         # Not recorded, so that a loop of refused orders does not fill the journal: no intent of it exists either.
-        return Effects((), None, Decision(result=DENY, rule=rule, client_id="", detail=detail), (proposal.strategy, rule))
+        return Effects((), None, Decision(result=DENY, rule=rule, client_id="", detail=detail), (strategy, rule))
     record = Deny(
         boot_ns=now.boot_ns,
         client_id=client_id,
-        strategy=proposal.strategy,
+        strategy=strategy,
         rule=rule,
         detail=detail,
-        sequence=proposal.sequence,
+        sequence=sequence,
         revision=0 if intent is None else intent.revision,
     )
     return Effects(

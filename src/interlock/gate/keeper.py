@@ -66,7 +66,8 @@ class Keeper:
         return self.journal.subscribe(tell)
 
     def take(self, *found: Record, now: Now) -> int:
-        """Append and fold, and then whatever that calls for; returns the number of the last of `found`.
+        """Append and fold, and then whatever that calls for; returns the number of the last of `found`, which for one that the journal has not
+        taken yet is the one that it will have.
 
         Raises JournalFailed or JournalFull when the journal does not take a record that does more than lower risk. Nothing of that one is folded;
         an intent of the same call that was folded before it is denied.
@@ -90,9 +91,16 @@ class Keeper:
 
         A permit under it comes later in the journal, so that none is durable before it.
         """
+        self._catch_up()
         lsn = self.journal.append(records.encode(minted.record))
         self.state.happen(minted)
         return lsn
+
+    def _catch_up(self) -> None:
+        """Give the journal what it had not taken, in order. Raises JournalFailed or JournalFull."""
+        while self.unwritten:
+            self.journal.append(records.encode(self.unwritten[0]), reserve=True)
+            del self.unwritten[0]
 
     def _unanswered(self, intent: Intent) -> bool:
         order = self.state.orders.by_id.get(intent.client_id)
@@ -103,17 +111,15 @@ class Keeper:
 
     def _one(self, record: Record, now: Now) -> int:
         needed = must_be_folded(self.state, record)
-        lsn = self.journal.last_lsn
         try:
-            while self.unwritten:
-                self.journal.append(records.encode(self.unwritten[0]), reserve=True)
-                del self.unwritten[0]
+            self._catch_up()
             lsn = self.journal.append(records.encode(record), reserve=needed)
         except (JournalFailed, JournalFull) as error:
             self._trouble(error, now)
             if not needed:
                 raise
             self.unwritten.append(record)
+            lsn = self.journal.last_lsn + len(self.unwritten)
         self.state.apply(record)
         if isinstance(record, Permit):
             self.permit_lsns[record.client_id, record.revision] = lsn

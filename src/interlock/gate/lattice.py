@@ -25,6 +25,7 @@ from interlock.gate.records import (
     LatchCleared,
     LatchSet,
     LedgerEvent,
+    LedgerExpected,
     Level,
     LevelSet,
     Reconciled,
@@ -92,6 +93,8 @@ class Lattice(msgspec.Struct, frozen=True, kw_only=True):
     reconciled: frozenset[tuple[str, str]] = frozenset()
     unexplained: frozenset[tuple[str, str]] = frozenset()
     nonces: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    """"venue/account" of all that this process life said it has, each of which must be explained before anything is raised."""
     version: int = 0
 
     def digest_parts(self) -> tuple[object, ...]:
@@ -106,6 +109,7 @@ class Lattice(msgspec.Struct, frozen=True, kw_only=True):
             tuple(sorted(self.reconciled)),
             tuple(sorted(self.unexplained)),
             tuple(sorted(self.nonces)),
+            tuple(sorted(self.accounts)),
             self.version,
         )
 
@@ -151,7 +155,8 @@ def apply(state: Lattice, record: Record) -> Lattice:
     """Fold one record; kinds that do not concern the lattice leave it as it is."""
     match record:
         case Boot():
-            return Lattice(latches=state.latches, nonces=state.nonces, version=state.version + 1)
+            accounts = frozenset(record.accounts)
+            return Lattice(latches=state.latches, nonces=state.nonces, accounts=accounts, version=state.version + 1)
         case LatchSet():
             return _latch(state, Hold(record.name, record.scope, record.subject, record.level))
         case LatchCleared():
@@ -173,7 +178,7 @@ def apply(state: Lattice, record: Record) -> Lattice:
             return _changed(_use(state, record.grant.grant_id))
         case Disarmed() | Foreign():
             return _changed(state)
-        case Released() | LedgerEvent():
+        case Released() | LedgerEvent() | LedgerExpected():
             return _use(state, record.nonce)
     return state
 
@@ -272,8 +277,12 @@ def _raise_bar(state: Lattice) -> Refusal | None:
     if state.unexplained:
         names = ", ".join("/".join(where) for where in sorted(state.unexplained))
         return Refusal("unexplained", f"expected every account explained, found differences on {names}; resolve them first")
-    if not state.reconciled:
-        return Refusal("not_reconciled", "expected a reconciliation in this process life, found none; wait for it or look why it fails")
+    missing = state.accounts - {"/".join(where) for where in state.reconciled}
+    if missing or not state.reconciled:
+        names = ", ".join(sorted(missing)) or "any account"
+        return Refusal(
+            "not_reconciled", f"expected a reconciliation of {names} in this process life, found none; wait, or look why it fails"
+        )
     return None
 
 

@@ -44,6 +44,8 @@ def begin(keeper: Keeper, life: Life, accounts: Mapping[str, str], kernels: Kern
     before = state.orders.life
     oldest = min(_permitted_lives(state), default=before)
     certain = kernels.same_since(oldest, before, life.kernel_boot_id)
+    # Asked before the Boot is folded: it makes unknown what was in flight, and each order is to say so in a record of its own.
+    found = orders.recovery_records(state.orders, certain, disk_error, now.boot_ns)
     keeper.take(
         r.Boot(
             boot_ns=now.boot_ns,
@@ -60,7 +62,6 @@ def begin(keeper: Keeper, life: Life, accounts: Mapping[str, str], kernels: Kern
         ),
         now=now,
     )
-    found = orders.recovery_records(state.orders, certain, disk_error, now.boot_ns)
     if found:
         keeper.take(*found, now=now)
     number = next_epoch(state.last_epoch, now.wall_ns // NS_PER_S)

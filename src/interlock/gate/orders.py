@@ -75,7 +75,7 @@ def may_amend(orders: Orders, client_id: str, revision: int) -> bool:
 
 
 def recovery_records(orders: Orders, same_kernel_boot: bool, io_error: bool, boot_ns: int) -> list[r.Record]:
-    """What to append after BOOT for orders that a process left half-way; nothing the second time, and never more risk.
+    """What to append after BOOT, asked before it is folded, for orders that a process left half-way; nothing the second time, and never more risk.
 
     A permit without a wire write was certainly not sent while the page cache survived: the same kernel boot and no I/O error. Otherwise the
     wire record may be what was lost, and the order is UNKNOWN. An intent without an answer is denied: nothing is sent without a permit.

@@ -117,13 +117,16 @@ class Parts:
         return self.clock()
 
     def take(self, *found: Record) -> bool:
-        """Journal and fold records that lower risk or state facts; whether the journal took them. What it refuses is latched by the keeper."""
+        """Journal and fold records that lower risk or state facts; whether the journal has them, and all before them.
+
+        What it does not take counts all the same, is latched by the keeper, and follows when the journal takes records again.
+        """
         try:
             self.keeper.take(*found, now=self.clock())
         except (JournalFailed, JournalFull) as error:
             self.log(f"journal: {error}")
             return False
-        return True
+        return not self.keeper.unwritten
 
     def broke(self, where: str, error: BaseException) -> None:
         """A part of the gate failed in a way that nobody foresaw: stop, and say where."""

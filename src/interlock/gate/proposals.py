@@ -34,6 +34,8 @@ class Proposals:
         now = parts.look()
         whole = core.deny_batch(parts.setup, parts.keeper.state, parts.readings, proposals, now)
         if whole is not None:
+            if whole.repeats is not None:
+                parts.denials[whole.repeats] += len(proposals)
             parts.take(*whole.records)
             return Decided(decisions=tuple(whole.decision for _ in proposals))
         if parts.keeper.state.live is not None:

@@ -532,6 +532,7 @@ class LedgerExpected(Record, frozen=True, kw_only=True, tag="expect"):
     amount: Decimal
     until_wall_ns: int
     actor: str
+    nonce: str = ""
 
 
 class Foreign(Record, frozen=True, kw_only=True, tag="foreign"):

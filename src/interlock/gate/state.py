@@ -27,6 +27,7 @@ from interlock.gate.records import (
     Foreign,
     GroupReserved,
     Intent,
+    LatchCleared,
     LatchSet,
     NotSent,
     Permit,
@@ -135,16 +136,20 @@ class GateState:
         return self.machine.live
 
     def apply(self, record: Record) -> None:
-        """Fold one record."""
+        """Fold one record. A clearing of a latch that the lattice refuses clears nothing of what led to it either."""
+        before = self.machine.lattice
         self.machine = arming.step(self.machine, record)
+        if isinstance(record, LatchCleared) and self.machine.lattice is before:
+            self.records += 1
+            return
         self._fold(record)
 
     def happen(self, event: Event) -> None:
         """Take in an event of the ceremony. The record of a `Minted` must have been appended, and is folded here."""
         self.machine = arming.step(self.machine, event)
         if isinstance(event, Minted):
-            if self.machine.live is not event.live:
-                self.machine = arming.step(self.machine, event.record)  # refused, yet in the journal
+            if event.record.grant.grant_id not in self.machine.arming.used:
+                self.machine = arming.step(self.machine, event.record)  # the machine refused it, yet it is in the journal
             self._fold(event.record)
 
     def _fold(self, record: Record) -> None:

@@ -233,7 +233,7 @@ def _checker(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]
     read_end, write_end = os.pipe()
     facts = config.folder / "run" / "facts.json"
     facts.write_text(json.dumps(_facts(config)), encoding="utf-8")
-    arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts)]
+    arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts), "--beat-ms", "500"]
     process = _spawn(arguments, logs / "checker.log", begun, stdout=write_end)
     os.close(write_end)
     os.set_inheritable(read_end, True)

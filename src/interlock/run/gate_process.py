@@ -25,7 +25,7 @@ from typing import Any
 import interlock
 from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.gate.clock_watch import ClockReading
-from interlock.gate.conditions import read_only
+from interlock.gate.conditions import read_only_refusal
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
@@ -136,7 +136,7 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number)
     world = GateWorld(
         config,
-        read_only=read_only(environ),
+        read_only=read_only_refusal(environ),
         disk=machine.disk,
         connect=machine.connect,
         now=now,

@@ -66,7 +66,7 @@ PRIMED_NS = 3 * NS_PER_S
 """How long a gate that begins may be without what it watches before its interlocks trip."""
 SENTINEL_SILENT_NS = NS_PER_S
 CHECKER_BOUND_NS = NS_PER_S
-"""Two of the checker's beats."""
+"""Two of the checker's beats, which are half a second apart."""
 SILENCE_NS = 2 * NS_PER_S
 """After this long without a word the private stream is asked whether it lives."""
 SKEW_GOOD_FOR_NS = 10 * NS_PER_S
@@ -108,7 +108,7 @@ class GateWorld:
         self,
         config: GateConfig,
         *,
-        read_only: bool,
+        read_only: Refusal | None,
         disk: Disk,
         connect: Callable[[str, int, str], Awaitable[OrderConnection]],
         now: Callable[[], Now],
@@ -310,7 +310,7 @@ class GateWorld:
         self._parts = parts
         readings = parts.readings
         readings.binding = parts.binding(hashes_of(self._listings))
-        readings.read_only = self._read_only
+        readings.read_only = self._read_only is not None
         parts.egresses = {
             part.venue: Egress(
                 part.venue,
@@ -576,6 +576,7 @@ class GateWorld:
             evidence=None,
             minimums=self._market.minimums(now.boot_ns),
             read_only=parts.readings.read_only,
+            read_only_said=self._read_only,
             killed=state.lattice.kill is not Kill.NONE,
             state_version=state.lattice.version,
             used_nonces=state.lattice.nonces | state.arming.used,
@@ -632,7 +633,7 @@ class GateWorld:
         if state.lattice.kill is not Kill.NONE:
             found.append(Refusal("killed", "KILL in this process life; start the gate anew"))
         if self.parts.readings.read_only is not False:
-            found.append(Refusal("read_only", "READ_ONLY_ENFORCED is not exactly `false` in the gate's environment; orders are forbidden"))
+            found.append(self._read_only or Refusal("read_only", "orders are forbidden"))
         for part in self._config.venues:
             if (part.venue, part.account) not in state.lattice.reconciled:
                 found.append(Refusal("not_reconciled", f"{part.venue}/{part.account} is not explained in this process life"))
@@ -654,7 +655,7 @@ class GateWorld:
         while self._now().boot_ns < until_ns:
             if self._beats.first_boot_ns is not None:
                 self._listening = True
-            left = {one.rule for one in self._why_not()} - {"read_only", "undrilled"}
+            left = {one.rule for one in self._why_not() if not one.rule.startswith("read_only")} - {"undrilled"}
             if not left and self.parts.keeper.state.losses.marked_boot_ns is not None:
                 break
             await asyncio.sleep(0.02)

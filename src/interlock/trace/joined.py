@@ -10,6 +10,8 @@ from interlock.trace.values import Finding, Key
 from interlock.trace.witness import Execution, Line
 
 _NS_PER_S: Final = 1_000_000_000
+UNREADABLE: Final = "unreadable"
+"""The verb of bytes that were no request."""
 IN_FLIGHT_NS: Final = _NS_PER_S
 """How long after a kill something sent before it may still arrive where no receive window bounds it further."""
 
@@ -20,11 +22,13 @@ class Join:
     def __init__(self) -> None:
         self.seen: dict[Key, int] = {}
         self.executions: dict[tuple[str, str, str], tuple[int, Execution]] = {}
+        self.pieces: dict[str, int] = {}
+        """By venue: how often bytes came that were no request."""
 
     def line(self, state: State, number: int, line: Line) -> Iterator[Finding]:
         """S1, S8, S11, S17 and S24 for one request that reached the venue."""
         if line.raising:
-            if not line.keys:
+            if not line.keys and not self._piece(state, line):
                 yield Finding("S1", f"expected requests that name their orders, found {line.verb!r} without one", witness_line=number)
             for at, key in enumerate(line.keys):
                 yield from self._send(state, number, line, key, at)
@@ -32,6 +36,21 @@ class Join:
             for client_id, _ in line.keys:
                 if client_id not in state.orders and not state.killing_lsn and not state.kills:
                     yield Finding("S24", f"expected cancels of own orders before any kill, found one of {client_id!r}", witness_line=number)
+
+    def _piece(self, state: State, line: Line) -> bool:
+        """Whether bytes that were no request can be a piece of a frame that was cut off: a write was begun, and its end is in no record."""
+        if line.verb != UNREADABLE:
+            return False
+        begun = sum(
+            request.wire is not None
+            and request.sent is None
+            and not request.not_sent
+            and key not in self.seen
+            and bool(request.intent.fields["venue"] == line.venue)
+            for key, request in state.requests.items()
+        )
+        self.pieces[line.venue] = self.pieces.get(line.venue, 0) + 1
+        return bool(self.pieces[line.venue] <= begun)
 
     def _send(self, state: State, number: int, line: Line, key: Key, at: int) -> Iterator[Finding]:
         if key in self.seen:
@@ -69,6 +88,7 @@ class Join:
     def compare(self, state: State) -> Iterator[Finding]:
         """S10 and S14 from the venue's own executions."""
         filled: dict[str, int] = {}
+        taken_back = {(venue, symbol, trade_id) for venue, _, symbol, trade_id in state.reversals}
         journaled = {(venue, symbol, trade_id) for venue, _, symbol, trade_id in state.fills}
         for (venue, symbol, trade_id), (number, execution) in self.executions.items():
             filled[execution.client_id] = filled.get(execution.client_id, 0) + execution.lots
@@ -83,6 +103,8 @@ class Join:
                 )
         for (venue, _, symbol, trade_id), (client_id, signed, ticks) in state.fills.items():
             _, there = self.executions.get((venue, symbol, trade_id), (0, None))
+            if (venue, symbol, trade_id) in taken_back and there is None:
+                continue
             if there is None or (there.client_id, there.side * there.lots, there.ticks) != (client_id, signed, ticks):
                 yield Finding("S14", f"expected execution {trade_id} of {client_id!r} on {venue} {symbol} as the venue made it, found none")
 

@@ -82,7 +82,8 @@ def s5(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
         yield Finding(
             "S5", f"expected a person with a fresh nonce to raise the level to {about['level']}, found {about['actor']!r}", lsn=entry.lsn
         )
-    if not state.explained or state.unexplained:
+    wanted, explained = set(state.boot.get("accounts", ())), {"/".join(where) for where in state.explained}
+    if not state.explained or state.unexplained or wanted - explained:
         yield Finding("S5", "expected every account explained in this process life before the level rises, found otherwise", lsn=entry.lsn)
     if state.killing_lsn:
         yield Finding("S5", f"expected no raise after the kill of record {state.killing_lsn}, found one", lsn=entry.lsn)

@@ -117,6 +117,8 @@ class State:
     open_intents: dict[Key, Request] = field(default_factory=dict)
     counted_denials: dict[str, int] = field(default_factory=dict)
     fills: dict[tuple[str, str, str, str], tuple[str, int, int]] = field(default_factory=dict)
+    reversals: set[tuple[str, str, str, str]] = field(default_factory=set)
+    """Executions that the venue took back."""
     positions: dict[Market, int] = field(default_factory=dict)
     lowest_unit_usd: dict[Market, Decimal] = field(default_factory=dict)
     owed: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -181,6 +183,10 @@ def _boot(state: State, entry: Entry) -> None:
     state.base, state.trips = "halt", {}
     state.explained, state.unexplained = set(), set()
     state.kills = [(begin, end or int(entry.fields["wall_ns"])) for begin, end in state.kills]
+    for client_id in state.live:
+        # What waited for an answer will not get it any more.
+        order, request = state.orders[client_id], state.requests.get((client_id, 0))
+        order.unknown = order.unknown or (not order.shown and request is not None and request.wire is not None)
 
 
 def _epoch(state: State, entry: Entry) -> None:
@@ -421,6 +427,7 @@ def _reversal(state: State, entry: Entry) -> None:
     about = entry.fields
     market = (about["venue"], about["account"], about["symbol"])
     client_id, signed, _ = state.fills.get((*market, about["trade_id"]), ("", 0, 0))
+    state.reversals.add((*market, about["trade_id"]))
     state.positions[market] = state.positions.get(market, 0) - signed
     if client_id in state.orders:
         state.orders[client_id].filled -= abs(signed)

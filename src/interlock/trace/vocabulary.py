@@ -269,6 +269,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "amount": _amount,
         "until_wall_ns": _time,
         "actor": _text,
+        "nonce": _text,
     },
     "foreign": {**_MARKET, "client_id": _text, "venue_order_id": _text, "own_prefix": _flag, "tolerated": _flag},
     "day": {"day": _text, "baseline": _list(_text, _amount), "baseline_usd": _amount, "wall_ns": _time},
@@ -296,6 +297,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "absent": {"fills_complete_venue_ns": 0, "position_explained": False},
     "foreign": {"tolerated": False},
     "wire": {"sign_wall_ns": 0, "receive_window_ns": 0},
+    "expect": {"nonce": ""},
     "ledger": {"symbol": "", "lots": 0, "ticks": 0, "actor": "", "nonce": ""},
 }
 """Fields that a writer may leave out, and what their absence says."""
