@@ -44,7 +44,7 @@ def build_app() -> App:
     """Return the command with every verb registered and none of their modules imported."""
     app = App(
         name="interlock",
-        help="A trading engine for arbitrage and market making, replay first.",
+        help="A trading engine for arbitrage and market making.",
         version=lambda: metadata.version("interlock"),
         default_parameter=Parameter(negative=()),
         result_action="return_value",

@@ -449,7 +449,7 @@ def _losses(s: _Subject) -> Iterator[Row]:
     lost = max(0, losses.worst_realised_micro_usd, losses.now_micro_usd)
     yield ("max_daily_loss_usd", 0 if lowering else lost, account.max_daily_loss_micro_usd, "")
     yield ("max_drawdown_usd", 0 if lowering else losses.drawdown_micro_usd, account.max_drawdown_micro_usd, "")
-    yield ("loss_latch", 0 if lowering or losses.latched is False else -1, 0, "a loss was seen often enough to stop for the day")
+    yield ("loss_latch", 0 if lowering or losses.latched is False else -1, 0, "a loss was seen that stops until a person clears the latch")
 
 
 def _throttles(s: _Subject) -> Iterator[Row]:

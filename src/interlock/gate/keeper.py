@@ -1,4 +1,6 @@
-"""State and journal kept together: nothing is folded that was not first given to the journal, and nothing is given to it that is not folded.
+"""State and journal kept together: what is folded was first given to the journal, and what is given to it is folded.
+
+The one exception lowers risk or states a fact: it counts even when the journal does not take it, and is given to it again before anything else.
 
 The keeper belongs to one thread. Appending never waits; whoever needs a record to be durable, or at least with the operating system, asks for that.
 """

@@ -1,7 +1,8 @@
 """Loss of the day and drawdown from the day's peak, as a fold of day rolls and marks. Micro-USD; losses rounded up, equity and gains down.
 
-A realised loss counts at its worst of the day and never recovers before the roll. A loss that is only so by open positions denies while it lasts;
-after several independent marks in a row have shown it, it has latched. A restart changes none of it, but what is known must be marked anew.
+A realised loss counts at its worst of the day and never recovers before the roll; the first mark that shows it beyond its limit latches. A loss that
+is only so by open positions denies while it lasts; after several independent marks in a row have shown it, it has latched. A latch outlives the
+day. A restart changes none of it, but what is known must be marked anew.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The state of all orders as plain data, and how one piece of evidence is taken into it.
 
-What the worst case reserves is kept beside each order and summed up per market as it changes, so that asking costs one lookup.
+What the worst case reserves is kept beside each order and summed up per market as it changes.
 
 An order that has ended and owes no execution is forgotten after a while (`retention`), and its executions with it. What is heard of it then is a
 violation like that of an order that never was; its id tells that it was known once.

@@ -113,7 +113,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One limit as it was evaluated for a permit: the value that the order would bring about, and the bound."""
+    """One limit as it was evaluated for a permit: a value, and the bound that it must not exceed.
+
+    For most the value is what the order would bring about; for margins, distances and the cancel reserve it is what is asked for, and the bound what
+    would be there.
+    """
 
     limit: str
     value: str

@@ -95,7 +95,7 @@ def allows(level: Level, killed: bool, verb: Verb, process: Process = Process.GA
 
 
 class Cause(StrEnum):
-    """Everything that sets a latch or trips an interlock; its value is the name in the records."""
+    """Everything that can set a latch or trip an interlock; its value is the name in the records. A few are for what no room watches yet."""
 
     # The gate can no longer trust its own account of what it did.
     JOURNAL = "journal"

@@ -174,7 +174,7 @@ class Journal:
             return self._durable.lsn >= lsn
 
     def subscribe(self, callback: Callable[[Progress], None]) -> Callable[[], None]:
-        """Call back after every write and barrier, and at a failure, from the thread that did the work; the result ends it.
+        """Call back after every barrier, and at a failure, from the thread that did the work; the result ends it.
 
         The callback must be short and must not raise; an event loop passes one that calls `loop.call_soon_threadsafe`.
         """

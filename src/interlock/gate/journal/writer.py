@@ -68,7 +68,7 @@ DEFAULT_OPTIONS: Final = Options()
 
 
 class SegmentWriter:
-    """Appends batches to the newest segment and goes on to the next when it is full. `begin` makes it.
+    """Appends batches to the newest segment and goes on to the next when it is full.
 
     `mark` is the end of what was written. Only `prepare` may be called while another call is under way.
     """
