@@ -16,7 +16,7 @@ from interlock.gate.exposure import Equity
 from interlock.gate.frames import Proposal
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.records import Book, Epoch, Intent, Level, Record
+from interlock.gate.records import Book, Epoch, Intent, Level, Purpose, Record
 from interlock.gate.state import GateState
 
 LIFE = "0123456789abcdef" * 2
@@ -120,8 +120,9 @@ class World:
     now: Now = NOW
 
     def decide(self) -> Effects:
-        """Ask, and fold what follows."""
-        effects = decide(self.setup, self.state, self.readings, self.proposal, self.now)
+        """Ask, and fold what follows. Under a drill's grant the proposal is the drill's own."""
+        drill = self.state.live is not None and self.state.live.grant.purpose is Purpose.DRILL
+        effects = decide(self.setup, self.state, self.readings, self.proposal, self.now, drill=drill)
         for record in effects.records:
             self.state.apply(record)
         return effects

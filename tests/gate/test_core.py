@@ -16,7 +16,7 @@ from tests.gate.core_world import LIFE, NOW, Change, PlainWire, S, World, armed_
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
-from interlock.gate.core import DENY, PERMIT, consequences, deny_batch, repeated, want_cancels
+from interlock.gate.core import DENY, PERMIT, consequences, decide, deny_batch, repeated, want_cancels
 from interlock.gate.lattice import clear_latch, common_level
 from interlock.gate.readings import Now
 from interlock.gate.records import Level, Scope
@@ -201,6 +201,16 @@ def test_a_drill_permits_one_order_and_that_one_still_goes_out() -> None:
     assert whole.decision.rule == "drill_spent"
     assert world.recheck(first.planned) == ""
     assert world.recheck(first.planned._replace(client_id="another")) == "order state"
+
+
+def test_a_drills_leave_is_for_its_own_order_and_that_order_for_no_other_leave() -> None:
+    world = drilling()
+    asked = decide(world.setup, world.state, world.readings, world.proposal, world.now)
+    assert (asked.decision.result, asked.decision.rule) == (DENY, "drill_only")
+    trading = World()
+    asked = decide(trading.setup, trading.state, trading.readings, trading.proposal, trading.now, drill=True)
+    assert (asked.decision.result, asked.decision.rule) == (DENY, "drill_only")
+    assert world.decide().decision.result == PERMIT
 
 
 def test_a_drill_is_spent_although_its_order_was_never_sent() -> None:

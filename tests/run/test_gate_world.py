@@ -383,11 +383,15 @@ def test_what_stands_around_a_gate_is_found_again_or_started(tmp_path: Path) -> 
     try:
         first = read_gate_config(prepare(folder, None, started))
         assert first.sockets != folder / "run", "a path too long for a socket gets a short one"
+        with pytest.raises(UsageError, match="another gate has it"):
+            prepare(folder, None, started)
+        os.close(first.lock_fd)
         again = read_gate_config(prepare(folder, None, started))
         pids = [pid for pid, _, _ in first.children]
         assert [pid for pid, _, _ in again.children][1:] == pids[1:]
         assert [new for _, _, new in first.children] == [True, True, True]
         assert [new for _, _, new in again.children] == [True, False, False]
+        os.close(again.lock_fd)
         os.close(first.checker_fd)
         os.close(again.checker_fd)
         text = example_limits().read_text(encoding="utf-8")

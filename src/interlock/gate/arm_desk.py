@@ -30,6 +30,8 @@ DRILL_WAITS_NS = 5 * NS_PER_S
 DRILL_LIVES_NS = 60 * NS_PER_S
 _LOOK_S = 0.01
 
+_LEAVING = No("leaving", "expected a gate that goes on, found one that is about to end; start it anew")
+
 Look = Callable[[], Awaitable[Situation]]
 """Read afresh everything that could forbid arming."""
 
@@ -49,6 +51,8 @@ class ArmDesk:
     async def begin(self, request: ArmBegin) -> Frame:
         """Put a challenge to the person, or say everything that stands against arming."""
         situation = await self._look()
+        if self._parts.leaving:
+            return _refused((_LEAVING,))
         wish = Wish(
             lifetime_ns=min(request.lifetime_ns, DRILL_LIVES_NS) if request.drill_symbol else request.lifetime_ns,
             seen_version=request.state_version,
@@ -69,6 +73,8 @@ class ArmDesk:
     async def answer(self, request: ArmAnswer, actor: str) -> Frame:
         """Judge the answer; a right one is a grant, and for a drill its order at the venue."""
         situation = await self._look()
+        if self._parts.leaving:
+            return _refused((_LEAVING,))
         state = self._parts.keeper.state
         challenge = state.machine.challenge
         if challenge is None or challenge.nonce != request.challenge_id:
@@ -133,7 +139,7 @@ class ArmDesk:
         while self._parts.clock().boot_ns < until_ns:
             proposal = self._far_order(venue, symbol)
             if proposal is not None and not client_id:
-                decision, _ = self._proposals.decide(proposal)
+                decision, _ = self._proposals.decide(proposal, drill=True)
                 said = f"{decision.rule} {decision.detail}"
                 client_id = decision.client_id if decision.result == PERMIT else ""
             order = orders.by_id.get(client_id)
@@ -145,7 +151,8 @@ class ArmDesk:
                 said = f"its order ended as {order.state.value} before the sentinel could cancel it"
                 break
             await asyncio.sleep(_LOOK_S if client_id else 0.2)
-        self._proposals.cancel((client_id,) if client_id else (), "the drill failed", "gate")
+        if client_id:
+            self._proposals.cancel((client_id,), "the drill failed", "gate")
         self._over(grant.grant_id, venue, placed=int(bool(client_id)), cancelled=0, remaining=int(bool(client_id)), verdict="fail")
         return _refused((No("drill", f"expected the drill's order to rest at {venue}, found: {said}"),))
 
@@ -220,9 +227,10 @@ class ArmDesk:
                 remaining=remaining,
                 verdict=verdict,
                 wall_ns=now.wall_ns,
-            ),
-            r.Disarmed(boot_ns=now.boot_ns, reason="the drill is over", actor="gate", mandate_ends=True),
+            )
         )
+        if self._parts.keeper.state.arming.armed == drill_id:  # another grant may have been minted meanwhile
+            self._parts.take(r.Disarmed(boot_ns=now.boot_ns, reason="the drill is over", actor="gate", mandate_ends=True))
 
 
 def _with_cap(request: ArmBegin, wall_ns: int) -> dict[str, str] | No:

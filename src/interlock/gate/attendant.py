@@ -15,6 +15,7 @@ from interlock.gate.parts import Parts
 
 LOOK_S = 0.005
 """How often the stop word is read. A stop must be acknowledged within 50 ms."""
+ENFORCE_EVERY_NS = 100_000_000
 AGAIN_S = 1.0
 """How long a loop rests that has failed."""
 
@@ -26,7 +27,7 @@ class Attendant:
         self._parts = parts
         self._called_for = called_for
         self._duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = []
-        self._enforced_at = (-1, -1)
+        self._enforced_at = (-1, -1, -1)
         self._seen_version = -1
 
     def employ(self, name: str, every_s: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -70,24 +71,28 @@ class Attendant:
             if kill is lattice.Kill.NONE:
                 parts.take(r.KillRequested(boot_ns=now.boot_ns, source="stop word", wall_ns=now.wall_ns))
             if kill is not lattice.Kill.EFFECTIVE:
+                parts.tell_sentinel("orders", parts.live())
                 parts.take(r.KillEffective(boot_ns=now.boot_ns))
+        # What is owed goes out before anything is judged that could fail.
+        parts.send_cancels()
+        parts.word.advance()
         if parts.keeper.state.lattice.version != self._seen_version:
             self._seen_version = parts.keeper.state.lattice.version
             self.enforce()
-        parts.send_cancels()
-        parts.word.advance()
 
     def enforce(self) -> None:
         """Want and send the cancels that the state calls for. Cheap when nothing has changed since the last time."""
         parts = self._parts
         state = parts.keeper.state
-        if self._enforced_at == (state.records, state.lattice.version):
+        # Time alone calls for cancels too, when a grant expires.
+        at = (state.records, state.lattice.version, parts.clock().boot_ns // ENFORCE_EVERY_NS)
+        if self._enforced_at == at:
             return
         found = self._called_for()
         if found:
             parts.take(*found)
             parts.send_cancels()
-        self._enforced_at = (state.records, state.lattice.version)
+        self._enforced_at = at
 
     async def tell_denials(self) -> None:
         """Record how often held-back denials of one kind have come again."""

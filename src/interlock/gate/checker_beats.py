@@ -25,12 +25,12 @@ class CheckerBeats:
 
     def feed(self, data: bytes, boot_ns: int) -> None:
         """Take what has arrived; empty: the checker is gone."""
-        if not data:
+        if not data or self.ended:
             self.ended = True
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE_BYTES:
-            self.ended = True
+            self.ended, self._rest = True, b""
         for line in lines:
             self._line(line, boot_ns)
 

@@ -21,6 +21,7 @@ from interlock.gate.refusal import Refusal as No
 from interlock.gate.verbs import Cause
 
 LONGEST_NAME = 64
+MOST_DIGITS = 30
 LONGEST_WITHIN_NS = 7 * 86_400 * 1_000_000_000
 
 
@@ -35,20 +36,15 @@ class Commands:
 
     def kill(self, request: Kill, actor: str) -> Frame:
         """No new risk from here on, and every order is to be cancelled: by this gate until the sentinel has taken over."""
+        first = self._parts.keeper.state.lattice.kill is lattice.Kill.NONE
         self.killed(f"{request.source[:LONGEST_NAME]} ({actor})")
         self._proposals.cancel((), "kill", actor)
-        live = self._live()
-        if any(live.values()) or not self._parts.word.stopped:
-            self._parts.tell_sentinel(live)
+        live = self._parts.live()
+        if first:
+            self._parts.tell_sentinel("kill", live)
         return Done(
             report={"killed": True, "live": {venue: list(ids) for venue, ids in live.items()}, "sentinel": self._parts.word.stopped}
         )
-
-    def _live(self) -> dict[str, tuple[str, ...]]:
-        """By venue: every order of ours that may still be alive, for whoever has to see the last of them."""
-        orders = self._parts.keeper.state.orders
-        alive = [orders.by_id[client_id] for client_id in sorted(orders.live)]
-        return {venue: tuple(order.client_id for order in alive if order.venue == venue) for venue in self._parts.setup.accounts}
 
     def killed(self, source: str) -> None:
         """Record that everything is to stop, once."""
@@ -60,10 +56,11 @@ class Commands:
         """Set a latch by hand. What it calls for is cancelled at once."""
         if request.level is r.Level.RUN:
             return Refusal(rule="level", detail="expected halt, cancel_only or reduce_only, found run: a freeze holds something back")
-        if (request.scope is r.Scope.ALL) is bool(request.subject):
-            return Refusal(
-                rule="subject", detail=f"expected a subject for {request.scope.value} and none for all, found {request.subject!r}"
-            )
+        known = self._subjects(request.scope)
+        if request.subject not in known:
+            there = ", ".join(sorted(known)[:20]) or "none"
+            detail = f"expected a subject that a latch on {request.scope.value} can hold ({there}), found {request.subject!r}; nothing was frozen"
+            return Refusal(rule="subject", detail=detail)
         latch = r.LatchSet(
             boot_ns=self._parts.clock().boot_ns,
             name=Cause.OPERATOR.value,
@@ -76,8 +73,25 @@ class Commands:
         written = self._parts.take(latch)
         return Done(report={"frozen": True, "journaled": written, "state_version": self._parts.keeper.state.lattice.version})
 
+    def _subjects(self, scope: r.Scope) -> set[str]:
+        """What a latch of this scope can hold."""
+        parts = self._parts
+        match scope:
+            case r.Scope.SYMBOL:
+                return {f"{venue}/{symbol}" for venue, symbol in parts.min_lots}
+            case r.Scope.ACCOUNT:
+                return {f"{venue}/{account}" for venue, account in parts.setup.accounts.items()}
+            case r.Scope.STRATEGY:
+                return set(parts.setup.tags)
+            case r.Scope.ORDER:
+                return set(parts.keeper.state.orders.live)
+        return {""}
+
     def disarm(self, request: Disarm, actor: str) -> Frame:
-        """End the grant, and with `mandate` the leave to reduce as well."""
+        """End the grant, and with `mandate` the leave to reduce as well. Where nothing is left to end nothing is written."""
+        arming = self._parts.keeper.state.arming
+        if not arming.armed or arming.mandate_over or (arming.ended and not request.mandate):
+            return Done(report={"disarmed": True, "journaled": True, "state_version": self._parts.keeper.state.lattice.version})
         now, reason = self._parts.clock(), request.reason[:LONGEST_DETAIL] or "disarmed"
         written = self._parts.take(r.Disarmed(boot_ns=now.boot_ns, reason=reason, actor=actor, mandate_ends=request.mandate))
         return Done(report={"disarmed": True, "journaled": written, "state_version": self._parts.keeper.state.lattice.version})
@@ -86,11 +100,13 @@ class Commands:
         """Take the edge that the engine measures: one that has collapsed, or is no number, holds its strategy at reduce_only."""
         measured, threshold = _amount(request.measured_bps), _amount(request.threshold_bps)
         nothing = Decimal("NaN")
+        if request.strategy not in self._parts.setup.tags:
+            return Refusal(rule="known", detail=f"strategy {request.strategy[:LONGEST_NAME]!r} is not configured")
         latch = edge_collapse(
             nothing if measured is None else measured,
             nothing if threshold is None else threshold,
             scope=r.Scope.STRATEGY,
-            subject=request.strategy[:LONGEST_NAME],
+            subject=request.strategy,
             boot_ns=self._parts.clock().boot_ns,
         )
         held = {(hold.name, hold.scope, hold.subject) for hold in self._parts.keeper.state.lattice.latches}
@@ -239,4 +255,5 @@ def _amount(text: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() and len(text) <= 64 else None
+    digits = len(value.as_tuple().digits)
+    return value if value.is_finite() and len(text) <= 64 and digits <= MOST_DIGITS and abs(value.adjusted()) <= MOST_DIGITS else None

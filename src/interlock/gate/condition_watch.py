@@ -7,7 +7,7 @@ anything itself: each question is given what was seen, and answers with the reco
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -28,7 +28,7 @@ from interlock.gate.readings import Now, Readings
 from interlock.gate.records import CancelWanted, InterlockCleared, LatchSet, Level, Record, Scope
 from interlock.gate.state import NOTED, NOTED_COUNT, GateState
 from interlock.gate.venue_reads import ReadFailed
-from interlock.gate.verbs import Cause, latch_for
+from interlock.gate.verbs import Cause, latch_for, lower
 
 _MINUTE_NS = 60 * NS_PER_S
 
@@ -319,16 +319,32 @@ def edge_collapse(measured_bps: Decimal, threshold_bps: Decimal, *, scope: Scope
 # What levels mean for orders that are out
 
 
-def cancels_called_for(state: GateState, now: Now, *, universe: Universe | None = None) -> tuple[CancelWanted, ...]:
+def may_rest(state: GateState, symbol: str, boot_ns: int) -> bool:
+    """Whether an order that raises risk may rest on "venue/symbol" now: its leave must live as long as it does."""
+    live, arming = state.live, state.arming
+    if live is None or arming.ended or symbol in arming.symbols_out:
+        return False
+    return live.grant.minted_boot_ns <= boot_ns < live.grant.expires_boot_ns
+
+
+def _always(_symbol: str) -> bool:
+    return True
+
+
+def cancels_called_for(
+    state: GateState, now: Now, *, universe: Universe | None = None, leave: Callable[[str], bool] = _always
+) -> tuple[CancelWanted, ...]:
     """The cancels that the levels in force call for and that are not wanted yet.
 
-    At HALT and CANCEL_ONLY every order goes. At REDUCE_ONLY those stay which together can only shrink a position, and with a `universe`, within
-    the time of its group, also an order that cannot make its coin more naked: a hedge. After KILL the sentinel cancels.
+    Where `leave` says of a symbol that nothing that raises risk may rest there, its orders are held to REDUCE_ONLY at least. At HALT and
+    CANCEL_ONLY every order goes. At REDUCE_ONLY those stay which together can only shrink a position, and with a `universe`, within the time of
+    its group, also an order that cannot make its coin more naked: a hedge. After KILL the sentinel cancels.
     """
     orders, lattice = state.orders, state.lattice
     if lattice.killed or len(orders.cancelling) == len(orders.live):
         return ()
-    if lattice.base is Level.RUN and not lattice.latches and not lattice.trips:
+    free = {symbol: leave(symbol) for symbol in {f"{orders.by_id[name].venue}/{orders.by_id[name].symbol}" for name in orders.live}}
+    if lattice.base is Level.RUN and not lattice.latches and not lattice.trips and all(free.values()):
         return ()
     wanted: dict[str, Level] = {}
     judged: list[Order] = []
@@ -344,6 +360,8 @@ def cancels_called_for(state: GateState, now: Now, *, universe: Universe | None 
             account=f"{order.venue}/{order.account}",
             order=client_id,
         )
+        if not free[f"{order.venue}/{order.symbol}"]:
+            level = lower(level, Level.REDUCE_ONLY)
         if level is Level.REDUCE_ONLY:
             judged.append(order)
         elif level is Level.RUN:

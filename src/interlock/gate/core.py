@@ -28,7 +28,7 @@ from interlock.gate.order_machine import Violation
 from interlock.gate.order_state import Order, violations_after
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Record, Scope
+from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Purpose, Record, Scope
 from interlock.gate.reduction import clause_of
 from interlock.gate.state import DUPLICATES, FOREIGNERS, NOTED, NOTED_COUNT, VIOLATIONS, GateState
 from interlock.gate.verbs import Cause, latch_for
@@ -38,6 +38,8 @@ MICRO = 1_000_000
 LONGEST_TEXT = 64
 LONGEST_DETAIL = 500
 MOST_BOOKS = 16
+NO_ORDER = "none"
+"""Of an order that has no id yet: no latch on an order is about it."""
 LARGEST_TIME_NS = 1 << 63
 
 _NOT_KNOWN = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
@@ -97,8 +99,8 @@ class _No(Exception):
         self.rule, self.detail = rule, detail
 
 
-def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposal, now: Now) -> Effects:
-    """Decide about one proposal."""
+def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposal, now: Now, *, drill: bool = False) -> Effects:
+    """Decide about one proposal. `drill`: it is the gate's own order for a kill drill, for which alone a drill's grant is good."""
     intent: Intent | None = None
     if problem := _malformed(proposal):
         clipped = msgspec.structs.replace(proposal, strategy=proposal.strategy[:LONGEST_TEXT], sequence=-1)
@@ -108,6 +110,8 @@ def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposa
     try:
         _refuse_timing(setup, state, proposal, now)
         intent = _intent(setup, state, proposal, now)
+        if drill is not (state.live is not None and state.live.grant.purpose is Purpose.DRILL):
+            raise _No("drill_only", "a drill's grant is for the drill's own order, and that order for no other grant")
         return _judge(setup, state, readings, intent, now)
     except _No as no:
         return _denied(setup, state, intent, proposal, no.rule, no.detail, now)
@@ -319,7 +323,9 @@ def _intent(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> Int
 
 
 def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> Effects:
-    may = _permission(state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now, revision=intent.revision)
+    may = _permission(
+        state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now, revision=intent.revision, order=intent.client_id
+    )
     if may.may is May.NOTHING:
         raise _No(str(may.denial), "")
     for name, alive in (
@@ -417,11 +423,12 @@ def _permission(
     client_id: str = "",
     *,
     revision: int = 0,
+    order: str = "",
 ) -> Permission:
-    """`client_id` only of an order that has its permit."""
+    """`client_id` only of an order that has its permit; `order` of one that is being judged, which a latch on an order may be about."""
     name = f"{venue}/{symbol}"
     where = f"{venue}/{account}" if account else ""
-    level = effective_level(state.lattice, symbol=name, strategy=strategy, account=where, order="")
+    level = effective_level(state.lattice, symbol=name, strategy=strategy, account=where, order=client_id or order or NO_ORDER)
     return permission(
         state.live,
         state.arming,

@@ -287,5 +287,5 @@ def decode(body: bytes) -> AnyFrame:
     """The frame in a body. Raises ValueError for anything that is none of ours."""
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ValueError(f"frame: expected one of protocol {PROTOCOL}, found something else ({error})") from error

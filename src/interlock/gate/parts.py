@@ -86,8 +86,8 @@ class Parts:
     guard: Guard
     clock: Callable[[], Now]
     log: Callable[[str], None]
-    tell_sentinel: Callable[[Mapping[str, tuple[str, ...]]], None]
-    """Ask the sentinel, without waiting, to stop everything and to see the last of these orders, by venue."""
+    tell_sentinel: Callable[[str, Mapping[str, tuple[str, ...]]], None]
+    """Ask the sentinel, without waiting: "kill", to stop everything; "orders", to see the last of these in a stop under way. Both by venue."""
     min_lots: dict[tuple[str, str], int] = field(default_factory=dict)
     """By (venue, symbol): the smallest order that the venue takes."""
     denials: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -109,6 +109,12 @@ class Parts:
             limits=self.life.limits,
             symbols=symbols,
         )
+
+    def live(self) -> dict[str, tuple[str, ...]]:
+        """By venue: every order of ours that may still be alive, for whoever has to see the last of them."""
+        orders = self.keeper.state.orders
+        alive = [orders.by_id[client_id] for client_id in sorted(orders.live)]
+        return {venue: tuple(order.client_id for order in alive if order.venue == venue) for venue in self.setup.accounts}
 
     def look(self) -> Now:
         """Read what a decision needs besides markets; the time of it."""
@@ -133,6 +139,9 @@ class Parts:
         said = f"{where}: {type(error).__name__}: {error}"[:500]
         self.log(said)
         now = self.clock()
+        standing = {(hold.name, hold.scope) for hold in self.keeper.state.lattice.latches}
+        if (Cause.INTERNAL_ERROR.value, Scope.ALL) in standing:
+            return
         self.take(latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns))
 
     def send_cancels(self) -> int:

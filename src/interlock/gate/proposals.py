@@ -9,10 +9,12 @@ from interlock.domain.orders import TimeInForce
 from interlock.gate import core
 from interlock.gate.core import DENY, Effects
 from interlock.gate.exposure import Place
-from interlock.gate.frames import CancelOwn, Decided, Decision, Done, Frame, Proposal, Propose
+from interlock.gate.frames import CancelOwn, Decided, Decision, Done, Frame, Proposal, Propose, Refusal
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.parts import Parts
 
+MOST_PROPOSALS = 256
+BREATHE_EVERY = 8
 _NEVER_REST = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
@@ -29,6 +31,8 @@ class Proposals:
     async def propose(self, request: Propose) -> Frame:
         """One decision for each proposal, in order, later ones against the reservations of earlier ones."""
         parts, proposals = self._parts, request.proposals
+        if len(proposals) > MOST_PROPOSALS:
+            return Refusal(rule="batch", detail=f"expected at most {MOST_PROPOSALS} proposals at once, found {len(proposals)}; send fewer")
         if parts.leaving:
             return Decided(decisions=tuple(_no("leaving", "the gate is about to end") for _ in proposals))
         now = parts.look()
@@ -41,7 +45,11 @@ class Proposals:
         if parts.keeper.state.live is not None:
             for place in sorted({(one.venue, one.symbol) for one in proposals if one.tif not in _NEVER_REST}):
                 await self._assure(place)
-        decided = [self.decide(proposal) for proposal in proposals]
+        decided = []
+        for number, proposal in enumerate(proposals, start=1):
+            decided.append(self.decide(proposal))
+            if number % BREATHE_EVERY == 0:
+                await asyncio.sleep(0)  # whoever reads the stop word does not wait for the end of a batch
         last = max((lsn for _, lsn in decided), default=0)
         try:
             await parts.keeper.durable(last)
@@ -49,11 +57,11 @@ class Proposals:
             return Decided(decisions=tuple(one if one.result == DENY else _no("journal", str(error)) for one, _ in decided))
         return Decided(decisions=tuple(one for one, _ in decided))
 
-    def decide(self, proposal: Proposal) -> tuple[Decision, int]:
+    def decide(self, proposal: Proposal, *, drill: bool = False) -> tuple[Decision, int]:
         """Decide about one, journal it, and queue the write if it is permitted; the decision, and the record it must wait for (0: none)."""
         parts = self._parts
         now = parts.look()
-        effects = core.decide(parts.setup, parts.keeper.state, parts.readings, proposal, now)
+        effects = core.decide(parts.setup, parts.keeper.state, parts.readings, proposal, now, drill=drill)
         if effects.repeats is not None:
             parts.denials[effects.repeats] += 1
         try:
@@ -89,7 +97,9 @@ class Proposals:
     def cancel(self, client_ids: Sequence[str], reason: str, actor: str) -> int:
         """Owe cancels for these orders, or for all that are alive, and send them now; how many are owed in all."""
         parts = self._parts
-        parts.take(*core.want_cancels(parts.keeper.state, client_ids, reason[: core.LONGEST_DETAIL], actor, parts.clock()))
+        parts.take(
+            *core.want_cancels(parts.keeper.state, tuple(dict.fromkeys(client_ids)), reason[: core.LONGEST_DETAIL], actor, parts.clock())
+        )
         parts.send_cancels()
         return len(parts.keeper.state.orders.cancelling)
 

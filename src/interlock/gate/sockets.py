@@ -35,6 +35,9 @@ from interlock.gate.frames import (
 )
 
 FOLDER_MODE = 0o750
+MOST_CONNECTIONS = 16
+"""Of one role at once: so many that no honest use needs more, and so few that a flood on one socket leaves descriptors for the others."""
+ACCEPT_AGAIN_S = 0.1
 _UMASK = 0o117
 _UCRED = struct.Struct("3i")
 
@@ -138,6 +141,7 @@ class Sockets:
         self._listening: list[socket.socket] = []
         self._locks: list[int] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._open = dict.fromkeys(Role, 0)
         self.failed: asyncio.Future[None] | None = None
         """Completed with the first exception of the handler: whoever runs the gate must look at it."""
 
@@ -180,12 +184,32 @@ class Sockets:
             connection, _ = listening.accept()
         except (BlockingIOError, ConnectionError):
             return  # it hung up before its turn
+        except OSError as error:
+            # Out of descriptors: look again in a while, instead of being called for it all the time.
+            self._on_refused(f"{role.value}: {error.strerror or error}")
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(ACCEPT_AGAIN_S, self._listen_again, role, listening)
+            return
+        if self._open[role] >= MOST_CONNECTIONS:
+            self._on_refused(f"{role.value}: {MOST_CONNECTIONS} connections are open")
+            connection.close()
+            return
         connection.setblocking(False)
+        self._open[role] += 1
         task = asyncio.get_running_loop().create_task(self._serve(role, connection))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _task: self._count_down(role))
         # A task that is cancelled before its first step closes nothing itself.
         task.add_done_callback(lambda _task: connection.close())
+
+    def _count_down(self, role: Role) -> None:
+        self._open[role] -= 1
+
+    def _listen_again(self, role: Role, listening: socket.socket) -> None:
+        if listening in self._listening:
+            asyncio.get_running_loop().add_reader(listening, self._accept, role, listening)
 
     async def _serve(self, role: Role, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=connection)
@@ -244,7 +268,11 @@ class Sockets:
         return None
 
     async def _write(self, writer: asyncio.StreamWriter, frame: Frame) -> None:
-        writer.write(encode(frame))
+        try:
+            data = encode(frame)
+        except ValueError as error:
+            data = encode(Refusal(rule="answer", detail=str(error)))
+        writer.write(data)
         async with asyncio.timeout(self._patience.write_s):
             await writer.drain()
 

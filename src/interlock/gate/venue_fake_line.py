@@ -22,6 +22,8 @@ from interlock.venues.fake import wire
 
 LEAST_REST_NS = 100_000_000
 """A venue that says to slow down is left alone for so long, however odd the time is that it names."""
+LONGEST_REST_NS = 600_000_000_000
+"""A venue that asks for more is asked again after that: a gate that never looks again knows nothing."""
 LONGEST_REASON = 200
 
 
@@ -172,6 +174,6 @@ def refusal(answer: wire.Answer) -> ReadFailed | None:
     said = f"status {answer.status}, code {answer.code[:LONGEST_TEXT]!r}"
     if answer.status in (418, 429) or answer.code in (wire.Code.RATE_LIMITED, wire.Code.BANNED):
         # Both times are the venue's own, so its clock does not matter.
-        rest_ns = max(answer.reset_ns - answer.venue_ns, LEAST_REST_NS)
+        rest_ns = min(max(answer.reset_ns - answer.venue_ns, LEAST_REST_NS), LONGEST_REST_NS)
         return ReadFailed(f"the venue limits the rate: {said}", retry_after_ns=rest_ns, limited=True)
     return ReadFailed(f"the venue refused: {said}")

@@ -47,6 +47,8 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     checker_fd: int
     children: tuple[tuple[int, int, bool], ...] = ()
     """(process id, start in clock ticks, started for this life) of what ends with the gate when it ends in order."""
+    lock_fd: int = -1
+    """The lock of the folder, held by this process from its launch to its end."""
     witness: str = ""
     lock_folder: Path = LOCK_FOLDER
     segment_bytes: int = 8 << 20

@@ -7,6 +7,7 @@ can reach it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.domain.ids import TAG_WIDTH
 from interlock.gate.limit_sheet import LimitSheet, load
 from interlock.gate.records import Endpoint
+from interlock.gate.sockets import private_folder
 from interlock.run.gate_config import GateConfig, VenuePart, write_gate_config
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
@@ -48,7 +50,7 @@ def launch(directory: Path, limits: Path | None, environ: Mapping[str, str]) -> 
     """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
     config = prepare(directory, limits)
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
-    os.execve(sys.executable, [sys.executable, "-m", "interlock.run.gate_process", str(config)], kept)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "interlock.run.gate_process", str(config)], kept)
 
 
 def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen[bytes]] | None = None) -> Path:
@@ -66,7 +68,11 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
     folder = directory.absolute()
     sockets = _sockets_folder(folder)
     for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
-        part.mkdir(mode=0o750, parents=True, exist_ok=True)
+        try:
+            private_folder(part)
+        except Refused as error:
+            raise UsageError(str(error)) from error
+    lock_fd = _lock(folder / "run" / "gate.lock")
     begun: list[subprocess.Popen[bytes]] = [] if started is None else started
     addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
     config = GateConfig(
@@ -77,6 +83,7 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
         tags=tags,
         users=(os.geteuid(),),
         checker_fd=-1,
+        lock_fd=lock_fd,
         witness=addresses.witness,
     )
     sentinel, new_sentinel = _sentinel(config, folder / "log", begun)
@@ -87,6 +94,18 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
     file = folder / "run" / "gate.json"
     write_gate_config(config, file)
     return file
+
+
+def _lock(path: Path) -> int:
+    """Hold the folder for this process and what it becomes. Raises Refused if a gate lives there."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise UsageError(f"{path.parent.parent}: another gate has it; stop that one first, or take another folder") from error
+    os.set_inheritable(descriptor, True)
+    return descriptor
 
 
 def _sockets_folder(folder: Path) -> Path:
@@ -148,7 +167,7 @@ def _spawn(
     kept = {name: value for name, value in os.environ.items() if name in PASSED_ON}
     with log.open("ab") as complaints:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, "-P", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=complaints,

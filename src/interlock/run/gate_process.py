@@ -7,15 +7,18 @@ hold end it with exit code 2 before anything is offered; whatever only forbids a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import pwd
+import queue
 import secrets
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -35,9 +38,10 @@ from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, look
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
-_BUILD = ("domain", "gate", "sentinel", "venues")
+_BUILD = ("domain", "gate", "run", "sentinel", "venues")
 """The rooms whose sources a grant is bound to."""
 STOP_CHILD_S = 5.0
+MOST_LINES_A_SECOND, MOST_LINES_WAITING, LONGEST_LINE = 20, 200, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +81,39 @@ def now() -> Now:
     return Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns())
 
 
-def log(text: str) -> None:
-    """Tell a person; stdout is for the one line."""
-    sys.stderr.write(f"gate: {text}\n")
-    sys.stderr.flush()
+class Log:
+    """Lines for a person, on stderr; stdout is for the one line. Whoever does not read them holds nobody up: what does not fit is counted."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[str] = queue.Queue(MOST_LINES_WAITING)
+        self._dropped = 0
+        self._window = (0, 0)
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def __call__(self, text: str) -> None:
+        """Say something, at most so much a second."""
+        second = time.monotonic_ns() // 1_000_000_000
+        said = self._window[1] + 1 if self._window[0] == second else 1
+        self._window = (second, said)
+        try:
+            if said > MOST_LINES_A_SECOND:
+                raise queue.Full
+            self._lines.put_nowait(f"gate: {text[:LONGEST_LINE]}\n")
+        except queue.Full:
+            self._dropped += 1
+
+    def flush(self) -> None:
+        """Give what was said a moment to arrive."""
+        until = time.monotonic() + 0.5
+        while not self._lines.empty() and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            dropped, self._dropped = self._dropped, 0
+            sys.stderr.write(f"gate: {dropped} lines were left out\n{line}" if dropped else line)
+            sys.stderr.flush()
 
 
 def build_hash() -> str:
@@ -117,23 +150,34 @@ def _own_group() -> None:
 async def ask_sentinel(folder: Path, request: Mapping[str, Any], silence_s: float = 3.0) -> Mapping[str, Any]:
     """The last event of the sentinel's answer; empty if it did not answer."""
 
-    def ask() -> Mapping[str, Any]:
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+
+    def tell(last: Mapping[str, Any]) -> None:
+        if not told.done():
+            told.set_result(last)
+
+    def ask() -> None:
         last: Mapping[str, Any] = {}
         try:
             for event in control.ask(folder / control.NAME, request, frozenset({os.geteuid()}), silence_s):
                 last = event
         except InterlockError:
-            return {}
-        return last
+            last = {}
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and nobody waits
+            loop.call_soon_threadsafe(tell, last)
 
-    return await asyncio.to_thread(ask)
+    # A thread of its own: a kill must not wait for a place behind other questions.
+    threading.Thread(target=ask, name="ask-sentinel", daemon=True).start()
+    return await told
 
 
 async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine, say: Callable[[str], None] = print) -> int:
     """Run one life of the gate; returns the exit code. Raises InterlockError for start conditions that do not hold."""
+    log = Log()
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number)
+        asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number, log)
     world = GateWorld(
         config,
         read_only=read_only_refusal(environ),
@@ -160,10 +204,14 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         left = await world.leave()
     finally:
         await world.close()
-    _end_children(config)
     if left:
+        # Venue and sentinel stay: somebody has to be able to cancel what is left.
+        _end_children(config, only_checker=True)
         log(f"ended with {left} orders that are not known to be over; start it again in the same folder, or kill")
+        log.flush()
         return EXIT_LEFT_ORDERS
+    _end_children(config)
+    log.flush()
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
 
 
@@ -177,16 +225,16 @@ async def _until(work: Coroutine[Any, Any, None], stopped: asyncio.Future[int]) 
     task.cancel()
 
 
-def _stop(stopped: asyncio.Future[int], number: int) -> None:
+def _stop(stopped: asyncio.Future[int], number: int, log: Callable[[str], None]) -> None:
     if stopped.done():
         log("stopping already; the sentinel can be told to kill")
         return
     stopped.set_result(number)
 
 
-def _end_children(config: GateConfig, *, only_new: bool = False) -> None:
+def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: bool = False) -> None:
     """End checker, sentinel and venue, in this order, each known for certain by its start; with `only_new` those that were started for this life."""
-    for pid, start_ticks, new in config.children:
+    for pid, start_ticks, new in config.children[:1] if only_checker else config.children:
         child = GateIdentity(pid, start_ticks)
         if (only_new and not new) or look(child) is Life.GONE:
             continue
@@ -209,7 +257,7 @@ def main(argv: list[str]) -> int:
         config = read_gate_config(Path(argv[0]))
         return asyncio.run(serve(config, os.environ, Machine.real(), _say))
     except InterlockError as error:
-        log(f"cannot start: {error}")
+        sys.stderr.write(f"gate: cannot start: {error}\n")
         if config is not None:
             _end_children(config, only_new=True)
         return EXIT_START if isinstance(error, UsageError | Refused) else error.exit_code

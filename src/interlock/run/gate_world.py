@@ -24,7 +24,7 @@ from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.checks import Check, OwnCheck, Verdict
 from interlock.gate.clock_watch import ClockReading, skew_denial
 from interlock.gate.commands import Commands
-from interlock.gate.condition_watch import ConditionWatch, Seen, cancels_called_for
+from interlock.gate.condition_watch import ConditionWatch, Seen, cancels_called_for, may_rest
 from interlock.gate.connection import OrderConnection
 from interlock.gate.coverage import uncovered
 from interlock.gate.dead_man import DeadMan
@@ -198,6 +198,7 @@ class GateWorld:
                 AccountName(part.venue, self._identity[part.venue]), f"pid {os.getpid()} in {config.folder}", config.lock_folder
             )
         keeper, disk_error, kernels = self._open_journal()
+        self._require_all_known(keeper.state)
         await self._await_the_sentinel()
         self._word = word = StopWord.create(config.stop_word, self._life.incarnation)
         keeper.attach(asyncio.get_running_loop())
@@ -232,6 +233,18 @@ class GateWorld:
                     f"venue {part.venue}: expected {symbol} to be listed, found {', '.join(sorted(known))}; correct the limits"
                 )
             self._listings[part.venue, symbol] = known[symbol]
+
+    def _require_all_known(self, state: GateState) -> None:
+        """Raise UsageError for orders or positions of an earlier life where this one would not look."""
+        orders = state.orders
+        places = {(orders.by_id[name].venue, orders.by_id[name].symbol) for name in (*orders.live, *orders.owing)}
+        places |= {(venue, symbol) for (venue, _, symbol), position in state.ledger.positions.items() if position.lots}
+        lost = sorted("/".join(place) for place in places if place not in self._listings)
+        if lost:
+            raise UsageError(
+                f"{self._config.limits}: expected limits for what earlier lives left open ({', '.join(lost)}), found none; write them down, or "
+                "bring it to its end with the limits that it was traded under"
+            )
 
     def _open_journal(self) -> tuple[Keeper, bool, life.Kernels]:
         """Fold what earlier lives wrote. Raises DamagedState, Refused and UsageError."""
@@ -342,10 +355,16 @@ class GateWorld:
         commands = Commands(parts, proposals)
         sentinel = str(config.sockets / "sentinel.sock")
         arm_desk = ArmDesk(parts, proposals, self._situation, sentinel, self._life.build)
-        self._attendant = Attendant(parts, lambda: cancels_called_for(keeper.state, now(), universe=readings.references.universe))
+        self._attendant = Attendant(parts, self._called_for)
         self.desk = Desk(parts, proposals, commands, arm_desk, self._report, self._attendant.enforce)
         self._managed = Managed(tags=tuple(config.tags.values()), worths=self._worths, rounding=_ROUNDING)
         self._desks = {part.venue: self._venue_desk(part, keeper) for part in config.venues}
+
+    def _called_for(self) -> tuple[r.Record, ...]:
+        """The cancels that the state calls for, and the time: nothing that raises risk rests longer than its grant lives."""
+        state, now = self.parts.keeper.state, self._now()
+        universe = self.parts.readings.references.universe
+        return cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))
 
     def _venue_desk(self, part: VenuePart, keeper: Keeper) -> VenueDesk:
         """What keeps one account true."""
@@ -550,8 +569,8 @@ class GateWorld:
         if not data:
             asyncio.get_running_loop().remove_reader(self._config.checker_fd)
 
-    def _tell_sentinel(self, client_ids: Mapping[str, tuple[str, ...]]) -> None:
-        request = {"verb": "kill", "source": "gate", "client_ids": {venue: list(ids) for venue, ids in client_ids.items()}}
+    def _tell_sentinel(self, verb: str, client_ids: Mapping[str, tuple[str, ...]]) -> None:
+        request = {"verb": verb, "source": "gate", "client_ids": {venue: list(ids) for venue, ids in client_ids.items()}}
         task = asyncio.get_running_loop().create_task(self._ask(request))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
@@ -559,7 +578,7 @@ class GateWorld:
     async def _ask(self, request: Mapping[str, Any]) -> None:
         told = await self._ask_sentinel(request)
         if not told:
-            self._log("the sentinel did not answer a kill; this gate goes on cancelling")
+            self._log(f"the sentinel did not answer {request['verb']!r}")
 
     # What arming looks at
 

@@ -89,6 +89,9 @@ class Process:
                 if problem:
                     yield {"event": "IGNORED", "reason": problem}
                 yield from _told(self.sentinel.kill(Scope.ALL, source, ids))
+            case "orders":
+                ids, problem = _client_ids(request.get("client_ids", {}))
+                yield {"event": "IGNORED", "reason": problem} if problem else {"event": "NAMED", "stop": self.sentinel.name(ids)}
             case "drill":
                 yield from _told(self.sentinel.drill(source))
             case "status":
@@ -98,7 +101,7 @@ class Process:
                 armed = beats is not None and beats.announce(str(request.get("symbol")), REST_S)
                 yield {"event": "ARMED" if armed else "NOT_ARMED"}
             case verb:
-                raise Refused(f"expected verb kill, drill, status or rest, found {verb!r}")
+                raise Refused(f"expected verb kill, orders, drill, status or rest, found {verb!r}")
 
 
 def _client_ids(given: object) -> tuple[dict[str, tuple[str, ...]], str]:

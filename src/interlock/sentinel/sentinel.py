@@ -103,6 +103,19 @@ class Sentinel:
             self._begin(operation, running)
             return operation
 
+    def name(self, client_ids: Mapping[str, tuple[str, ...]]) -> bool:
+        """Take orders into a stop under way that it has to see the last of; whether there is one. Its scope stays what it was."""
+        with self._new:
+            running = self._running()
+            if running is None or running.drill:
+                return False
+            names = {venue: _merged(running.client_ids.get(venue), client_ids.get(venue)) for venue in {*running.client_ids, *client_ids}}
+            if names != running.client_ids:
+                operation = Operation([p.venue for p in self.config.venues], running.scope, running.source, running.begun_ns, names)
+                operation.tell("NAMED", self.boot_ns(), count=sum(map(len, names.values())))
+                self._begin(operation, running)
+            return True
+
     def drill(self, source: str) -> Operation:
         """Cancel our orders and read back, without a stop. Raises Refused while a stop is under way."""
         with self._new:
@@ -158,7 +171,7 @@ class Sentinel:
         if after_ns is None or now_ns < self._look_for_end_ns:
             return
         self._look_for_end_ns = now_ns + NS_PER_S
-        if self._running() is not None or self._gate_life() is not Life.GONE:
+        if self._running() is not None or (self._gate() is not None and self._gate_life() is not Life.GONE):
             self._gone_since_ns = None
         elif self._gone_since_ns is None:
             self._gone_since_ns = now_ns
