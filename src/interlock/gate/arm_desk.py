@@ -90,6 +90,9 @@ class ArmDesk:
             lsn = self._mint(judged, request.level_nonce, actor)
             await self._parts.keeper.durable(lsn)
         except (JournalFailed, JournalFull) as error:
+            # A grant that the person was not given must not live.
+            now = self._parts.clock()
+            self._parts.take(r.Disarmed(boot_ns=now.boot_ns, reason="the journal did not take it", actor="gate", mandate_ends=True))
             return Refusal(rule="journal", detail=str(error))
         grant = judged.record.grant
         if grant.purpose is Purpose.DRILL:

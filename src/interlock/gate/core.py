@@ -470,11 +470,13 @@ def _malformed(proposal: Proposal) -> str:
 def _out_of_range(proposal: Proposal) -> str:
     """What of a proposal's figures no record should hold; evaluation says what else an order may not be."""
     books = [(book.bid_ticks, book.ask_ticks) for book in proposal.books]
-    quantities = (proposal.ticks, proposal.lots, abs(proposal.sequence), *(ticks for book in books for ticks in book))
+    if not (0 < proposal.ticks < LARGEST and 0 < proposal.lots < LARGEST):
+        return f"expected ticks and lots from 1 and below 2^53, found {proposal.ticks} and {proposal.lots}"
+    quantities = (abs(proposal.sequence), *(ticks for book in books for ticks in book))
     times = (proposal.created_boot_ns, proposal.deadline_boot_ns, *(book.boot_ns for book in proposal.books))
     if all(0 <= figure < LARGEST for figure in quantities) and all(0 <= time_ns < LARGEST_TIME_NS for time_ns in times):
         return ""
-    return "expected ticks, lots and a sequence from 0 and below 2^53, and times that a clock can show"
+    return "expected a sequence and books of figures below 2^53, and times that a clock can show"
 
 
 def _denied(setup: Setup, state: GateState, intent: Intent | None, proposal: Proposal, rule: str, detail: str, now: Now) -> Effects:

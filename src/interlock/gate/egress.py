@@ -17,7 +17,7 @@ from typing import Protocol
 from interlock.gate import core, records
 from interlock.gate.connection import OrderConnection, Wrote
 from interlock.gate.core import Planned
-from interlock.gate.journal import JournalFailed
+from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Record
@@ -134,19 +134,18 @@ class Egress:
         objection = self._objection(planned, begun=False)
         if objection:
             return self._not_sent(planned, objection)
-        self._take(
-            records.WireBegin(
-                boot_ns=self._clock().boot_ns,
-                client_id=planned.client_id,
-                revision=planned.revision,
-                connection=line.connection.name,
-                sign_wall_ns=planned.sign_wall_ns,
-                receive_window_ns=planned.receive_window_ns,
-            )
+        begin = records.WireBegin(
+            boot_ns=self._clock().boot_ns,
+            client_id=planned.client_id,
+            revision=planned.revision,
+            connection=line.connection.name,
+            sign_wall_ns=planned.sign_wall_ns,
+            receive_window_ns=planned.receive_window_ns,
         )
         try:
+            self._take(begin)
             await self._keeper.handed_over()
-        except JournalFailed as error:
+        except (JournalFailed, JournalFull) as error:
             self._not_sent(planned, str(error))  # certain: not a byte of it was written yet
             raise
         number = request_id(planned.client_id, planned.revision)

@@ -22,6 +22,10 @@ class Join:
     def __init__(self) -> None:
         self.seen: dict[Key, int] = {}
         self.executions: dict[tuple[str, str, str], tuple[int, Execution]] = {}
+        self.waiting: dict[Key, tuple[int, int]] = {}
+        """Sends whose beginning is in no record yet: (line of the witness, process life that the journal had reached)."""
+        self.cancelled: dict[str, int] = {}
+        """By client id: how often a cancel of it came."""
         self.pieces: dict[str, int] = {}
         """By venue: how often bytes came that were no request."""
 
@@ -34,6 +38,7 @@ class Join:
                 yield from self._send(state, number, line, key, at)
         elif line.verb in ("cancel", "cancel_batch"):
             for client_id, _ in line.keys:
+                self.cancelled[client_id] = self.cancelled.get(client_id, 0) + 1
                 if client_id not in state.orders and not state.killing_lsn and not state.kills:
                     yield Finding("S24", f"expected cancels of own orders before any kill, found one of {client_id!r}", witness_line=number)
 
@@ -49,6 +54,11 @@ class Join:
             and bool(request.intent.fields["venue"] == line.venue)
             for key, request in state.requests.items()
         )
+        begun += sum(
+            max(0, max(1, state.cancels_sent.get(client_id, 0)) - self.cancelled.get(client_id, 0))
+            for client_id, order in state.orders.items()
+            if order.cancel_wanted and order.market[0] == line.venue
+        )
         self.pieces[line.venue] = self.pieces.get(line.venue, 0) + 1
         return bool(self.pieces[line.venue] <= begun)
 
@@ -58,9 +68,12 @@ class Join:
             return
         self.seen[key] = number
         request = state.requests.get(key)
-        if request is None or request.wire is None:
-            yield Finding("S1", f"expected the beginning of the write of {key} in the journal, found none", witness_line=number)
+        if request is None:
+            yield _no_beginning(key, number)
             return
+        if request.wire is None:
+            # The next life may say that the power took the record; until then nothing is told.
+            self.waiting[key] = (number, state.life)
         if request.permit is not None and request.permit.fields["body_hash"] != line.body_hash:
             yield Finding("S1", f"expected the bytes that were permitted for {key}, found others", witness_line=number)
         if request.not_sent:
@@ -71,8 +84,24 @@ class Join:
             if begin + max(window_ns, IN_FLIGHT_NS) < line.wall_ns and not 0 < end <= line.wall_ns:
                 yield Finding("S17", f"expected nothing to arrive after the kill, found {key}", witness_line=number)
 
+    def settle(self, state: State, *, patient: bool) -> Iterator[Finding]:
+        """S1 for sends whose beginning was in no record: told once a later life has begun and does not account for them, or without patience."""
+        for key, (number, life) in list(self.waiting.items()):
+            request = state.requests[key]
+            if request.wire is not None or state.power_took_the_beginning(request):
+                del self.waiting[key]
+            elif not patient or (state.life > life and state.epoch is not None):
+                del self.waiting[key]
+                yield _no_beginning(key, number)
+
+    def told(self, key: Key) -> list[Finding]:
+        """A send that waited for long enough."""
+        number, _ = self.waiting.pop(key, (0, 0))
+        return [_no_beginning(key, number)] if number else []
+
     def finish(self, state: State) -> Iterator[Finding]:
         """S1 the other way round: what is recorded as sent was seen, unless its outcome is unknown."""
+        yield from self.settle(state, patient=False)
         for key, request in state.requests.items():
             if request.sent is not None and not request.unknown and not request.not_sent and key not in self.seen:
                 yield Finding("S1", f"expected {key}, recorded as sent, at the venue, found it nowhere", lsn=request.intent.lsn)
@@ -107,6 +136,10 @@ class Join:
                 continue
             if there is None or (there.client_id, there.side * there.lots, there.ticks) != (client_id, signed, ticks):
                 yield Finding("S14", f"expected execution {trade_id} of {client_id!r} on {venue} {symbol} as the venue made it, found none")
+
+
+def _no_beginning(key: Key, number: int) -> Finding:
+    return Finding("S1", f"expected the beginning of the write of {key} in the journal, found none", witness_line=number)
 
 
 def _asked(request: Request, number: int, line: Line, at: int) -> Iterator[Finding]:

@@ -248,7 +248,8 @@ def s11(state: State, entry: Entry, facts: Facts) -> Iterator[Finding]:
         yield Finding("S11", f"expected no order above the cap of {cap} USD, found {worth}", lsn=entry.lsn)
     elif not about["mandate"]:
         gross = _gross_usd(state, entry.key[0], market, intent["side"], intent["lots"], worth)
-        if gross > cap:
+        before = _gross_usd(state, entry.key[0], market, intent["side"], 0, Decimal(0))
+        if gross > cap and gross > before:  # what cannot worsen a worst case that a lower cap found there is no reason against it
             yield Finding("S11", f"expected a worst case of at most {cap} USD, found {gross}", lsn=entry.lsn)
 
 

@@ -36,6 +36,7 @@ class Request:
     sent: Fields | None = None
     not_sent: bool = False
     unknown: bool = False
+    unknown_life: int = 0
     answered: str = ""
 
     @property
@@ -117,6 +118,9 @@ class State:
     open_intents: dict[Key, Request] = field(default_factory=dict)
     counted_denials: dict[str, int] = field(default_factory=dict)
     fills: dict[tuple[str, str, str, str], tuple[str, int, int]] = field(default_factory=dict)
+    kernels: dict[int, str] = field(default_factory=dict)
+    """By process life: the boot of the host that it ran on."""
+    cancels_sent: dict[str, int] = field(default_factory=dict)
     reversals: set[tuple[str, str, str, str]] = field(default_factory=set)
     """Executions that the venue took back."""
     positions: dict[Market, int] = field(default_factory=dict)
@@ -164,6 +168,13 @@ class State:
         """From now on a latch is due before the next new risk."""
         self.owed.setdefault(invariant, (entry.lsn, why))
 
+    def power_took_the_beginning(self, request: Request) -> bool:
+        """Whether a write whose beginning is in no record can have lost it with the power: the host was booted anew, and the outcome is unknown."""
+        if request.permit is None or not request.unknown or request.not_sent:
+            return False
+        lives = range(request.permit_life, request.unknown_life + 1)
+        return len({self.kernels.get(life) for life in lives}) > 1
+
     def end(self, client_id: str, how: str) -> None:
         """The order cannot change anything any more."""
         order = self.orders.get(client_id)
@@ -175,6 +186,7 @@ class State:
 def _boot(state: State, entry: Entry) -> None:
     state.life += 1
     state.boot, state.boot_batch = entry.fields, entry.batch
+    state.kernels[state.life] = entry.fields["kernel_boot_id"]
     state.incarnations.add(entry.fields["incarnation"])
     state.epoch, state.id_incarnation = None, ""
     state.grant, state.ended, state.mandate_over = None, "", ""
@@ -354,6 +366,7 @@ def _unknown(state: State, entry: Entry) -> None:
     request, order = state.requests.get(entry.key), state.orders.get(entry.key[0])
     if request is not None and order is not None:
         request.unknown = True
+        request.unknown_life = state.life
         order.unknown = order.unknown or not order.final
 
 
@@ -401,6 +414,11 @@ def _cancel(state: State, entry: Entry) -> None:
     order = state.orders.get(entry.fields["client_id"])
     if order is not None:
         order.cancel_wanted = True
+
+
+def _cancel_sent(state: State, entry: Entry) -> None:
+    client_id = entry.fields["client_id"]
+    state.cancels_sent[client_id] = state.cancels_sent.get(client_id, 0) + 1
 
 
 def _fill(state: State, entry: Entry) -> None:
@@ -500,6 +518,7 @@ _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "quarantine": _quarantine,
     "release": _release,
     "cancel": _cancel,
+    "cancel_sent": _cancel_sent,
     "fill": _fill,
     "reversal": _reversal,
     "ledger": _ledger,

@@ -52,6 +52,8 @@ class Watcher:
         self._witness = None if witness is None else LineReader(witness)
         self._checker = Checker(facts)
         self._held_since: dict[Key, int] = {}
+        self._waiting_since: dict[Key, int] = {}
+        self._past: set[Key] = set()
         self._told_problems = 0
         self._number = 0
         self.violations = 0
@@ -66,6 +68,7 @@ class Watcher:
             for number, line in lines:
                 found += self._checker.join.line(self._checker.state, number, read_line(self._witness.path, number, line))
         found += self._overdue()
+        found += self._without_beginning()
         self._number += 1
         self.violations += len(found)
         return Beat(self._number, self._clock.now_ns(), self._reader.lsn, self.violations, tuple(found))
@@ -84,6 +87,18 @@ class Watcher:
     def close(self) -> None:
         """Let go of the journal."""
         self._reader.close()
+
+    def _without_beginning(self) -> list[Finding]:
+        """What came before this watcher began to look waits for the next life; what came since, for as long as a write may be called off."""
+        join, now = self._checker.join, self._clock.monotonic_ns()
+        found = list(join.settle(self._checker.state, patient=True))
+        if self._number == 0:
+            self._past = set(join.waiting)
+        self._waiting_since = {key: self._waiting_since.get(key, now) for key in join.waiting if key not in self._past}
+        for key, since in self._waiting_since.items():
+            if now - since >= HOLD_NS:
+                found += join.told(key)
+        return found
 
     def _overdue(self) -> list[Finding]:
         now, held = self._clock.monotonic_ns(), self._checker.state.held
