@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from interlock.domain.orders import OrderState
 from interlock.gate import lattice
 from interlock.gate import records as r
+from interlock.gate.arming import CeremonyFailed
 from interlock.gate.condition_watch import edge_collapse
 from interlock.gate.core import LONGEST_DETAIL
 from interlock.gate.frames import Adjust, Disarm, Done, Edge, Expect, Frame, Freeze, Kill, Refusal, Release, Resume
@@ -36,12 +37,10 @@ class Commands:
 
     def kill(self, request: Kill, actor: str) -> Frame:
         """No new risk from here on, and every order is to be cancelled: by this gate until the sentinel has taken over."""
-        first = self._parts.keeper.state.lattice.kill is lattice.Kill.NONE
         self.killed(f"{request.source[:LONGEST_NAME]} ({actor})")
         self._proposals.cancel((), "kill", actor)
         live = self._parts.live()
-        if first:
-            self._parts.tell_sentinel("kill", live)
+        self._parts.tell_sentinel("kill", live)
         return Done(
             report={"killed": True, "live": {venue: list(ids) for venue, ids in live.items()}, "sentinel": self._parts.word.stopped}
         )
@@ -90,6 +89,8 @@ class Commands:
     def disarm(self, request: Disarm, actor: str) -> Frame:
         """End the grant, and with `mandate` the leave to reduce as well. Where nothing is left to end nothing is written."""
         arming = self._parts.keeper.state.arming
+        # Whoever is asked for a phrase at this moment is not to be armed by it.
+        self._parts.keeper.state.happen(CeremonyFailed(()))
         if not arming.armed or arming.mandate_over or (arming.ended and not request.mandate):
             return Done(report={"disarmed": True, "journaled": True, "state_version": self._parts.keeper.state.lattice.version})
         now, reason = self._parts.clock(), request.reason[:LONGEST_DETAIL] or "disarmed"

@@ -322,7 +322,7 @@ def edge_collapse(measured_bps: Decimal, threshold_bps: Decimal, *, scope: Scope
 def may_rest(state: GateState, symbol: str, boot_ns: int) -> bool:
     """Whether an order that raises risk may rest on "venue/symbol" now: its leave must live as long as it does."""
     live, arming = state.live, state.arming
-    if live is None or arming.ended or symbol in arming.symbols_out:
+    if live is None or symbol not in live.triples or arming.ended or symbol in arming.symbols_out:
         return False
     return live.grant.minted_boot_ns <= boot_ns < live.grant.expires_boot_ns
 

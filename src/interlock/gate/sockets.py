@@ -17,6 +17,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interlock.domain.errors import Refused
 from interlock.gate.frames import (
@@ -141,7 +142,9 @@ class Sockets:
         self._listening: list[socket.socket] = []
         self._locks: list[int] = []
         self._connections: set[asyncio.Task[None]] = set()
-        self._open = dict.fromkeys(Role, 0)
+        self._open: dict[Role, dict[asyncio.Task[None], None]] = {role: {} for role in Role}
+        self._busy: set[asyncio.Task[Any]] = set()
+        """Connections whose request is being answered."""
         self.failed: asyncio.Future[None] | None = None
         """Completed with the first exception of the handler: whoever runs the gate must look at it."""
 
@@ -191,21 +194,24 @@ class Sockets:
             loop.remove_reader(listening)
             loop.call_later(ACCEPT_AGAIN_S, self._listen_again, role, listening)
             return
-        if self._open[role] >= MOST_CONNECTIONS:
+        open_now = self._open[role]
+        if len(open_now) >= MOST_CONNECTIONS:
             self._on_refused(f"{role.value}: {MOST_CONNECTIONS} connections are open")
-            connection.close()
-            return
+            idle = next((one for one in open_now if one not in self._busy), None)
+            if role is not Role.LOWER or idle is None:
+                connection.close()
+                return
+            # Nobody who says nothing keeps a stop out: the one that was there first makes room.
+            del open_now[idle]
+            idle.cancel()
         connection.setblocking(False)
-        self._open[role] += 1
         task = asyncio.get_running_loop().create_task(self._serve(role, connection))
+        open_now[task] = None
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
-        task.add_done_callback(lambda _task: self._count_down(role))
+        task.add_done_callback(lambda ended: open_now.pop(ended, None))
         # A task that is cancelled before its first step closes nothing itself.
         task.add_done_callback(lambda _task: connection.close())
-
-    def _count_down(self, role: Role) -> None:
-        self._open[role] -= 1
 
     def _listen_again(self, role: Role, listening: socket.socket) -> None:
         if listening in self._listening:
@@ -246,8 +252,17 @@ class Sockets:
             if type(request) not in ALLOWED[role]:
                 answer: Frame = Refusal(rule="role", detail=f"{type(request).__name__} is not for the {role.value} socket")
             else:
-                answer = await self._handler(role, peer, request)
+                answer = await self._answered(role, peer, request)
             await self._write(writer, answer)
+
+    async def _answered(self, role: Role, peer: Peer, request: Frame) -> Frame:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            return await self._handler(role, peer, request)
+        finally:
+            self._busy.discard(task)
 
     def _stranger(self, role: Role, peer: Peer) -> Refusal | None:
         if peer.uid in self._roles.get(role, frozenset()):

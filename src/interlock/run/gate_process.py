@@ -256,6 +256,11 @@ def main(argv: list[str]) -> int:
         _own_group()
         config = read_gate_config(Path(argv[0]))
         return asyncio.run(serve(config, os.environ, Machine.real(), _say))
+    except OSError as error:
+        sys.stderr.write(f"gate: cannot start or go on: {error}; see who owns its folder, and what the disk says\n")
+        if config is not None:
+            _end_children(config, only_new=True)
+        return EXIT_START
     except InterlockError as error:
         sys.stderr.write(f"gate: cannot start: {error}\n")
         if config is not None:

@@ -152,6 +152,9 @@ class GateWorld:
         self._leases: dict[str, Lease] = {}
         self._beats = CheckerBeats(CHECKER_BOUND_NS)
         self._told: set[asyncio.Task[Any]] = set()
+        self._asking: list[Mapping[str, Any]] = []
+        self._heard: Mapping[str, Any] = {}
+        """The last request that the sentinel has heard; the same is not asked again."""
         self._journal: Journal | None = None
         self._word: StopWord | None = None
         self._sockets: Sockets | None = None
@@ -571,13 +574,21 @@ class GateWorld:
 
     def _tell_sentinel(self, verb: str, client_ids: Mapping[str, tuple[str, ...]]) -> None:
         request = {"verb": verb, "source": "gate", "client_ids": {venue: list(ids) for venue, ids in client_ids.items()}}
+        if request in self._asking or request == self._heard:
+            return
+        self._asking.append(request)
         task = asyncio.get_running_loop().create_task(self._ask(request))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
     async def _ask(self, request: Mapping[str, Any]) -> None:
-        told = await self._ask_sentinel(request)
-        if not told:
+        try:
+            told = await self._ask_sentinel(request)
+        finally:
+            self._asking.remove(request)
+        if told:
+            self._heard = request
+        else:
             self._log(f"the sentinel did not answer {request['verb']!r}")
 
     # What arming looks at
