@@ -22,8 +22,8 @@ class Join:
     def __init__(self) -> None:
         self.seen: dict[Key, int] = {}
         self.executions: dict[tuple[str, str, str], tuple[int, Execution]] = {}
-        self.waiting: dict[Key, tuple[int, int]] = {}
-        """Sends whose beginning is in no record yet: (line of the witness, process life that the journal had reached)."""
+        self.waiting: dict[Key, int] = {}
+        """Sends whose beginning is in no record yet, with the line of the witness."""
         self.cancelled: dict[str, int] = {}
         """By client id: how often a cancel of it came."""
         self.pieces: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Join:
             return
         if request.wire is None:
             # The next life may say that the power took the record; until then nothing is told.
-            self.waiting[key] = (number, state.life)
+            self.waiting[key] = number
         if request.permit is not None and request.permit.fields["body_hash"] != line.body_hash:
             yield Finding("S1", f"expected the bytes that were permitted for {key}, found others", witness_line=number)
         if request.not_sent:
@@ -86,8 +86,9 @@ class Join:
 
     def settle(self, state: State, *, patient: bool) -> Iterator[Finding]:
         """S1 for sends whose beginning was in no record: told once a later life has begun and does not account for them, or without patience."""
-        for key, (number, life) in list(self.waiting.items()):
+        for key, number in list(self.waiting.items()):
             request = state.requests[key]
+            life = request.permit_life or request.life
             if request.wire is not None or state.power_took_the_beginning(request):
                 del self.waiting[key]
             elif not patient or (state.life > life and state.epoch is not None):
@@ -96,7 +97,7 @@ class Join:
 
     def told(self, key: Key) -> list[Finding]:
         """A send that waited for long enough."""
-        number, _ = self.waiting.pop(key, (0, 0))
+        number = self.waiting.pop(key, 0)
         return [_no_beginning(key, number)] if number else []
 
     def finish(self, state: State) -> Iterator[Finding]:
