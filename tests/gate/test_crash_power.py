@@ -11,13 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
-from tests.gate.crash_driver import DEATHS, Change, Way, lost
-from tests.gate.serving import command, until
+from tests.gate.crash_driver import Change, Way, lost
+from tests.gate.serving import until
 from tests.gate.test_crash import Scene, Scenes
 
 from interlock.cli.gate_client import draw_nonce
-from interlock.domain.orders import OrderState, Side
-from interlock.gate import frames as f
 from interlock.gate import records as r
 from interlock.gate.journal.format import BLOCK
 
