@@ -32,12 +32,13 @@ from interlock.gate.journal import SystemDisk
 from interlock.gate.journal.recover import recover
 from interlock.gate.sockets import Client
 from interlock.run.gate_launch import example_limits
-from interlock.simulate.fake_venue.control import ClearFaults, FillOrder
+from interlock.simulate.fake_venue.control import ClearFaults, FillOrder, SetBook
 from interlock.simulate.fake_venue.faults import Fault
 from interlock.trace.check import check
 from interlock.trace.facts import read_facts
 
 DRIFT_WINDOW_MS = 50
+BID_TICKS, ASK_TICKS = 500_000, 500_002
 LIMITS = {
     **dict.fromkeys(("max_order_notional_usd", "max_gross_notional_usd", "max_position_notional_usd", "max_daily_loss_usd"), "1000"),
     **dict.fromkeys(("max_drawdown_usd", "max_unattended_resting_usd", "max_naked_notional_usd", "naked_tolerance_usd"), "1000"),
@@ -158,6 +159,7 @@ class Scene:
         if self.life is None:
             self.life = start(self.folder, self.limits)
             assert self.gate.paths, self.complaints()
+            self.gate.tell(SetBook(venue="bybit", symbol="BTCUSDT", bid_ticks=BID_TICKS, ask_ticks=ASK_TICKS))
         for latch in self.gate.report()["latches"]:
             self.ask(
                 f.Role.RAISE,
@@ -202,11 +204,11 @@ class Scene:
         away = 500 if side is Side.BUY else -500
         try:
             self.step("arm", self.arm)
-            self.step("rest", lambda: self.order("rest", side, 500_000 - 2 * away, lots=2))
-            self.step("take", lambda: self.order("take", side, 500_000 + side, tif=TimeInForce.IOC))
+            self.step("rest", lambda: self.order("rest", side, BID_TICKS - 2 * away, lots=2))
+            self.step("take", lambda: self.order("take", side, BID_TICKS + 2 * side, tif=TimeInForce.IOC))
             self.gate.fault(Fault.LOSE_ACK, verb="place")
-            self.step("lost", lambda: self.order("lost", side, 500_000 - away))
-            self.step("amend", lambda: self.order("amend", side, 500_000 - 2 * away + 100, lots=3, amends=self.orders["rest"]))
+            self.step("lost", lambda: self.order("lost", side, BID_TICKS - away))
+            self.step("amend", lambda: self.order("amend", side, BID_TICKS - 2 * away + 100, lots=3, amends=self.orders["rest"]))
             self.step("cancel", lambda: self.ask(f.Role.INTENT, f.CancelOwn(client_ids=(self.orders["lost"],), reason="scenario")))
         except (Ended, Refused, ConnectionError):
             until(lambda: bool(self.gate.struck()), 5)
@@ -264,7 +266,7 @@ class Scene:
             created_boot_ns=boot_ns,
             deadline_boot_ns=boot_ns + 2 * 10**9,
             amends=amends,
-            books=(r.Book(venue="bybit", symbol="BTCUSDT", bid_ticks=500_000, ask_ticks=500_001, boot_ns=boot_ns),),
+            books=(r.Book(venue="bybit", symbol="BTCUSDT", bid_ticks=BID_TICKS, ask_ticks=ASK_TICKS, boot_ns=boot_ns),),
         )
         told = self.ask(f.Role.INTENT, f.Propose(proposals=(proposal,)))
         assert isinstance(told, f.Decided), told

@@ -1,4 +1,4 @@
-"""What the checker says of deaths that the rules allow for, each as small as it can be told."""
+"""What came to light where a gate was killed at every place of a fixed scenario, each as small as it can be told."""
 
 from __future__ import annotations
 
@@ -94,3 +94,14 @@ def test_a_checker_that_reads_along_waits_for_the_life_that_says_what_the_power_
         watcher.close()
     assert [str(one) for one in found] == []
     assert watcher.violations == 0, "it would keep the gate from being armed in every life to come"
+
+
+@pytest.mark.parametrize("second_ticks", [500_000, 500_001])
+def test_a_position_that_is_closed_in_part_realises_what_the_venue_pays(second_ticks: int) -> None:
+    info = flavour("bybit").listings[0].info
+    venue = Account(flavour("bybit"))
+    ledger = Ledger()
+    trades = ((Side.BUY, 500_000), (Side.BUY, second_ticks), (Side.SELL, 500_010))
+    for number, (side, ticks) in enumerate(trades):
+        venue.execute(info, side, ticks)
+    del number, ledger

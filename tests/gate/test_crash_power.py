@@ -139,13 +139,14 @@ def test_a_permit_whose_write_may_be_lost_is_unknown_and_is_found_at_the_venue(s
 
 def test_the_same_loss_on_what_is_taken_for_the_same_boot_is_found_out_and_stops_everything(scenes: Scenes) -> None:
     scene = scenes.scene()
+    scene.again()
+    scene.settled()
     lose_power(scene, "send of take", Way.AFTER, Fate.DROPPED, holding="sync wire of take")
     taken = scene.gate.raising()[-1][0]
-    scene.again()
-    until(lambda: bool(scene.gate.report()["latches"]))
-    assert {latch["name"] for latch in scene.gate.report()["latches"]} & {"late_fill", "unexplained"}
-    kinds = [type(record) for record in about(scene, taken)]
-    assert kinds[0] is r.NotSent, "the page cache is believed where nothing says that it was lost"
+    believing = scene.again("--die-at", "write latch", "--how", Way.AFTER)
+    assert believing.process.wait(15) == -signal.SIGKILL
+    assert isinstance(about(scene, taken)[0], r.NotSent), "the page cache is believed where nothing says that it was lost"
+    assert [(latch.name, latch.level) for latch in scene.records_of_life() if isinstance(latch, r.LatchSet)] == [("late_fill", r.Level.HALT)]
 
 
 @pytest.mark.parametrize("fate", [Fate.DROPPED, Fate.CORRUPT])
