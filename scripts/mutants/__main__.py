@@ -1,0 +1,199 @@
+"""`python -m scripts.mutants`: make mutants of the gate's sources and say which of them no test notices.
+
+Exit codes: 0 every mutant was killed or is justified; 1 some survived, or a semantic mutant did; 2 wrong usage, or the tests do not pass unchanged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from scripts.mutants.judge import Judge, surveyed
+from scripts.mutants.operators import Mutant, mutants
+from scripts.mutants.rooms import ROOMS, TESTS, path_of
+from scripts.mutants.trees import REPOSITORY, Nursery, Outcome, Tree, copied, revision
+from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.semantic import SEMANTIC, Semantic
+
+
+class Job(NamedTuple):
+    """One mutant of one source, or one semantic mutant."""
+
+    file: str
+    source: str
+    mutant: Mutant | Semantic
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the arguments ask for."""
+    options = _options(arguments)
+    chosen = [
+        path_of(module)
+        for room, modules in ROOMS.items()
+        for module in modules
+        if not options.module or {room, module + ".py"} & set(options.module)
+    ]
+    wanted = [] if options.semantic else chosen
+    sources = {file: (REPOSITORY / file).read_text(encoding="utf-8") for file in wanted}
+    found = {file: mutants(source) for file, source in sources.items()}
+    picked = list(_sampled(found, options.sample, options.seed))
+    jobs = [Job(file, sources[file], mutant) for file, mutant in picked]
+    if options.semantic or not options.module:
+        jobs += [Job(s.file, (REPOSITORY / s.file).read_text(encoding="utf-8"), s) for s in SEMANTIC]
+    started = time.monotonic()
+    try:
+        outcomes, unsteady = _run(jobs, options.tests or list(TESTS), options.workers)
+    except RuntimeError as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 2
+    result = report(outcomes, time.monotonic() - started)
+    result["unsteady"] = list(unsteady)
+    if options.sample:
+        result["sample"] = {"each": options.sample, "seed": options.seed}
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    _print(result)
+    return 1 if result["survivors"] or any(s["outcome"] == "survived" for s in result["semantic"]) else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description="Mutation testing of the gate; see docs/mutants.md.")
+    names = [*ROOMS, *(f"{module}.py" for modules in ROOMS.values() for module in modules)]
+    parser.add_argument(
+        "--module",
+        action="append",
+        choices=names,
+        metavar="NAME",
+        help="a room (limits) or a module of one (evaluate.py); may be given again; default: all",
+    )
+    parser.add_argument("--semantic", action="store_true", help="the semantic mutants only")
+    parser.add_argument(
+        "--sample", type=int, default=0, metavar="N", help="so many mutants of each module, drawn by the seed; default: all"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tests", action="append", metavar="PATH", help=f"files or folders of tests; default: {' '.join(TESTS)}")
+    parser.add_argument("--json", metavar="FILE", help="where to write the result")
+    return parser.parse_args(arguments)
+
+
+def _sampled(found: dict[str, list[Mutant]], each: int, seed: int) -> Iterator[tuple[str, Mutant]]:
+    for file, all_of_it in found.items():
+        some = random.Random(f"{seed} {file}").sample(all_of_it, min(each, len(all_of_it))) if each else all_of_it
+        for mutant in sorted(some):
+            yield file, mutant
+
+
+def _run(jobs: list[Job], tests: list[str], workers: int) -> tuple[list[tuple[Job, Outcome]], tuple[str, ...]]:
+    """Judge every job; how each ended, and the tests that were left out. Each worker has its own copy of the tree and its own processes."""
+    waiting: SimpleQueue[Job] = SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    done: list[tuple[Job, Outcome]] = []
+    failed: list[BaseException] = []
+
+    def work(judge: Judge) -> None:
+        try:
+            while not failed:
+                job = waiting.get_nowait()
+                done.append((job, _judged(judge, job)))
+        except Empty:
+            return
+        except BaseException as error:  # noqa: BLE001 - raised below by the thread that waits
+            failed.append(error)
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="m-")))
+        trees = [copied(folder, number) for number in range(max(1, min(workers, len(jobs))))]
+        nurseries = [(stack.enter_context(_nursery(t, "warm", tests)), stack.enter_context(_nursery(t, "cold", []))) for t in trees]
+        print("mutants: running every test unchanged, twice", file=sys.stderr)
+        survey = surveyed(trees[0], *nurseries[0], sorted({job.file for job in jobs}))
+        for name in survey.unsteady:
+            print(f"mutants: left out, because it failed without a mutant: {name}", file=sys.stderr)
+        judges = [Judge(tree, *both, survey) for tree, both in zip(trees, nurseries, strict=True)]
+        threads = [threading.Thread(target=work, args=(judge,)) for judge in judges]
+        for thread in threads:
+            thread.start()
+        try:
+            _watch(threads, done, len(jobs))
+        except KeyboardInterrupt:
+            failed.append(RuntimeError(f"interrupted after {len(done)} of {len(jobs)}"))
+    if failed:
+        raise failed[0]
+    return done, survey.unsteady
+
+
+def _nursery(tree: Tree, mode: str, tests: list[str]) -> Nursery:
+    return Nursery(tree.path, tree.temporary, mode, tests)
+
+
+def _judged(judge: Judge, job: Job) -> Outcome:
+    if isinstance(job.mutant, Mutant):
+        return judge.judge(job.file, job.source, job.mutant)
+    return judge.semantic(job.file, job.mutant.applied(job.source), list(job.mutant.tests))
+
+
+def _watch(threads: list[threading.Thread], done: list[tuple[Job, Outcome]], total: int) -> None:
+    """Say how far it is, every few seconds."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(10.0)
+            counts = Counter(outcome.outcome for _, outcome in done.copy())
+            print(f"mutants: {len(done)} of {total}, {counts['survived']} survived, {counts['timed out']} timed out", file=sys.stderr)
+
+
+def report(outcomes: list[tuple[Job, Outcome]], seconds: float) -> dict[str, Any]:
+    """The result as it is written down: figures by module, each survivor that nothing justifies, each semantic mutant."""
+    commit, clean = revision()
+    modules: dict[str, Counter[str]] = {}
+    survivors, semantic = [], []
+    for job, outcome in outcomes:
+        if isinstance(job.mutant, Semantic):
+            semantic.append({"name": job.mutant.name, "outcome": outcome.outcome, "by": outcome.by})
+            continue
+        counts = modules.setdefault(job.file, Counter())
+        counts["mutants"] += 1
+        counts["milliseconds"] += round(outcome.seconds * 1000)
+        what = outcome.outcome
+        if what == "survived":
+            key = (job.file, job.mutant.function, job.mutant.at, job.mutant.before, job.mutant.after)
+            if key in {(e.file, e.function, e.at, e.before, e.after) for e in EQUIVALENT}:
+                what = "justified"
+            else:
+                survivors.append(dict(zip(("file", "function", "at", "before", "after"), key, strict=True), line=job.mutant.line))
+        counts[what.replace(" ", "_")] += 1
+    names = ("mutants", "killed", "timed_out", "justified", "survived", "milliseconds")
+    return {
+        "commit": commit,
+        "clean": clean,
+        "python": platform.python_version(),
+        "seconds": round(seconds),
+        "modules": {file: {name: counts[name] for name in names} for file, counts in sorted(modules.items())},
+        "survivors": sorted(survivors, key=lambda s: (str(s["file"]), int(str(s["line"])), str(s["before"]), str(s["after"]))),
+        "semantic": sorted(semantic, key=lambda s: s["name"]),
+    }
+
+
+def _print(result: dict[str, Any]) -> None:
+    for file, counts in result["modules"].items():
+        print(f"{file:45} " + "  ".join(f"{name} {count}" for name, count in counts.items() if name != "milliseconds"))
+    for survivor in result["survivors"]:
+        print(f"survived: {survivor['file']}:{survivor['line']} {survivor['before']!r} -> {survivor['after']!r} in {survivor['at']!r}")
+    for mutant in result["semantic"]:
+        print(f"semantic: {mutant['name']}: {mutant['outcome']} {mutant['by']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

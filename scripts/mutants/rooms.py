@@ -1,0 +1,36 @@
+"""What is mutated, and which tests must notice."""
+
+from __future__ import annotations
+
+_GATE = "src/interlock/gate/"
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "arming": ("arming", "ceremony", "conditions", "permission", "checks", "lattice", "interlocks", "mandate", "clock_watch", "verbs"),
+    "limits": ("limits", "evaluate", "exposure", "margin", "losses", "throttles", "references", "limit_sheet"),
+    "orders": ("order_machine", "order_state", "order_reports", "orders", "absence", "cancels", "ledger", "reconcile"),
+    "journal": (
+        "journal/archive",
+        "journal/barrier",
+        "journal/disk",
+        "journal/follow",
+        "journal/format",
+        "journal/opening",
+        "journal/recover",
+        "journal/segments",
+        "journal/snapshots",
+        "journal/writer",
+    ),
+    "egress": ("egress", "connection", "keeper", "core"),
+}
+"""Rooms of the gate and their modules; what is in none is not mutated."""
+
+TESTS = ("tests/gate",)
+"""Where the tests of these rooms are. Which of them run for a mutant is measured, not listed: those that run its line."""
+
+ONLY_COLD = frozenset({_GATE + "limits.py"})
+"""Sources that are compiled besides: a mutant put into a running process would differ from its compiled twin, and be found by that alone."""
+
+
+def path_of(module: str) -> str:
+    """The source file of a module that `ROOMS` names."""
+    return f"{_GATE}{module}.py"

@@ -1,0 +1,248 @@
+"""Mutants that no test can or need notice, each with the reason."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Equivalent(NamedTuple):
+    """A mutant as the result names it, and why it may live. `at` is the text of the line, so that the entry dies with it."""
+
+    file: str
+    function: str
+    at: str
+    before: str
+    after: str
+    why: str
+
+
+_GATE = "src/interlock/gate/"
+_SHORT = "a short cut: what follows says the same"
+_SEND = "the socket does not block already"
+_SIGNAL = "Python ignores the signal of a broken pipe in every process"
+
+EQUIVALENT: tuple[Equivalent, ...] = (
+    Equivalent(
+        _GATE + "absence.py",
+        "_later",
+        "return later is not None and later.market == order.market and later.sign_wall_ns > order.sign_wall_ns > 0",
+        "later.sign_wall_ns > order.sign_wall_ns > 0",
+        "(later.sign_wall_ns > order.sign_wall_ns >= 0)",
+        "`judge` has refused an order without a time of signature before it asks",
+    ),
+    Equivalent(
+        _GATE + "cancels.py",
+        "due_boot_ns",
+        "doubled = pause.first_ns << min(max(owed.attempts - 1, 0), 40)",
+        "40",
+        "41",
+        "a pause doubled so often is beyond the longest one either way",
+    ),
+    Equivalent(
+        _GATE + "cancels.py",
+        "due",
+        "if owed is None or order.state not in CANCELLABLE:",
+        "owed is None or order.state not in CANCELLABLE",
+        "(order.state not in CANCELLABLE)",
+        "the index holds only orders that owe a cancel; the question tells the type checker",
+    ),
+    Equivalent(
+        _GATE + "connection.py",
+        "",
+        '_ABORT = struct.pack("ii", 1, 0)',
+        "1",
+        "2",
+        "the kernel asks only whether it is zero",
+    ),
+    Equivalent(
+        _GATE + "connection.py",
+        "prepare",
+        "connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)",
+        "1",
+        "2",
+        "the kernel asks only whether it is zero",
+    ),
+    Equivalent(
+        _GATE + "connection.py",
+        "OrderConnection.unsent_bytes",
+        "request = _SIOCOUTQ if self._socket.family == socket.AF_UNIX else _SIOCOUTQNSD",
+        "self._socket.family == socket.AF_UNIX",
+        "True",
+        "counts bytes that were sent and not acknowledged as well, which is stricter; on loopback there are none",
+    ),
+    *(
+        Equivalent(_GATE + "connection.py", function, at, "socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL", after, why)
+        for function, at in (
+            ("OrderConnection.place", "count = self._socket.send(frame, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)"),
+            ("OrderConnection.flush", "count = self._socket.send(self._tail, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)"),
+        )
+        for after, why in (("(socket.MSG_DONTWAIT)", _SIGNAL), ("(socket.MSG_NOSIGNAL)", _SEND))
+    ),
+    Equivalent(
+        _GATE + "connection.py",
+        "OrderConnection.lower",
+        "if self._socket is None:",
+        "self._socket is None",
+        "False",
+        "`flush` says the same of a closed connection, and nothing reads what was added to the tail",
+    ),
+    *(
+        Equivalent(
+            _GATE + "connection.py",
+            "OrderConnection.receive",
+            "data = self._socket.recv(1 << 16, socket.MSG_DONTWAIT)",
+            before,
+            after,
+            "how much is read at once; the rest is read by the next call",
+        )
+        for before, after in (("1", "2"), ("16", "17"))
+    ),
+    Equivalent(
+        _GATE + "connection.py",
+        "OrderConnection.abort",
+        'self._tail = b""',
+        'self._tail = b""',
+        "pass",
+        "nothing reads the tail of a closed connection",
+    ),
+    Equivalent(
+        _GATE + "verbs.py",
+        "",
+        "_RANK = {Level.RUN: 3, Level.REDUCE_ONLY: 2, Level.CANCEL_ONLY: 1, Level.HALT: 0}",
+        "Level.HALT",
+        "(taken away)",
+        "what is not in the table counts as HALT",
+    ),
+    Equivalent(
+        _GATE + "verbs.py",
+        "lower",
+        "return a if _RANK[a] <= _RANK[b] else b",
+        "_RANK[a] <= _RANK[b]",
+        "(_RANK[a] < _RANK[b])",
+        "levels of equal rank are the same level",
+    ),
+    *(
+        Equivalent(_GATE + "verbs.py", "", f"{verb}: _NOBODY,", verb, "(taken away)", "who is not in the row may not, as `_NOBODY` may not")
+        for verb in ("Verb.NEW_RISK", "Verb.REDUCE")
+    ),
+    *(
+        Equivalent(
+            _GATE + "margin.py",
+            "_one",
+            "return (-1, -1, -1, -1, -1, -1)",
+            before,
+            after,
+            "one part below 0 makes the whole unknown, and the others are",
+        )
+        for before, after in (("-1", "(1)"), ("1", "0"), ("1", "2"))
+    ),
+    *(
+        Equivalent(
+            _GATE + "margin.py", "_one", "if long < 0 or short < 0:", before, after, "a value below 0 makes each later part unknown as well"
+        )
+        for before in ("long < 0 or short < 0",)
+        for after in ("(long < 0 and short < 0)", "(long < 0)", "(short < 0)", "False")
+    ),
+    *(
+        Equivalent(_GATE + "margin.py", function, at, "1", "2", "any figure below 0 means unknown")
+        for function, at in (
+            ("_sum", "return -1 if a < 0 or b < 0 else a + b"),
+            ("_worse", "return -1 if a < 0 or b < 0 else max(a, b)"),
+        )
+    ),
+    Equivalent(
+        _GATE + "margin.py",
+        "_sum",
+        "return -1 if a < 0 or b < 0 else a + b",
+        "a < 0 or b < 0",
+        "(b < 0)",
+        "where the first is unknown, the value of the position is, and with it every margin",
+    ),
+    Equivalent(
+        _GATE + "margin.py",
+        "margin_need",
+        "if load.low == 0 == load.high:",
+        "load.low == 0 == load.high",
+        "False",
+        "a short cut: nothing held needs nothing",
+    ),
+    *(
+        Equivalent(_GATE + "limits.py", function, at, before, after, why)
+        for function, at, why, changes in (
+            ("", "SMALL = 1 << 31", _SHORT, (("1", "0"), ("1 << 31", "(1 >> 31)"))),
+            (
+                "product_overflows",
+                "if a < SMALL and b < SMALL:",
+                _SHORT,
+                (("a < SMALL and b < SMALL", "False"), ("a < SMALL", "(a <= SMALL)"), ("b < SMALL", "(b <= SMALL)")),
+            ),
+            (
+                "product_up",
+                "if a == 0 or b == 0:",
+                _SHORT,
+                tuple(("a == 0 or b == 0", after) for after in ("(a == 0 and b == 0)", "(a == 0)", "(b == 0)", "False")),
+            ),
+            (
+                "product_up",
+                "if (a >= SMALL or b >= SMALL) and product_overflows(a, b):",
+                _SHORT,
+                (
+                    ("(a >= SMALL or b >= SMALL) and product_overflows(a, b)", "(product_overflows(a, b))"),
+                    ("a >= SMALL", "(a > SMALL)"),
+                    ("b >= SMALL", "(b > SMALL)"),
+                ),
+            ),
+            (
+                "product_up",
+                "if numerator > 1 and product > MAX_PRODUCT // numerator:",
+                "a product by itself has been checked already",
+                (
+                    ("numerator > 1", "(numerator >= 1)"),
+                    ("numerator > 1 and product > MAX_PRODUCT // numerator", "(product > MAX_PRODUCT // numerator)"),
+                ),
+            ),
+            ("exceeds_position", "if side > 0:", "a side is 1 or -1", (("side > 0", "(side >= 0)"),)),
+            (
+                "exceeds_collar",
+                "away = (2 * ticks - reference_twice_ticks) * side",
+                "a side is 1 or -1",
+                (("(2 * ticks - reference_twice_ticks) * side", "((2 * ticks - reference_twice_ticks) // side)"),),
+            ),
+            (
+                "tightened",
+                "if not (0 < factor_millionths <= 1_000_000 and bound >= 0):",
+                "nothing times anything is nothing",
+                (("0 < factor_millionths <= 1_000_000", "(0 <= factor_millionths <= 1000000)"), ("bound >= 0", "(bound > 0)")),
+            ),
+            (
+                "range_millionths",
+                "if not (0 < low <= high):",
+                "`product_up` refuses the same",
+                (("0 < low <= high", "(0 <= low <= high)"), ("not (0 < low <= high)", "False")),
+            ),
+            (
+                "margin_of",
+                "if 0 <= notional <= most:",
+                "nothing held has been answered above",
+                (("0 <= notional <= most", "(0 < notional <= most)"),),
+            ),
+        )
+        for before, after in changes
+    ),
+    Equivalent(
+        _GATE + "limits.py",
+        "tightening",
+        "if volatility_millionths <= at:",
+        "volatility_millionths <= at",
+        "(volatility_millionths < at)",
+        "at a point, the line from it and the line to it have the same value",
+    ),
+    Equivalent(
+        _GATE + "mandate.py",
+        "_shrinks",
+        "if leg.held_lots > 0:",
+        "leg.held_lots > 0",
+        "(leg.held_lots >= 0)",
+        "of nothing neither side finds that it shrinks",
+    ),
+)

@@ -1,0 +1,139 @@
+"""The tool that makes mutants: what it changes, that it tells the noticed from the unnoticed, and that its lists still fit the sources."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripts.mutants.judge import Judge, surveyed
+from scripts.mutants.operators import Mutant, mutants
+from scripts.mutants.rooms import ROOMS, path_of
+from scripts.mutants.trees import REPOSITORY, Nursery, Tree, copied
+from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.semantic import SEMANTIC, Semantic
+
+
+def source_of(file: str) -> str:
+    return (REPOSITORY / file).read_text(encoding="utf-8")
+
+
+# The lists
+
+
+@pytest.mark.parametrize("mutant", SEMANTIC, ids=lambda mutant: mutant.name)
+def test_every_semantic_mutant_still_has_its_place(mutant: Semantic) -> None:
+    changed = mutant.applied(source_of(mutant.file))
+    compile(changed, mutant.file, "exec", dont_inherit=True)
+    assert changed != source_of(mutant.file)
+    assert mutant.tests
+    assert [name for name in mutant.tests if not (REPOSITORY / name).is_file()] == []
+
+
+def test_a_semantic_mutant_whose_text_has_changed_is_refused() -> None:
+    gone = SEMANTIC[0]._replace(old="no such text")
+    with pytest.raises(ValueError, match="found it 0 times"):
+        gone.applied(source_of(gone.file))
+
+
+def test_every_mutant_that_is_justified_is_still_made() -> None:
+    made = {(file, m.function, m.at, m.before, m.after) for file in {e.file for e in EQUIVALENT} for m in mutants(source_of(file))}
+    assert [e for e in EQUIVALENT if (e.file, e.function, e.at, e.before, e.after) not in made] == []
+    assert len({e[:5] for e in EQUIVALENT}) == len(EQUIVALENT)
+
+
+def test_every_module_that_is_named_exists_and_has_mutants() -> None:
+    for modules in ROOMS.values():
+        for module in modules:
+            assert (REPOSITORY / path_of(module)).is_file()
+    assert len(mutants(source_of(path_of("limits")))) > 100
+
+
+# What is changed
+
+
+def changes(source: str) -> list[str]:
+    return [mutant.applied(source) for mutant in mutants(source)]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a = b < c", ["a = (b <= c)", "a = (b >= c)"]),
+        ("a = b == 0", ["a = (b != 0)", "a = b == 1"]),
+        ("a = b is None", ["a = (b is not None)"]),
+        ("a = b and c", ["a = (b or c)", "a = (b)", "a = (c)"]),
+        ("a = not b", ["a = (b)"]),
+        ("a = b + 1", ["a = (b - 1)", "a = b + 0", "a = b + 2"]),
+        ("a = min(b)", ["a = max(b)"]),
+        ("a = True", ["a = False"]),
+        ("a = 'text' + b", []),
+        ("a = f'{b + 1}'", []),
+        ("a: int | None = c", []),
+        ("def f(b: int | None) -> int | None: f()", ["def f(b: int | None) -> int | None: pass"]),
+        ("def f(): return b", ["def f(): return None"]),
+        ("if b: c()", ["if False: c()", "if True: c()", "if b: pass"]),
+        ("for a in b:\n    continue", ["for a in b:\n    break"]),
+        ("a.b = c", ["pass"]),
+        ("a = {b, c}", ["a = {b}", "a = {c}"]),
+        ("a = b in (c, d)", ["a = (b not in (c, d))", "a = b in (c,)", "a = b in (d,)"]),
+        ("a = {1: b, 2: c}", ["a = {1: b}", "a = {1: b, 2: b}", "a = {1: b, 3: c}", "a = {1: c, 2: c}", "a = {2: b, 2: c}", "a = {2: c}"]),
+        ("a = isinstance(b, c | d)", ["a = isinstance(b, (c))", "a = isinstance(b, (d))"]),
+        ("if TYPE_CHECKING:\n    a = 1", []),
+    ],
+)
+def test_what_is_changed(source: str, expected: list[str]) -> None:
+    found = set(changes(source))
+    assert found >= set(expected)
+    if not expected:
+        assert not found
+
+
+def test_a_mutant_says_where_it_is() -> None:
+    source = "class A:\n    def b(self):\n        def c():\n            return (\n                d < e)\n"
+    (mutant, *_) = [found for found in mutants(source) if found.before == "d < e"]
+    assert (mutant.function, mutant.line, mutant.lines, mutant.at) == ("A.b", 5, (4, 5), "d < e)")
+
+
+# That it tells the noticed from the unnoticed
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Tree]:
+    with tempfile.TemporaryDirectory(prefix="m-") as folder:
+        yield copied(Path(folder), 0)
+
+
+CONNECTION = "tests/gate/test_connection.py"
+CANCELS = "tests/gate/test_cancels.py"
+
+
+def test_a_semantic_mutant_is_killed_and_the_unchanged_tree_passes(tree: Tree) -> None:
+    (mutant,) = [mutant for mutant in SEMANTIC if mutant.name == "close for abort"]
+    with Nursery(tree.path, tree.temporary, "cold", []) as cold:
+        assert cold.run(tests=[CONNECTION], timeout_s=60).outcome == "survived"
+        with tree.changed(mutant.file, mutant.applied(source_of(mutant.file))):
+            outcome = cold.run(tests=[CONNECTION], timeout_s=60)
+        assert (outcome.outcome, outcome.by.partition("::")[0]) == ("killed", CONNECTION)
+        assert cold.run(tests=[CONNECTION], timeout_s=60).outcome == "survived"
+    assert (tree.path / mutant.file).read_text(encoding="utf-8") == source_of(mutant.file)
+
+
+def test_in_a_running_process_the_noticed_is_killed_and_the_unnoticed_survives(tree: Tree) -> None:
+    file = path_of("cancels")
+    source = source_of(file)
+    made = {(mutant.function, mutant.before, mutant.after): mutant for mutant in mutants(source)}
+    with Nursery(tree.path, tree.temporary, "warm", [CANCELS]) as warm, Nursery(tree.path, tree.temporary, "cold", []) as cold:
+        judge = Judge(tree, warm, cold, surveyed(tree, warm, cold, [file]))
+
+        def outcome(mutant: Mutant) -> str:
+            return judge.judge(file, source, mutant).outcome
+
+        assert outcome(made["due", "when <= boot_ns", "(when < boot_ns)"]) == "killed"
+        assert outcome(made["due_boot_ns", "40", "41"]) == "survived"
+        assert outcome(made["", "250", "251"]) == "killed"  # made when the module is imported
+        source = made["due", "when <= boot_ns", "(when > boot_ns)"]._replace(text="[1 for _ in iter(int, 1)]").applied(source)
+        tests = list(judge.survey.seconds)
+        for bounds in ({"limits": dict.fromkeys(tests, 0.3), "timeout_s": 60}, {"timeout_s": 0.3}):
+            assert warm.run(file=file, source=source, function="due", tests=tests, **bounds).outcome == "timed out"
