@@ -23,7 +23,7 @@ def book(*records: r.Record) -> Ledger:
     return ledger
 
 
-def held(ledger: Ledger) -> tuple[int, int, int, int]:
+def held(ledger: Ledger) -> tuple[int, int, Decimal | int, Decimal | int]:
     p = ledger.positions[MARKET]
     return (p.lots, p.cash, p.cost, p.realised)
 
@@ -43,10 +43,10 @@ def test_a_position_is_opened_shrunk_turned_and_closed() -> None:
     assert held(ledger) == (0, 200, 0, 200)
 
 
-def test_cost_that_leaves_is_whole_and_the_rest_stays_with_the_rest() -> None:
+def test_cost_that_leaves_is_rounded_to_a_billionth_and_the_rest_stays_with_the_rest() -> None:
     ledger = book(fill(2, ticks=3), fill(1, "t2", ticks=4), sell(1, "t3", 5))
     lots, paid, cost, realised = held(ledger)
-    assert (lots, cost) == (2, 7)
+    assert (lots, cost, realised) == (2, Decimal("6.666666667"), Decimal("1.666666667"))
     assert paid == realised - cost
 
 
@@ -203,8 +203,8 @@ def test_money_is_conserved_and_cost_is_the_average(trades: list[tuple[Side, int
     assert position.lots == lots
     assert position.cash == -sum(side * size * ticks for side, size, ticks in trades)
     assert position.cash == position.realised - position.cost
-    # Each part that leaves is rounded by less than one tick-lot.
-    assert abs(position.cost - cost) <= len(trades)
+    # Each part that leaves is rounded by less than a billionth of a tick-lot.
+    assert abs(Fraction(position.cost) - cost) <= Fraction(len(trades), 10**9)
     if lots == 0:
         assert position.cost == 0
 

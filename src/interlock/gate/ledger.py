@@ -4,7 +4,8 @@ Positions and what was traded are whole lots and tick-lots (one lot at one tick)
 tick-lot is worth, and in which currency, is told by the caller who asks for money. Amounts of other flows are exact decimals by currency.
 
 Average cost, and with it the split of a result into realised and not realised, follows the order of the journal; a late execution moves the
-split and never the sum. Cost that leaves with a part of a position is rounded down to whole tick-lots, and the rest stays with the rest.
+split and never the sum. Cost that leaves with a part of a position is rounded down to a billionth of a tick-lot, and the rest stays with the rest: a
+venue pays by the average itself, and a tick-lot too many or too few in its balance would be a difference that nothing explains.
 
 Single executions and events are forgotten after a while (`retention`); sums never are. What was forgotten cannot be told from what was never seen, so
 nothing that the venue stamped at or before the latest forgotten one is booked any more: it is flagged, and halts.
@@ -16,6 +17,7 @@ from bisect import bisect_right, insort
 from collections.abc import Mapping
 from decimal import Context, Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -65,13 +67,38 @@ class Forgotten(Refused):
     """A question about a time of which the ledger no longer remembers everything."""
 
 
+PARTS: Final = 10**9
+"""How many parts a tick-lot of cost has."""
+
+
+def _tick_lots(parts: int) -> Decimal:
+    return Decimal(f"{parts}e-9")  # the constructor is exact; arithmetic would round
+
+
 class Position(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A market's position. `lots` signed; the rest in tick-lots: cash is paid (-) and received (+), cost is signed as the position."""
+    """A market's position. `lots` signed; `cash` in tick-lots, paid (-) and received (+); cost, signed as the position, is `cost_floor` tick-lots
+    and `cost_parts` billionths of one, so that each of the numbers has room in 64 bits.
+    """
 
     lots: int = 0
     cash: int = 0
-    cost: int = 0
-    realised: int = 0
+    cost_floor: int = 0
+    cost_parts: int = 0
+
+    @property
+    def cost(self) -> Decimal:
+        """What is held has cost this, in tick-lots."""
+        return _tick_lots(self.all_cost_parts)
+
+    @property
+    def realised(self) -> Decimal:
+        """What was closed has brought this, in tick-lots."""
+        return _tick_lots(self.cash * PARTS + self.all_cost_parts)
+
+    @property
+    def all_cost_parts(self) -> int:
+        """The cost in billionths of a tick-lot."""
+        return self.cost_floor * PARTS + self.cost_parts
 
 
 class Booked(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -288,14 +315,13 @@ def _trade(position: Position, signed_lots: int, ticks: int) -> None:
     position.cash -= signed_lots * ticks
     held = position.lots
     position.lots += signed_lots
-    closing = 0
+    closing, cost_parts = 0, position.all_cost_parts
     if held * signed_lots < 0:
         sign = 1 if signed_lots > 0 else -1
         closing = sign * min(abs(signed_lots), abs(held))
-        leaving = position.cost * abs(closing) // abs(held)
-        position.cost -= leaving
-        position.realised += -closing * ticks - leaving
-    position.cost += (signed_lots - closing) * ticks
+        cost_parts -= cost_parts * abs(closing) // abs(held)
+    cost_parts += (signed_lots - closing) * ticks * PARTS
+    position.cost_floor, position.cost_parts = divmod(cost_parts, PARTS)
 
 
 def _change(ledger: Ledger, market: Market, signed_lots: int, ticks: int, venue_ns: int) -> None:
@@ -380,7 +406,7 @@ def _event(ledger: Ledger, record: r.LedgerEvent) -> None:
         ticks = record.ticks
         if ticks == 0:
             position = ledger.positions.get(market, Position())
-            ticks = position.cost // position.lots if position.lots else 0
+            ticks = position.all_cost_parts // (position.lots * PARTS) if position.lots else 0
             _flag(ledger, Flag.UNPRICED, name)
         _change(ledger, market, record.lots, ticks, record.venue_ns)
 
