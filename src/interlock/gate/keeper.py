@@ -8,6 +8,7 @@ The keeper belongs to one thread. Appending never waits; whoever needs a record 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 
 from interlock.domain.orders import OrderState
@@ -63,7 +64,8 @@ class Keeper:
         """Let coroutines of this loop wait for barriers; the result ends it."""
 
         def tell(_progress: object) -> None:
-            loop.call_soon_threadsafe(self._wake)
+            with contextlib.suppress(RuntimeError):  # a loop that has just been closed has nobody left who waits
+                loop.call_soon_threadsafe(self._wake)
 
         return self.journal.subscribe(tell)
 
