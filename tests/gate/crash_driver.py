@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -389,8 +389,6 @@ def main(argv: list[str]) -> int:
 @dataclass
 class Life(Serving):
     """A gate that may die at any moment."""
-
-    process: subprocess.Popen[str] = field(kw_only=False)
 
     def passed(self) -> set[str]:
         """The places that it came by."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from tests.gate.crash_driver import DEATHS, Life, Way, start, ways_of
-from tests.gate.serving import ACK, conditions, end_all, until
+from tests.gate.serving import ACK, conditions, until
 
 from interlock.cli.gate_client import draw_nonce
 from interlock.domain.clock import NS_PER_MS
@@ -31,7 +31,10 @@ from interlock.gate import records as r
 from interlock.gate.journal import SystemDisk
 from interlock.gate.journal.recover import recover
 from interlock.gate.sockets import Client
+from interlock.run.gate_config import read_gate_config
 from interlock.run.gate_launch import example_limits
+from interlock.sentinel.gate_process import GateIdentity, look
+from interlock.sentinel.gate_process import Life as ProcessLife
 from interlock.simulate.fake_venue.control import ClearFaults, FillOrder, SetBook
 from interlock.simulate.fake_venue.faults import Fault
 from interlock.trace.check import check
@@ -143,9 +146,12 @@ class Scene:
     whole: bool = True
 
     def close(self) -> None:
-        if self.life is not None:
-            self.life.die()
-        end_all(self.folder)
+        if self.life is None:
+            return
+        self.life.die()
+        for pid, start_ticks, _ in read_gate_config(self.folder / "run" / "gate.json").children:
+            if look(GateIdentity(pid, start_ticks)) is not ProcessLife.GONE:
+                os.kill(pid, signal.SIGKILL)
 
     @property
     def gate(self) -> Life:
@@ -416,7 +422,7 @@ def test_a_gate_that_dies_leaves_nothing_doubled_orphaned_or_lost(scenes: Scenes
     scene.again()
     scene.settled()
     scene.judge()
-    assert Counter(scene.gate.raising()) - Counter(before) <= Counter(before[-1:])
+    assert scene.gate.raising() == before
     scene.whole = True
 
 
@@ -447,7 +453,7 @@ def test_a_gate_whose_disk_fails_halts_and_goes_on_cancelling(scenes: Scenes, at
     until(lambda: gate.stands().level is r.Level.HALT)
     until(lambda: not gate.open_at_venue())
     before = gate.raising()
-    assert scene.order("after", Side.BUY, 499_000).result == "DENY"
+    assert scene.order("after", Side.BUY, BID_TICKS - 1_000).result == "DENY"
     assert gate.report()["journal"]["failure"]
     scene.again()
     scene.settled()
@@ -513,7 +519,7 @@ def test_a_gate_that_dies_while_it_recovers_is_recovered_all_the_same(scenes: Sc
 
 
 def test_a_third_start_finds_nothing_to_do(scenes: Scenes) -> None:
-    scene = scenes.scene()
+    scene = scenes.scene(at_rest=True)
     scene.run("sync report of cancel", Way.AFTER)
     scene.fill_what_rests()
     before = scene.gate.raising()
@@ -541,7 +547,7 @@ def test_a_full_disk_keeps_new_risk_out_and_cancels_and_a_kill_in(scenes: Scenes
     assert [trip["name"] for trip in gate.report()["trips"]] == ["disk_room"]
     until(lambda: not gate.open_at_venue())
     before = gate.raising()
-    assert scene.order("after", Side.BUY, 499_000).rule == "level_reduces"
+    assert scene.order("after", Side.BUY, BID_TICKS - 1_000).rule == "level_reduces"
     assert gate.kill()[1]["result"] == "FINAL"
 
     refused = scene.again("--full")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from tests.gate.crash_driver import Change, Way, lost
-from tests.gate.serving import until
 from tests.gate.test_crash import Scene, Scenes
 
 from interlock.cli.gate_client import draw_nonce
@@ -146,7 +145,9 @@ def test_the_same_loss_on_what_is_taken_for_the_same_boot_is_found_out_and_stops
     believing = scene.again("--die-at", "write latch", "--how", Way.AFTER)
     assert believing.process.wait(15) == -signal.SIGKILL
     assert isinstance(about(scene, taken)[0], r.NotSent), "the page cache is believed where nothing says that it was lost"
-    assert [(latch.name, latch.level) for latch in scene.records_of_life() if isinstance(latch, r.LatchSet)] == [("late_fill", r.Level.HALT)]
+    assert [(latch.name, latch.level) for latch in scene.records_of_life() if isinstance(latch, r.LatchSet)] == [
+        ("late_fill", r.Level.HALT)
+    ]
 
 
 @pytest.mark.parametrize("fate", [Fate.DROPPED, Fate.CORRUPT])

@@ -231,7 +231,7 @@ def test_a_snapshot_shortens_the_boot_and_changes_nothing(tmp_path: Path) -> Non
             assert again.report()["positions"] == held
             assert again.intent()[1]["rule"] == "not_armed"
             again.armed()
-            assert again.intent(side="sell", ticks=500_001)[0] == 0
+            until(lambda: again.intent(side="sell", ticks=500_001)[0] == 0)
         finally:
             again.die()
         (snap,) = directory.glob("*.snap")
