@@ -158,6 +158,11 @@ class Scene:
         assert self.life is not None
         return self.life
 
+    @property
+    def drill_due(self) -> bool:
+        """Whether a kill drill must pass first; also anew where the sources have changed since, which a grant is bound to."""
+        return bool(self.gate.report()["drill_symbols"])
+
     # Lives
 
     def ready(self) -> Life:
@@ -178,7 +183,7 @@ class Scene:
                     nonce=draw_nonce(),
                 ),
             )
-        if self.gate.report()["drill_symbols"]:
+        if self.drill_due:
             code, told = self.gate.arm(env=conditions(LIVE_MAX_NOTIONAL_USD="1000"))
             assert code == 0, told
             self.ask(f.Role.LOWER, f.Disarm(reason="drilled"))
@@ -388,7 +393,8 @@ class Scenes:
 
     def scene(self, *, at_rest: bool = False) -> Scene:
         """One that is ready; `at_rest`: and of whose orders none is left of which it is not known what became of it."""
-        lived_in = bool(self._all) and self._all[-1].whole and not (at_rest and self._all[-1].gate.report()["orders"]["live"])
+        lived_in = bool(self._all) and self._all[-1].whole and not self._all[-1].drill_due
+        lived_in = lived_in and not (at_rest and self._all[-1].gate.report()["orders"]["live"])
         if not lived_in:
             folder = self._folder / str(len(self._all))
             self._all.append(Scene(folder, limits_in(folder)))
