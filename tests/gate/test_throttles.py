@@ -175,6 +175,13 @@ def test_a_restart_of_the_gate_forgets_nothing_and_one_of_the_host_counts_all_as
     assert throttles.messages_used(host, V, 11 * S, 10 * S) == 0
 
 
+def test_two_lives_on_a_boot_of_the_host_that_nobody_could_read_count_as_on_two_boots() -> None:
+    unreadable = boot(kernel="")
+    state = fold(unreadable, *sent("a", 50 * S), boot(S, "", "i2"))
+    assert throttles.messages_used(state, V, 10 * S, 10 * S) == 1
+    assert throttles.messages_used(state, V, 11 * S, 10 * S) == 0
+
+
 def test_orders_and_identical_orders_of_a_strategy_latch() -> None:
     sheet = changed(SHEET, "strategies", "demo", max_orders_count=3, max_identical_orders_count=2)
     state = fold(*sent("a", S), *sent("b", S, lots=2))

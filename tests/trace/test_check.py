@@ -491,6 +491,34 @@ def test_every_invariant_is_checked_or_named(tmp_path: Path) -> None:
     assert planted | {"S1", "S13"} == set(CHECKED), "S1 and S13 are planted in the bytes and the witness below"
 
 
+@pytest.mark.parametrize(
+    ("kernels", "expected"),
+    [(("k", "k"), ["S28"]), (("k", "other"), []), (("", ""), []), (("k", ""), [])],
+)
+def test_time_goes_on_within_a_boot_of_the_host_that_is_known_to_be_the_same(
+    tmp_path: Path, kernels: tuple[str, str], expected: list[str]
+) -> None:
+    steps = [dict(one, **{"kernel_boot_id": kernels[0]} if one["k"] == "boot" else {}) for one in [*j.opening(), *j.placed(cid(1), 2)]]
+    late = [j.boot(1.5, 1, kernels[1]), j.r("epoch", 1.5, number=101), j.r("unknown", 1.5, client_id=cid(1), revision=0, reason="ended")]
+    report = judged(tmp_path, [*steps, *late])
+    assert broken(report) == expected, told(report)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "expected"),
+    [(("k", "k"), ["S1"]), (("k", "other"), []), (("", ""), []), (("k", ""), [])],
+)
+def test_a_send_without_a_beginning_is_excused_where_the_power_may_have_taken_it(
+    tmp_path: Path, kernels: tuple[str, str], expected: list[str]
+) -> None:
+    steps = [dict(one, **{"kernel_boot_id": kernels[0]} if one["k"] == "boot" else {}) for one in [*j.opening(), *j.placed(cid(1), 2)]]
+    lines = j.lines_of(steps)
+    lost = [one for one in steps if one["k"] not in ("wire", "sent")]
+    late = [j.boot(10, 1, kernels[1]), j.r("epoch", 10, number=101), j.r("unknown", 10, client_id=cid(1), revision=0, reason="ended")]
+    report = judged(tmp_path, [*lost, *late], lines)
+    assert broken(report) == expected, told(report)
+
+
 # The venue's side
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import time
 from pathlib import Path
 
 import msgspec
@@ -277,6 +278,8 @@ def test_a_journal_of_the_gate_is_read(tmp_path: Path) -> None:
     journal, _ = open_journal(disk, folder, schema=records.SCHEMA, incarnation=bytes.fromhex(LIFE[0]), options=small)
     for one in [boot(), *written]:
         record = records.decode(msgspec.msgpack.encode(one))
+        while not journal.room().spare_ready:  # so small a segment is full before a busy disk has made the next one
+            time.sleep(0.001)
         journal.commit(records.encode(record))
     journal.close()
     assert kinds(folder) == ["boot", *(one["k"] for one in written)]

@@ -136,7 +136,8 @@ def apply(state: Throttles, record: records.Record) -> Throttles:
 
 
 def _booted(state: Throttles, boot: records.Boot) -> None:
-    if boot.kernel_boot_id != state.kernel_boot_id:
+    # A boot of the host that could not be read is the same as none.
+    if not boot.kernel_boot_id or boot.kernel_boot_id != state.kernel_boot_id:
         for times in _all_times(state):
             times[:] = [boot.boot_ns] * len(times)
         state.ended = [(boot.boot_ns, client_id) for _, client_id in state.ended]

@@ -335,7 +335,8 @@ def s28_boot(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
     about, last = entry.fields, state.last
     if about["incarnation"] in state.incarnations:
         yield Finding("S28", f"expected a new incarnation, found {about['incarnation']} again", lsn=entry.lsn)
-    same_host = last is not None and (state.boot.get("kernel_boot_id"), state.boot.get("host")) == (about["kernel_boot_id"], about["host"])
+    kernel = about["kernel_boot_id"]
+    same_host = bool(kernel) and (state.boot.get("kernel_boot_id"), state.boot.get("host")) == (kernel, about["host"])
     if last is not None and same_host and entry.boot_ns < last.boot_ns:
         yield Finding("S28", "expected a boot after the last record of the life before it, found an earlier one", lsn=entry.lsn)
 

@@ -169,11 +169,15 @@ class State:
         self.owed.setdefault(invariant, (entry.lsn, why))
 
     def power_took_the_beginning(self, request: Request) -> bool:
-        """Whether a write whose beginning is in no record can have lost it with the power: the host was booted anew, and the outcome is unknown."""
+        """Whether a write whose beginning is in no record can have lost it with the power: the host was booted anew, and the outcome is unknown.
+
+        A boot that could not be read may be another one each time.
+        """
         if request.permit is None or not request.unknown or request.not_sent:
             return False
         lives = range(request.permit_life, request.unknown_life + 1)
-        return len({self.kernels.get(life) for life in lives}) > 1
+        kernels = {self.kernels.get(life) for life in lives}
+        return len(kernels) > 1 or (len(lives) > 1 and not all(kernels))
 
     def end(self, client_id: str, how: str) -> None:
         """The order cannot change anything any more."""
