@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from scripts.mutants.judge import Judge, surveyed
+from scripts.mutants.kept import Keeper, Kept, Names, read
 from scripts.mutants.operators import Mutant, mutants
 from scripts.mutants.rooms import ROOMS, path_of
-from scripts.mutants.trees import REPOSITORY, Nursery, Tree, copied
+from scripts.mutants.trees import REPOSITORY, Nursery, Outcome, Tree, copied
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.semantic import SEMANTIC, Semantic
 
@@ -137,3 +139,33 @@ def test_in_a_running_process_the_noticed_is_killed_and_the_unnoticed_survives(t
         tests = list(judge.survey.seconds)
         for bounds in ({"limits": dict.fromkeys(tests, 0.3), "timeout_s": 60}, {"timeout_s": 0.3}):
             assert warm.run(file=file, source=source, function="due", tests=tests, **bounds).outcome == "timed out"
+
+
+# What is kept from run to run
+
+
+def names(source: str) -> list[str]:
+    return [Names("a.py", source).of(mutant) for mutant in mutants(source)]
+
+
+def test_a_mutant_keeps_its_name_while_other_functions_change() -> None:
+    both = "class A:\n    def b(self):\n        return c < d\n\n    def e(self):\n        return f + 1\n"
+    longer = both.replace("class A:\n", "class A:\n    new = 1\n\n").replace("f + 1", "f + 2")
+    kept = [name.partition(" ")[2].split(" ", 2)[2] for name in names(both) if name in names(longer)]
+    assert kept == ["(c <= d)", "(c >= d)", "None"]
+    assert len(set(names(both))) == len(names(both)) > len(kept)
+
+
+def test_kills_are_read_back_and_survivors_are_not(tmp_path: Path) -> None:
+    kill, survivor = Outcome("killed", "a test", 0.5), Outcome("survived", "", 1.5)
+    file = tmp_path / "kept.jsonl"
+    assert read(file) == {}
+    with closing(Keeper(file, "abc")) as keeper:
+        for name, outcome in (("one", kill), ("two", survivor), ("three", kill), ("four", kill)):
+            keeper.add(name, outcome)
+    file.write_bytes(file.read_bytes()[:-3])
+    assert read(file) == {"one": Kept(kill, "abc"), "three": Kept(kill, "abc")}
+    with closing(Keeper(file, "def")) as keeper:
+        keeper.add("three", survivor)
+        keeper.add("four", kill)
+    assert read(file) == {"one": Kept(kill, "abc"), "four": Kept(kill, "def")}

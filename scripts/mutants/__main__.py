@@ -15,25 +15,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from scripts.mutants import kept
 from scripts.mutants.judge import Judge, surveyed
+from scripts.mutants.kept import Keeper, Names
 from scripts.mutants.operators import Mutant, mutants
-from scripts.mutants.rooms import ROOMS, TESTS, path_of
+from scripts.mutants.rooms import ROOMS, path_of, tests_in
 from scripts.mutants.trees import REPOSITORY, Nursery, Outcome, Tree, copied, revision
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.semantic import SEMANTIC, Semantic
 
 
 class Job(NamedTuple):
-    """One mutant of one source, or one semantic mutant."""
+    """One mutant of one source, or one semantic mutant. `name` is what it is kept under; empty for what is judged each time."""
 
     file: str
     source: str
     mutant: Mutant | Semantic
+    name: str = ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,16 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
     sources = {file: (REPOSITORY / file).read_text(encoding="utf-8") for file in wanted}
     found = {file: mutants(source) for file, source in sources.items()}
     picked = list(_sampled(found, options.sample, options.seed))
-    jobs = [Job(file, sources[file], mutant) for file, mutant in picked]
+    names = {file: Names(file, source) for file, source in sources.items()}
+    known = kept.read(Path(options.keep)) if options.keep else {}
+    every = [Job(file, sources[file], mutant, names[file].of(mutant)) for file, mutant in picked]
+    jobs = [job for job in every if job.name not in known]
     if options.semantic or not options.module:
         jobs += [Job(s.file, (REPOSITORY / s.file).read_text(encoding="utf-8"), s) for s in SEMANTIC]
     started = time.monotonic()
+    commit, clean = revision()
     try:
-        outcomes, unsteady = _run(jobs, options.tests or list(TESTS), options.workers)
+        with ExitStack() as stack:
+            keeper = stack.enter_context(closing(Keeper(Path(options.keep), commit))) if options.keep else None
+            outcomes, unsteady = _run(jobs, options.tests or tests_in(REPOSITORY), options.workers, keeper)
     except RuntimeError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
+    outcomes += [(job, known[job.name].outcome) for job in every if job.name in known]
     result = report(outcomes, time.monotonic() - started)
+    result |= {"commit": commit, "clean": clean}
+    if options.keep:
+        result["judged_at"] = dict(Counter(known[job.name].commit if job.name in known else commit for job in every))
     result["unsteady"] = list(unsteady)
     if options.sample:
         result["sample"] = {"each": options.sample, "seed": options.seed}
@@ -84,7 +97,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--tests", action="append", metavar="PATH", help=f"files or folders of tests; default: {' '.join(TESTS)}")
+    parser.add_argument("--tests", action="append", metavar="PATH", help="files or folders of tests; default: those of the gate")
+    parser.add_argument(
+        "--keep", metavar="FILE", help="where outcomes are kept: a run that was cut off goes on, and only what survived is judged again"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to write the result")
     return parser.parse_args(arguments)
 
@@ -96,8 +112,10 @@ def _sampled(found: dict[str, list[Mutant]], each: int, seed: int) -> Iterator[t
             yield file, mutant
 
 
-def _run(jobs: list[Job], tests: list[str], workers: int) -> tuple[list[tuple[Job, Outcome]], tuple[str, ...]]:
+def _run(jobs: list[Job], tests: list[str], workers: int, keeper: Keeper | None) -> tuple[list[tuple[Job, Outcome]], tuple[str, ...]]:
     """Judge every job; how each ended, and the tests that were left out. Each worker has its own copy of the tree and its own processes."""
+    if not jobs:
+        return [], ()
     waiting: SimpleQueue[Job] = SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -108,7 +126,10 @@ def _run(jobs: list[Job], tests: list[str], workers: int) -> tuple[list[tuple[Jo
         try:
             while not failed:
                 job = waiting.get_nowait()
-                done.append((job, _judged(judge, job)))
+                outcome = _judged(judge, job)
+                if keeper is not None and job.name:
+                    keeper.add(job.name, outcome)
+                done.append((job, outcome))
         except Empty:
             return
         except BaseException as error:  # noqa: BLE001 - raised below by the thread that waits
@@ -156,7 +177,6 @@ def _watch(threads: list[threading.Thread], done: list[tuple[Job, Outcome]], tot
 
 def report(outcomes: list[tuple[Job, Outcome]], seconds: float) -> dict[str, Any]:
     """The result as it is written down: figures by module, each survivor that nothing justifies, each semantic mutant."""
-    commit, clean = revision()
     modules: dict[str, Counter[str]] = {}
     survivors, semantic = [], []
     for job, outcome in outcomes:
@@ -176,8 +196,6 @@ def report(outcomes: list[tuple[Job, Outcome]], seconds: float) -> dict[str, Any
         counts[what.replace(" ", "_")] += 1
     names = ("mutants", "killed", "timed_out", "justified", "survived", "milliseconds")
     return {
-        "commit": commit,
-        "clean": clean,
         "python": platform.python_version(),
         "seconds": round(seconds),
         "modules": {file: {name: counts[name] for name in names} for file, counts in sorted(modules.items())},

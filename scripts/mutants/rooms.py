@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 _GATE = "src/interlock/gate/"
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -24,8 +26,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 """Rooms of the gate and their modules; what is in none is not mutated."""
 
-TESTS = ("tests/gate",)
+TESTS = "tests/gate"
 """Where the tests of these rooms are. Which of them run for a mutant is measured, not listed: those that run its line."""
+
+WITHOUT = frozenset(
+    {
+        "tests/gate/test_arming_processes.py",
+        "tests/gate/test_crash.py",
+        "tests/gate/test_crash_power.py",
+        "tests/gate/test_gate_freeze.py",
+        "tests/gate/test_gate_serve.py",
+        "tests/gate/test_gate_stops.py",
+    }
+)
+"""Tests that start a gate as a process, which imports the unchanged sources: they cannot notice a mutant in a running process, and take minutes."""
 
 ONLY_COLD = frozenset({_GATE + "limits.py"})
 """Sources that are compiled besides: a mutant put into a running process would differ from its compiled twin, and be found by that alone."""
@@ -34,3 +48,9 @@ ONLY_COLD = frozenset({_GATE + "limits.py"})
 def path_of(module: str) -> str:
     """The source file of a module that `ROOMS` names."""
     return f"{_GATE}{module}.py"
+
+
+def tests_in(repository: Path) -> list[str]:
+    """The files of tests that judge mutants."""
+    found = sorted(str(path.relative_to(repository)) for path in (repository / TESTS).rglob("test_*.py"))
+    return [file for file in found if file not in WITHOUT]
