@@ -159,6 +159,7 @@ class FlipWorld:
     sentinel_looks: bool = True
     checker_looks: bool = True
     streaming: bool = True
+    cancelling: bool = True
     reachable: bool = True
 
     def __post_init__(self) -> None:
@@ -302,6 +303,7 @@ class FlipWorld:
             feeds=self.market.problems(boot_ns),
             skews=self.market.skews,
             connected_since_boot_ns={WHERE: self._stream_since_ns if self.streaming else None},
+            can_cancel={"bybit": self.egress.can_cancel and self.cancelling},
             sentinel_beat=self.word.sentinel_beat,
         )
         self._take(self.conditions.turn(self.keeper.state.lattice, seen))

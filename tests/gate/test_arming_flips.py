@@ -457,6 +457,7 @@ def _granted() -> None:
         then(f"the host's clock: {fault.value}", "clock", "level_forbids", _clock_fault(**moved))
     then("the feed stale, and looked at", "quotes", "level_reduces", _waits(1_100 * NS_PER_MS, look=True, quoted=False))
     then("the stream lost", "stream", "level_reduces", _waits(100 * NS_PER_MS, look=True, streaming=False))
+    then("the line for cancels lost", "stream", "level_reduces", _waits(100 * NS_PER_MS, look=True, cancelling=False))
     then("the venue's clock off", "check venue_clock", "level_forbids", _other_clock)
     then("limited by the rate", "rate limit", "level_reduces", _limited)
     then("no room on the disk for two days", "check disk", "level_reduces", _no_room)

@@ -61,6 +61,7 @@ class World:
         self.watch = ConditionWatch(self.readings, dict((MAIN, SPARE)), (BTC, ETH), WINDOWS, clocks(NOW), sentinel_silent_ns=SILENT_NS)
         self.feeds = {"bybit/BTCUSDT": "", "binance/ETHUSDT": ""}
         self.connected: dict[tuple[str, str], int | None] = {MAIN: NOW, SPARE: NOW}
+        self.can_cancel = {MAIN[0]: True, SPARE[0]: True}
         self.skewed_ns = dict.fromkeys(WINDOWS, 0)
         self.wall_ns = 0
         self.beat = 1
@@ -70,7 +71,14 @@ class World:
             venue: SkewSample(asked_wall_ns=0, venue_ns=ns, round_trip_ns=MS, boot_ns=self.now) for venue, ns in self.skewed_ns.items()
         }
         reading = clocks(self.now, wall_ns=self.now + self.wall_ns)
-        return Seen(clock=reading, feeds=self.feeds, skews=samples, connected_since_boot_ns=self.connected, sentinel_beat=self.beat)
+        return Seen(
+            clock=reading,
+            feeds=self.feeds,
+            skews=samples,
+            connected_since_boot_ns=self.connected,
+            can_cancel=self.can_cancel,
+            sentinel_beat=self.beat,
+        )
 
     def fold(self, found: Sequence[Record]) -> list[Record]:
         for record in found:
@@ -175,6 +183,25 @@ def test_a_stream_that_was_not_told_of_is_lost() -> None:
     world = World().calm()
     del world.connected[SPARE]
     assert kinds(world.turn()) == [TRIP]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_venue_where_nothing_could_be_cancelled_trips_its_account_until_it_could_again(told: bool) -> None:
+    world = World().calm()
+    if told:
+        world.can_cancel[MAIN[0]] = False
+    else:
+        del world.can_cancel[MAIN[0]]
+    (trip,) = world.turn()
+    assert isinstance(trip, TRIP)
+    assert (trip.name, trip.scope, trip.subject) == ("reconnect", Scope.ACCOUNT, "bybit/main")
+    assert trip.reason == "the line for cancels to bybit is not connected"
+    assert world.level() is Level.REDUCE_ONLY
+    assert world.level(account="binance/main") is Level.RUN
+    world.can_cancel[MAIN[0]] = True
+    found = [one for _ in range(51) for one in world.turn()]
+    assert kinds(found) == [CLEAR]
+    assert world.level() is Level.RUN
 
 
 def test_accounts_of_one_name_on_two_venues_are_two() -> None:

@@ -285,7 +285,9 @@ def test_a_cancel_that_finds_no_line_stays_owed_until_there_is_one(tmp_path: Pat
         await bench.until(client_id, OrderState.ACKED)
         bench.keeper.take(*want_cancels(bench.keeper.state, (), "freeze", "gate", bench.now()), now=bench.now())
         await bench.egress.restore()  # nothing was lost: nothing happens
+        assert bench.egress.can_cancel
         bench.egress.close()
+        assert not bench.egress.can_cancel
         bench.egress.cancel_due([client_id])
         assert due(bench.keeper.state.orders, bench.now().boot_ns, 10) == [client_id]
         await bench.egress.restore()

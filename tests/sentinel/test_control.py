@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,17 @@ def test_what_lies_in_the_way_is_not_removed(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 120)
     with pytest.raises(Refused, match="listen there alone"):
         control.listen(deep)
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out_and_holds_no_more_threads_than_there_is_room_for(tmp_path: Path) -> None:
+    with served(tmp_path / "s", echo) as path, ExitStack() as stack:
+        crowd = [stack.enter_context(connected(path)) for _ in range(control.MOST_VISITORS + 8)]
+        assert [*control.ask(path, {"a": 1}, ME, 1)] == [{"event": "ECHO", "a": 1}]
+        assert [one.recv(1) for one in crowd[:8]] == [b""] * 8  # they made room
+        talking = [one for one in threading.enumerate() if one.name == "sentinel-connection"]
+        assert 1 < len(talking) <= control.MOST_VISITORS
+        crowd[-1].sendall(struct.pack(">I", 8) + b'{"a": 2}')
+        assert crowd[-1].recv(100)[4:] == b'{"event": "ECHO", "a": 2}'
 
 
 def test_a_user_who_is_not_named_is_refused_on_both_sides(tmp_path: Path) -> None:

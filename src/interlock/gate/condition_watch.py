@@ -88,12 +88,13 @@ class Beats(Protocol):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen at one turn. `feeds` by "venue/symbol", `skews` by venue, `connected_since_boot_ns` by (venue, account)."""
+    """What was seen at one turn. `feeds` by "venue/symbol", `skews` and `can_cancel` by venue, `connected_since_boot_ns` by (venue, account)."""
 
     clock: ClockReading
     feeds: Mapping[str, str]
     skews: Mapping[str, SkewSample]
     connected_since_boot_ns: Mapping[tuple[str, str], int | None]
+    can_cancel: Mapping[str, bool]
     sentinel_beat: int
 
 
@@ -138,7 +139,7 @@ class ConditionWatch:
             *self.clocks(lattice, seen.clock),
             *self.feeds(lattice, seen.feeds, boot_ns),
             *self.venue_clocks(lattice, seen.skews, boot_ns),
-            *self.streams(lattice, seen.connected_since_boot_ns, boot_ns),
+            *self.connections(lattice, seen.connected_since_boot_ns, seen.can_cancel, boot_ns),
             *self.limited(lattice, boot_ns),
             *self.sentinel(lattice, seen.sentinel_beat, boot_ns),
         )
@@ -190,10 +191,18 @@ class ConditionWatch:
             found += self.look(lattice, Cause.FEED_STALE, Scope.SYMBOL, name, problems.get(name, "nobody looked"), boot_ns)
         return tuple(found)
 
-    def streams(self, lattice: Lattice, connected_since_boot_ns: Mapping[tuple[str, str], int | None], boot_ns: int) -> tuple[Record, ...]:
-        """The private stream of each account. One that was lost and is back between two looks was lost."""
+    def connections(
+        self,
+        lattice: Lattice,
+        connected_since_boot_ns: Mapping[tuple[str, str], int | None],
+        can_cancel: Mapping[str, bool],
+        boot_ns: int,
+    ) -> tuple[Record, ...]:
+        """The private stream of each account, and its line for cancels. A stream that was lost and is back between two looks was lost."""
         problems: dict[tuple[str, str], str] = {}
         for where in self._accounts.items():
+            if can_cancel.get(where[0]) is not True:
+                problems[where] = f"the line for cancels to {where[0]} is not connected"
             since = connected_since_boot_ns.get(where)
             before = self._connected.get(where)
             if since is None or since > boot_ns:

@@ -71,6 +71,11 @@ class Egress:
         self._cancels = 0
         self._connections = 0
 
+    @property
+    def can_cancel(self) -> bool:
+        """Whether a cancel could be written now."""
+        return self._cancelling is not None and self._cancelling.connection.is_open
+
     async def open(self) -> None:
         """Connect both lines."""
         self._cancelling = await self._line("cancel", self._cancel_answer, self._cancel_lost)
@@ -232,7 +237,7 @@ class Egress:
 
     async def restore(self) -> None:
         """Connect again what was lost. Raises OSError when the venue cannot be reached."""
-        if self._cancelling is None or not self._cancelling.connection.is_open:
+        if not self.can_cancel:
             self._cancelling = await self._line("cancel", self._cancel_answer, self._cancel_lost)
 
     def _cancel_answer(self, answer: Answer, about: tuple[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -501,10 +502,8 @@ class GateWorld:
 
     async def _lines(self, desk: VenueDesk) -> None:
         """Keep the line for cancels open, also when nothing is to be cancelled yet."""
-        try:
+        with suppress(OSError, TimeoutError):  # that it is lost is a condition, which is looked at
             await self.parts.egresses[desk.part.venue].restore()
-        except (OSError, TimeoutError):
-            return  # the stream and the quotes are lost as well then, and they tell
 
     async def _look_around(self) -> None:
         """Every condition that holds trading back."""
@@ -516,6 +515,7 @@ class GateWorld:
             connected_since_boot_ns={
                 (desk.part.venue, desk.part.account): desk.stream.connected_since_boot_ns for desk in self._desks.values()
             },
+            can_cancel={venue: egress.can_cancel for venue, egress in parts.egresses.items()},
             sentinel_beat=parts.word.sentinel_beat,
         )
         if self._primed or self._all_seen(seen):
@@ -531,6 +531,7 @@ class GateWorld:
             not any(seen.feeds.values())
             and set(self._accounts) <= set(seen.skews)
             and None not in seen.connected_since_boot_ns.values()
+            and all(seen.can_cancel.values())
             and self.parts.readings.sentinel_alive
         )
         self._primed = heard or seen.clock.boot_ns >= self._begun_ns + PRIMED_NS

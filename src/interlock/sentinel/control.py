@@ -6,6 +6,7 @@ A frame is a length (4 bytes, big endian) and one JSON object. One request a con
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -24,6 +25,8 @@ NAME = "sentinel.sock"
 MAX_FRAME_BYTES = 1 << 20
 REQUEST_S = 2.0
 WRITE_S = 1.0
+MOST_VISITORS = 64
+"""How many connections are open at a time. A person has one or two, the gate one for each order that is going to rest."""
 _LENGTH = struct.Struct(">I")
 _UCRED = struct.Struct("3i")
 
@@ -69,7 +72,7 @@ def _bind(path: Path) -> socket.socket:
     before = os.umask(0o117)
     try:
         listening.bind(str(path))
-        listening.listen(64)
+        listening.listen(1024)
     except OSError:
         listening.close()
         raise
@@ -78,17 +81,42 @@ def _bind(path: Path) -> socket.socket:
     return listening
 
 
+class _Visitors:
+    """The connections that are open, oldest first; each has a thread, so there are at most `MOST_VISITORS`.
+
+    A newcomer is never turned away, because it may want to stop the gate: the oldest makes room for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, socket.socket] = {}
+
+    def add(self, connection: socket.socket) -> None:
+        with self._lock:
+            if len(self._open) >= MOST_VISITORS:
+                oldest = self._open.pop(next(iter(self._open)))
+                with contextlib.suppress(OSError):  # it is ending by itself
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[id(connection)] = connection
+
+    def remove(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._open.pop(id(connection), None)
+
+
 def serve(listening: socket.socket, users: frozenset[int], answer: Answer) -> None:
     """Accept until the socket is shut down; every connection has a thread of its own, so that a slow one delays nobody."""
+    visitors = _Visitors()
     while True:
         try:
             connection, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_converse, args=(connection, users, answer), name="sentinel-connection", daemon=True).start()
+        visitors.add(connection)
+        threading.Thread(target=_converse, args=(connection, users, answer, visitors), name="sentinel-connection", daemon=True).start()
 
 
-def _converse(connection: socket.socket, users: frozenset[int], answer: Answer) -> None:
+def _converse(connection: socket.socket, users: frozenset[int], answer: Answer, visitors: _Visitors) -> None:
     with connection:
         try:
             connection.settimeout(REQUEST_S)
@@ -102,6 +130,8 @@ def _converse(connection: socket.socket, users: frozenset[int], answer: Answer) 
             _say_no(connection, str(no))
         except (OSError, EOFError):
             return  # it went away, or was too slow; whatever it asked for goes on without it
+        finally:
+            visitors.remove(connection)
 
 
 def _say_no(connection: socket.socket, reason: str) -> None:
