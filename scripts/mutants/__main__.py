@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with ExitStack() as stack:
             keeper = stack.enter_context(closing(Keeper(Path(options.keep), commit))) if options.keep else None
-            outcomes, unsteady = _run(jobs, options.tests or tests_in(REPOSITORY), options.workers, keeper)
+            outcomes, unsteady = _run(jobs, options, keeper)
     except RuntimeError as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.keep:
         result["judged_at"] = dict(Counter(known[job.name].commit if job.name in known else commit for job in every))
     result["unsteady"] = list(unsteady)
+    if options.budget < float("inf"):
+        result["budget_s"] = options.budget
     if options.sample:
         result["sample"] = {"each": options.sample, "seed": options.seed}
     if options.json:
@@ -101,6 +103,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", metavar="FILE", help="where outcomes are kept: a run that was cut off goes on, and only what survived is judged again"
     )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=float("inf"),
+        metavar="SECONDS",
+        help="how long the tests of one mutant may take together, the slowest left out; what survives is to be tried again without it",
+    )
     parser.add_argument("--json", metavar="FILE", help="where to write the result")
     return parser.parse_args(arguments)
 
@@ -112,10 +121,11 @@ def _sampled(found: dict[str, list[Mutant]], each: int, seed: int) -> Iterator[t
             yield file, mutant
 
 
-def _run(jobs: list[Job], tests: list[str], workers: int, keeper: Keeper | None) -> tuple[list[tuple[Job, Outcome]], tuple[str, ...]]:
+def _run(jobs: list[Job], options: argparse.Namespace, keeper: Keeper | None) -> tuple[list[tuple[Job, Outcome]], tuple[str, ...]]:
     """Judge every job; how each ended, and the tests that were left out. Each worker has its own copy of the tree and its own processes."""
     if not jobs:
         return [], ()
+    tests, workers = options.tests or tests_in(REPOSITORY), options.workers
     waiting: SimpleQueue[Job] = SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -143,7 +153,7 @@ def _run(jobs: list[Job], tests: list[str], workers: int, keeper: Keeper | None)
         survey = surveyed(trees[0], *nurseries[0], sorted({job.file for job in jobs}))
         for name in survey.unsteady:
             print(f"mutants: left out, because it failed without a mutant: {name}", file=sys.stderr)
-        judges = [Judge(tree, *both, survey) for tree, both in zip(trees, nurseries, strict=True)]
+        judges = [Judge(tree, *both, survey, options.budget) for tree, both in zip(trees, nurseries, strict=True)]
         threads = [threading.Thread(target=work, args=(judge,)) for judge in judges]
         for thread in threads:
             thread.start()

@@ -43,6 +43,16 @@ class Survey(NamedTuple):
         """How long these tests take one after the other."""
         return sum(self.seconds[name] for name in names)
 
+    def within(self, names: list[str], seconds: float) -> list[str]:
+        """The quickest of these tests that take no longer than so many seconds together, in the order given; at least one."""
+        chosen, left = set[str](), seconds
+        for name in sorted(names, key=lambda name: self.seconds[name]):
+            left -= self.seconds[name]
+            if left < 0 and chosen:
+                break
+            chosen.add(name)
+        return [name for name in names if name in chosen]
+
     def nearest(self, file: str) -> list[str]:
         """The files of tests, beginning with the one that runs most lines of a source; among equals with the quickest."""
         counts = dict.fromkeys(map(_file, self.seconds), 0)
@@ -91,14 +101,15 @@ def surveyed(tree: Tree, warm: Nursery, cold: Nursery, sources: list[str]) -> Su
 class Judge:
     """Judges mutants in one copy of the tree."""
 
-    def __init__(self, tree: Tree, warm: Nursery, cold: Nursery, survey: Survey) -> None:
-        self._tree, self._warm, self._cold, self.survey = tree, warm, cold, survey
+    def __init__(self, tree: Tree, warm: Nursery, cold: Nursery, survey: Survey, budget_s: float = float("inf")) -> None:
+        """`budget_s`: how long the tests of one mutant may take together; the slowest are left out."""
+        self._tree, self._warm, self._cold, self.survey, self._budget_s = tree, warm, cold, survey, budget_s
 
     def judge(self, file: str, source: str, mutant: Mutant) -> Outcome:
         """Try a mutant in the running process where that is possible, otherwise in a fresh one, with the tests that run its lines."""
         survey, changed = self.survey, mutant.applied(source)
         running = survey.of_lines(file, *mutant.lines) if mutant.function else set()
-        tests = survey.ordered(running or survey.seconds)
+        tests = survey.within(survey.ordered(running or survey.seconds), self._budget_s)
         if running and file not in ONLY_COLD:
             bounds = self._bounds(tests)
             outcome = self._warm.run(file=file, source=changed, function=mutant.function, tests=tests, **bounds)
