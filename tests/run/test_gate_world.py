@@ -152,7 +152,7 @@ def test_two_venues_and_a_dead_man(tmp_path: Path) -> None:
             assert isinstance(refused, Refusal), "its order may not rest where nobody would cancel it"
             assert "max_unattended_resting_usd" in refused.detail
             answers.append({"event": "ARMED"})
-            await host.world._dead_man.refresh()
+            await host.world.rooms.dead_man.refresh()
             await armed(host, addresses, "bybit", "binance_usdm")
             assert await propose(host, venue="binance_usdm") == ["PERMIT"]
             await host.until(lambda: [one["state"] for one in host.status().report["orders"]["list"]] == ["open"])

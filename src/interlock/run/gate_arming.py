@@ -1,0 +1,141 @@
+"""What arming looks at: everything that could forbid it, asked afresh for a ceremony, and as far as it is known for the status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from interlock.domain.clock import NS_PER_S
+from interlock.gate import records as r
+from interlock.gate.ceremony import Situation
+from interlock.gate.checks import Check, OwnCheck, Verdict
+from interlock.gate.clock_watch import skew_denial
+from interlock.gate.condition_watch import ConditionWatch
+from interlock.gate.drill import drill_verdict
+from interlock.gate.lattice import Kill
+from interlock.gate.market_watch import MarketWatch
+from interlock.gate.money_watch import MoneyWatch
+from interlock.gate.own_checks import VenueFinding, own_checks
+from interlock.gate.parts import Parts
+from interlock.gate.refusal import Refusal
+from interlock.gate.report import report
+from interlock.gate.venue_reads import ReadFailed
+from interlock.run.gate_config import GateConfig
+from interlock.run.gate_venue import SKEW_GOOD_FOR_NS, VenueDesk
+
+DRILL_GOOD_FOR_NS = 24 * 3_600 * NS_PER_S
+"""On loopback a drill is asked for once a day; elsewhere `drill_check` says how often."""
+
+
+class ArmingView:
+    """Reads, and changes nothing. `read_only` is why orders are forbidden in this process, None where they are not."""
+
+    def __init__(
+        self,
+        config: GateConfig,
+        parts: Parts,
+        desks: Mapping[str, VenueDesk],
+        *,
+        market: MarketWatch,
+        money: MoneyWatch,
+        conditions: ConditionWatch,
+        read_only: Refusal | None,
+    ) -> None:
+        self._config = config
+        self._parts = parts
+        self._desks = desks
+        self._market = market
+        self._money = money
+        self._conditions = conditions
+        self._read_only = read_only
+
+    async def situation(self) -> Situation:
+        """Everything that could forbid arming, read afresh."""
+        findings = dict(await asyncio.gather(*(self._finding(desk) for desk in self._desks.values())))
+        parts = self._parts
+        checks = own_checks(parts, findings, disk_problem=self._conditions.disk_problem, drill=self._drill_check())
+        state, now = parts.keeper.state, parts.look()
+        return Situation(
+            binding=parts.readings.binding,
+            endpoints=self._config.endpoints,
+            checks=checks,
+            evidence=None,
+            minimums=self._market.minimums(now.boot_ns),
+            read_only=parts.readings.read_only,
+            read_only_said=self._read_only,
+            killed=state.lattice.kill is not Kill.NONE,
+            state_version=state.lattice.version,
+            used_nonces=state.lattice.nonces | state.arming.used,
+            boot_ns=now.boot_ns,
+            wall_ns=now.wall_ns,
+        )
+
+    async def _finding(self, desk: VenueDesk) -> tuple[str, VenueFinding]:
+        part = desk.part
+        try:
+            key, sample = await asyncio.gather(desk.reads.key(), desk.reads.clock())
+        except ReadFailed as error:
+            return part.venue, VenueFinding(key=None, skew=None, problem=error.reason)
+        now_ns = self._parts.clock().boot_ns
+        skew = skew_denial(sample, receive_window_ns=part.receive_window_ns, now_boot_ns=now_ns, max_age_ns=SKEW_GOOD_FOR_NS)
+        return part.venue, VenueFinding(key=key, skew=skew)
+
+    # The kill drill
+
+    def _drill_check(self) -> Check:
+        missing = self._undrilled()
+        now_ns = self._parts.clock().boot_ns
+        if missing:
+            return Check(OwnCheck.DRILL.value, Verdict.UNKNOWN, f"no kill drill passed within a day at {', '.join(missing)}", now_ns)
+        return Check(OwnCheck.DRILL.value, Verdict.PASS, "passed within a day", now_ns)
+
+    def _undrilled(self) -> list[str]:
+        """Venues where no kill drill with an order has passed within a day, with this account and build."""
+        parts, now = self._parts, self._parts.clock()
+        found = []
+        for part in self._config.venues:
+            newest = next(
+                (one for one in parts.keeper.state.drills.newest if (one.venue, one.kind) == (part.venue, r.DrillKind.ORDER.value)),
+                None,
+            )
+            good = (
+                newest is not None
+                and drill_verdict(newest) is Verdict.PASS
+                and (newest.key, newest.sentinel_build) == (part.account, parts.life.build)
+                and 0 <= now.wall_ns - newest.wall_ns <= DRILL_GOOD_FOR_NS
+            )
+            if not good:
+                found.append(part.venue)
+        return found
+
+    # The status
+
+    def report(self) -> dict[str, Any]:
+        """How the gate stands, for people and pages."""
+        undrilled = set(self._undrilled())
+        symbols = tuple(f"{part.venue}/{part.symbols[0]}" for part in self._config.venues if part.venue in undrilled)
+        unmarked = tuple(f"{what}: {', '.join(names)}" for what, names in sorted(self._money.missing.items()))
+        return report(self._parts, self.why_not(), symbols, unmarked)
+
+    def why_not(self) -> tuple[Refusal, ...]:
+        """What stands against arming, as far as it is known without asking the venue anew."""
+        parts = self._parts
+        state, readings = parts.keeper.state, parts.readings
+        found = []
+        if state.lattice.kill is not Kill.NONE:
+            found.append(Refusal("killed", "KILL in this process life; start the gate anew"))
+        if readings.read_only is not False:
+            found.append(self._read_only or Refusal("read_only", "orders are forbidden"))
+        for part in self._config.venues:
+            if (part.venue, part.account) not in state.lattice.reconciled:
+                found.append(Refusal("not_reconciled", f"{part.venue}/{part.account} is not explained in this process life"))
+        for name, problem in sorted(self._market.problems(parts.clock().boot_ns).items()):
+            if problem:
+                found.append(Refusal("market", f"{name}: {problem}"))
+        if readings.sentinel_alive is not True:
+            found.append(Refusal("sentinel", "the sentinel has not been seen to look"))
+        if readings.checker_alive is not True:
+            found.append(Refusal("checker", "the checker has not been heard, or told of a violation"))
+        found += [Refusal("undrilled", f"{venue}: no kill drill passed within a day") for venue in self._undrilled()]
+        return tuple(found)

@@ -1,0 +1,83 @@
+"""Before a life begins: who the gate is at each venue and what is listed there, limits for all of it, and each account held for this gate alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from interlock.domain.errors import UsageError
+from interlock.gate.account_lock import AccountName, Lease, take_local
+from interlock.gate.coverage import uncovered
+from interlock.gate.exposure import Place
+from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.readings import Now
+from interlock.gate.venue_fake_reads import FakeReads
+from interlock.gate.venue_reads import Listing, ReadFailed
+from interlock.run.gate_config import GateConfig, VenuePart
+
+START_S = 10.0
+"""How long the venues may take to answer at the start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Met:
+    """What the venues said. `identities` are by venue: what the venue itself calls the account."""
+
+    listings: Mapping[Place, Listing]
+    identities: Mapping[str, str]
+
+
+def reads_of(part: VenuePart, now: Callable[[], Now]) -> FakeReads:
+    """Whoever reads one account at its venue. Nothing is connected yet."""
+    return FakeReads(part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns)
+
+
+async def meet(config: GateConfig, reads: Mapping[str, FakeReads]) -> Met:
+    """Ask every venue who we are there and what it lists. Raises UsageError for what the configuration does not expect."""
+    listings: dict[Place, Listing] = {}
+    identities: dict[str, str] = {}
+    try:
+        async with asyncio.timeout(START_S):
+            for part in config.venues:
+                identities[part.venue], listed = await _ask(part, reads[part.venue])
+                listings.update(listed)
+    except TimeoutError as error:
+        raise UsageError(f"venues: expected answers within {START_S:.0f} s, found none; see whether they run") from error
+    return Met(listings=listings, identities=identities)
+
+
+async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[Place, Listing]]:
+    try:
+        key, listings = await reads.key(), await reads.listings()
+    except ReadFailed as error:
+        raise UsageError(f"venue {part.venue}: expected an answer, found: {error.reason}; see whether it runs") from error
+    known = {listing.symbol: listing for listing in listings}
+    for symbol in part.symbols:
+        if symbol not in known:
+            raise UsageError(f"venue {part.venue}: expected {symbol} to be listed, found {', '.join(sorted(known))}; correct the limits")
+    # A simulated venue is another one in every folder, though it calls its account the same.
+    return f"{key.account}@{part.orders_port}", {(part.venue, symbol): known[symbol] for symbol in part.symbols}
+
+
+def require_covered(config: GateConfig, sheet: LimitSheet, listings: Mapping[Place, Listing]) -> None:
+    """Raise UsageError unless the limits cover everything that may be traded."""
+    accounts = {part.venue: part.account for part in config.venues}
+    missing = uncovered(
+        sheet,
+        [
+            (venue, accounts[venue], symbol, strategy, listing.base, listing.quote)
+            for (venue, symbol), listing in listings.items()
+            for strategy in config.tags
+        ],
+    )
+    if missing:
+        raise UsageError(
+            f"{config.limits}: expected limits for everything that may be traded, missing: {'; '.join(missing)}; write them down"
+        )
+
+
+def hold_account(config: GateConfig, venue: str, identity: str) -> Lease:
+    """Take an account for this gate alone. Raises Refused when that cannot be."""
+    return take_local(AccountName(venue, identity), f"pid {os.getpid()} in {config.folder}", config.lock_folder)

@@ -1,0 +1,175 @@
+"""The rooms of one life, put together: first what they all share, then each with what it works on. No rule is here, and nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+
+from interlock.domain.clock import NS_PER_S
+from interlock.gate import records as r
+from interlock.gate.absence import rule_for
+from interlock.gate.account_lock import Lease
+from interlock.gate.arm_desk import ArmDesk
+from interlock.gate.attendant import Attendant
+from interlock.gate.commands import Commands
+from interlock.gate.condition_watch import ConditionWatch, cancels_called_for, may_rest
+from interlock.gate.dead_man import DeadMan
+from interlock.gate.desk import Desk
+from interlock.gate.egress import Egress
+from interlock.gate.exposure import Place, universe_of
+from interlock.gate.keeper import Keeper
+from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
+from interlock.gate.money_watch import MoneyWatch
+from interlock.gate.parts import Guard, Life, Parts
+from interlock.gate.proposals import Proposals
+from interlock.gate.readings import Readings, Setup
+from interlock.gate.reconcile import Managed
+from interlock.gate.references import nothing_seen
+from interlock.gate.refusal import Refusal
+from interlock.gate.venue_fake import FakeWire
+from interlock.gate.venue_fake_reads import FakeReads
+from interlock.gate.venue_reads import Listing
+from interlock.run.gate_arming import ArmingView
+from interlock.run.gate_config import GateConfig
+from interlock.run.gate_ports import Ports
+from interlock.run.gate_sentinel import SentinelLine
+from interlock.run.gate_venue import VenueDesk
+from interlock.run.gate_watch import GateWatch
+from interlock.sentinel.stop_word import StopWord
+
+SENTINEL_SILENT_NS = NS_PER_S
+BEAT_GOOD_FOR_NS = 20 * NS_PER_S
+"""How long one beat of a venue's dead-man counts."""
+
+_NO_BINDING = r.Binding(
+    incarnation="", host="", account="", endpoint=r.Endpoint.LOOPBACK, build="", config="", strategy="", limits="", symbols=()
+)
+_ROUNDING = {"USDT": Decimal("0.000001")}
+"""By how much a venue's own rounding of realised profit may move a balance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """What has duties or is asked. `desks` are by venue; `desk` answers whoever speaks to the gate."""
+
+    desks: Mapping[str, VenueDesk]
+    watch: GateWatch
+    dead_man: DeadMan
+    arming: ArmingView
+    attendant: Attendant
+    desk: Desk
+
+
+def share(
+    config: GateConfig,
+    ports: Ports,
+    *,
+    life: Life,
+    sheet: LimitSheet,
+    listings: Mapping[Place, Listing],
+    leases: Mapping[str, Lease],
+    keeper: Keeper,
+    word: StopWord,
+    sentinel: SentinelLine,
+    read_only: Refusal | None,
+) -> Parts:
+    """What all rooms share: one state and journal, one way out for each venue. Nothing is bound to what was not listed."""
+    wires = {part.venue: FakeWire(part.receive_window_ns) for part in config.venues}
+    setup = Setup(
+        sheet=sheet,
+        accounts={part.venue: part.account for part in config.venues},
+        wires=wires,
+        absence={part.venue: rule_for(part.venue, part.visibility_lag_ns, part.receive_window_ns) for part in config.venues},
+        tags=config.tags,
+    )
+    universe = universe_of(listing_facts(venue, listing) for (venue, _), listing in listings.items())
+    guard = Guard(word, leases)
+    readings = Readings(references=nothing_seen(universe), binding=_NO_BINDING)
+    readings.read_only = read_only is not None
+    parts = Parts(
+        life=life,
+        setup=setup,
+        keeper=keeper,
+        readings=readings,
+        egresses={
+            part.venue: Egress(
+                part.venue,
+                wires[part.venue],
+                setup,
+                keeper,
+                readings,
+                guard,
+                partial(ports.connect, part.venue, part.orders_port),
+                ports.now,
+                answer_ns=part.answer_ns,
+            )
+            for part in config.venues
+        },
+        word=word,
+        guard=guard,
+        clock=ports.now,
+        log=ports.log,
+        tell_sentinel=sentinel.tell,
+        min_lots={place: listing.min_lots for place, listing in listings.items()},
+    )
+    readings.binding = parts.binding(hashes_of(listings))
+    return parts
+
+
+def compose(
+    config: GateConfig,
+    ports: Ports,
+    parts: Parts,
+    *,
+    listings: Mapping[Place, Listing],
+    reads: Mapping[str, FakeReads],
+    read_only: Refusal | None,
+) -> Rooms:
+    """All rooms over what they share."""
+    readings, sheet = parts.readings, parts.setup.sheet
+    worths = {place: listing_worth(listing) for place, listing in listings.items()}
+    market = MarketWatch(readings, sheet, listings, clock=ports.now, take=parts.take)
+    money = MoneyWatch(readings, sheet, worths, clock=ports.now)
+    conditions = ConditionWatch(
+        readings,
+        parts.setup.accounts,
+        tuple(listings),
+        {part.venue: part.receive_window_ns for part in config.venues},
+        ports.clocks(),
+        sentinel_silent_ns=SENTINEL_SILENT_NS,
+    )
+    managed = Managed(tags=tuple(config.tags.values()), worths=worths, rounding=_ROUNDING)
+    desks = {
+        part.venue: VenueDesk(
+            part,
+            parts,
+            reads[part.venue],
+            market=market,
+            money=money,
+            conditions=conditions,
+            managed=managed,
+            listings=listings,
+            nonce=ports.nonce,
+        )
+        for part in config.venues
+    }
+    watch = GateWatch(parts, desks, market, conditions, clocks=ports.clocks, checker_fd=config.checker_fd)
+    arming = ArmingView(config, parts, desks, market=market, money=money, conditions=conditions, read_only=read_only)
+    attended = [(part.venue, symbol) for part in config.venues if part.dead_man for symbol in part.symbols]
+    dead_man = DeadMan(attended, readings, ports.ask_sentinel, ports.now, good_for_ns=BEAT_GOOD_FOR_NS)
+    attendant = Attendant(parts, partial(_called_for, parts))
+    proposals = Proposals(parts, dead_man.assure)
+    commands = Commands(parts, proposals)
+    arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build)
+    desk = Desk(parts, proposals, commands, arm_desk, arming.report, attendant.enforce)
+    return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
+
+
+def _called_for(parts: Parts) -> tuple[r.Record, ...]:
+    """The cancels that the state calls for, and the time: nothing that raises risk rests longer than its grant lives."""
+    state, now = parts.keeper.state, parts.clock()
+    universe = parts.readings.references.universe
+    return cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))

@@ -1,0 +1,202 @@
+"""The duties of one venue's account: its markets and its worth, its private stream, its books, the fate of its orders, and a line for cancels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from interlock.domain.clock import NS_PER_MS, NS_PER_S
+from interlock.gate import records as r
+from interlock.gate.account_watch import AccountWatch, holds_nothing
+from interlock.gate.condition_watch import ConditionWatch
+from interlock.gate.exposure import Place
+from interlock.gate.market_watch import MarketWatch
+from interlock.gate.money_watch import MoneyWatch
+from interlock.gate.parts import Parts
+from interlock.gate.reconcile import Managed
+from interlock.gate.reconciler import Reconciler, opening
+from interlock.gate.resolver import Resolver
+from interlock.gate.venue_fake_reads import FakeReads
+from interlock.gate.venue_fake_stream import FakeStream
+from interlock.gate.venue_reads import Holding, Listing, ReadFailed
+from interlock.run.gate_config import VenuePart
+
+SILENCE_NS = 2 * NS_PER_S
+"""After this long without a word the private stream is asked whether it lives."""
+SKEW_GOOD_FOR_NS = 10 * NS_PER_S
+RECONCILE_EVERY_NS = 5 * NS_PER_S
+LEAST_REST_NS = 200 * NS_PER_MS
+"""After a read that failed, unless the venue asks for more."""
+
+
+def take_in_order(parts: Parts, found: tuple[r.Record, ...]) -> None:
+    """Journal and fold records one by one, up to the first that the journal does not take."""
+    for record in found:
+        if not parts.take(record):
+            return
+
+
+class VenueDesk:
+    """What keeps one account true. Each duty is to be done again and again; `market`, `money` and `conditions` are those of the whole gate."""
+
+    def __init__(
+        self,
+        part: VenuePart,
+        parts: Parts,
+        reads: FakeReads,
+        *,
+        market: MarketWatch,
+        money: MoneyWatch,
+        conditions: ConditionWatch,
+        managed: Managed,
+        listings: Mapping[Place, Listing],
+        nonce: Callable[[], str],
+    ) -> None:
+        self.part = part
+        self.reads = reads
+        self._parts = parts
+        self._market = market
+        self._money = money
+        self._conditions = conditions
+        self._managed = managed
+        self._listings = listings
+        self._nonce = nonce
+        keeper, now = parts.keeper, parts.clock
+        self._watch = watch = AccountWatch(keeper, part.venue, part.account, tuple(parts.setup.tags.values()), now)
+        self._reconciler = reconciler = Reconciler(keeper, watch, reads, managed, now)
+        self._resolver = Resolver(
+            keeper,
+            watch,
+            reads,
+            parts.setup.absence[part.venue],
+            now,
+            skew_hi_ns=self._skew_hi_ns,
+            aftermath=lambda: reconciler.aftermath,
+            answer_ns=part.answer_ns,
+        )
+        self._stream = FakeStream(
+            part.venue,
+            part.account,
+            part.stream_port,
+            now,
+            timeout_ns=part.read_ns,
+            receive_window_ns=part.receive_window_ns,
+            silence_ns=SILENCE_NS,
+        )
+        self._begun = False
+        self._gaps = True
+        """Something may have been missed and is to be read again."""
+        self._reconcile_at_ns = 0
+
+    @property
+    def connected_since_boot_ns(self) -> int | None:
+        """Since when the private stream is connected; None while it is not."""
+        return self._stream.connected_since_boot_ns
+
+    # Duties
+
+    async def markets(self) -> None:
+        """Prices, rates and the venue's clock, then what the account is worth at them."""
+        parts = self._parts
+        if not self._market.due(self.part.venue, parts.clock().boot_ns):
+            return
+        found = await self._market.round(self.reads)
+        for _, error in found.failures:
+            self._refused(error)
+        try:
+            await self._money.round(self.reads)
+        except ReadFailed as error:
+            self._refused(error)
+        take_in_order(parts, self._money.turn(parts.keeper.state, parts.clock()))
+
+    async def stream(self) -> None:
+        """Take what the venue tells by itself, from when the account has been begun with; returns when the connection is lost."""
+        if self._begun:
+            await self._stream.run(self._watch.take, self._gap)
+
+    async def account(self) -> None:
+        """Take the account over once, catch up after a gap, and reconcile: at once when there is a reason, else now and then."""
+        now_ns = self._parts.clock().boot_ns
+        try:
+            if not self._begun:
+                self._begun = await self._take_over()
+            if self._begun and self._gaps:
+                self._gaps = False
+                await self._watch.catch_up(self.reads)
+                self._reconcile_at_ns = 0
+            if self._begun and now_ns >= self._reconcile_at_ns:
+                self._reconcile_at_ns = now_ns + RECONCILE_EVERY_NS
+                await self._reconciler.round()
+        except ReadFailed as error:
+            self._refused(error)
+            self._gaps = True
+            await _rest(error)
+
+    async def orders(self) -> None:
+        """Find out about orders whose fate is not known."""
+        try:
+            await self._resolver.round()
+        except ReadFailed as error:
+            self._refused(error)
+            await _rest(error)
+
+    async def lines(self) -> None:
+        """Keep the line for cancels open, also when nothing is to be cancelled yet."""
+        with suppress(OSError, TimeoutError):  # that it is lost is a condition, which is looked at
+            await self._parts.egresses[self.part.venue].restore()
+
+    # Beginning with the account
+
+    async def _take_over(self) -> bool:
+        """Begin with the account; whether that is done. A journal that knows nothing of it takes it over as it is found.
+
+        On loopback that is signed by whoever started the gate. Elsewhere nothing is: the difference is for a person to adopt, by name.
+        """
+        parts, part = self._parts, self.part
+        keeper = parts.keeper
+        if not holds_nothing(keeper.state.ledger, part.venue, part.account):
+            return True
+        await self._watch.begin(self.reads)
+        if part.endpoint is not r.Endpoint.LOOPBACK:
+            return True
+        first, held = await self._reconciler.first_cut(), await self.reads.holdings()
+        if first is None:
+            return False
+        records = opening(
+            keeper.state.ledger,
+            first,
+            self._managed,
+            entry_ticks={one.symbol: self._entry_ticks(one) for one in held.positions},
+            actor=f"{parts.life.user}, by starting on loopback",
+            nonce=self._nonce(),
+            boot_ns=parts.clock().boot_ns,
+        )
+        if records:
+            keeper.take(*records, now=parts.clock())
+        return True
+
+    def _entry_ticks(self, holding: Holding) -> int:
+        """The price at which a position that was there before is taken over: the venue's own average, to the nearest tick."""
+        listing = self._listings.get((self.part.venue, holding.symbol))
+        return 0 if listing is None else int((holding.entry_price / listing.tick).to_integral_value())
+
+    # What the duties share
+
+    def _gap(self, _reason: str) -> None:
+        """Something may have been missed on the stream."""
+        self._gaps = True
+
+    def _refused(self, error: ReadFailed) -> None:
+        self._conditions.refused(self.part.venue, self.part.account, error, self._parts.clock().boot_ns)
+
+    def _skew_hi_ns(self) -> int | None:
+        """The far end of the interval that the venue's clock less ours lies in, 0 at least; None while it is not known."""
+        sample = self._market.skews.get(self.part.venue)
+        if sample is None or not 0 <= self._parts.clock().boot_ns - sample.boot_ns <= SKEW_GOOD_FOR_NS:
+            return None
+        return max(0, sample.interval_ns[1])
+
+
+async def _rest(error: ReadFailed) -> None:
+    await asyncio.sleep(max(error.retry_after_ns, LEAST_REST_NS) / NS_PER_S)
