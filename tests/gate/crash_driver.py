@@ -13,8 +13,6 @@ import asyncio
 import errno
 import json
 import os
-import platform
-import secrets
 import signal
 import socket
 import subprocess
@@ -31,15 +29,13 @@ from tests.gate.serving import Serving, bare_environment
 
 from interlock.domain.clock import NS_PER_MS
 from interlock.gate import records as r
-from interlock.gate.conditions import read_only_refusal
 from interlock.gate.connection import OrderConnection
-from interlock.gate.journal import Disk, SystemDisk
+from interlock.gate.journal import Disk
 from interlock.gate.journal.disk import File, Held
 from interlock.gate.journal.format import BLOCK, BatchKind, decode_batch, decode_header
 from interlock.run.gate_config import GateConfig, read_gate_config
 from interlock.run.gate_launch import prepare
-from interlock.run.gate_process import Machine, ask_sentinel, build_hash, clocks, now, serve
-from interlock.run.gate_world import GateWorld
+from interlock.run.gate_process import Machine, serve
 from interlock.venues.fake import wire
 
 T = TypeVar("T")
@@ -303,8 +299,8 @@ class CrashSocket(socket.socket):
         )
 
 
-def machine_of(crash: Crash) -> Machine:
-    """The machine, with names."""
+def machine_of(crash: Crash, kernel_boot_id: str) -> Machine:
+    """The machine, with names; on another boot of the host if one is named."""
 
     async def connect(_venue: str, port: int, name: str) -> OrderConnection:
         connection = CrashSocket(socket.AF_INET, socket.SOCK_STREAM)
@@ -318,7 +314,12 @@ def machine_of(crash: Crash) -> Machine:
             raise
         return OrderConnection(connection, name)
 
-    return Machine(disk=CrashDisk(crash, SystemDisk()), connect=connect)
+    real = Machine.real()
+    return Machine(
+        disk=CrashDisk(crash, real.disk),
+        connect=connect,
+        kernel_boot_id=(lambda: kernel_boot_id) if kernel_boot_id else real.kernel_boot_id,
+    )
 
 
 def say(line: str) -> None:
@@ -326,37 +327,10 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def complain(text: str) -> None:
-    sys.stderr.write(f"gate: {text}\n")
-    sys.stderr.flush()
-
-
-async def live(config: GateConfig, machine: Machine, crash: Crash, kernel_boot_id: str) -> int:
-    """One life. With a boot of the host that is not this one, until it is killed."""
+async def live(config: GateConfig, machine: Machine, crash: Crash) -> int:
+    """One life, as `interlock gate serve` lives it."""
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), crash.told)
-    if not kernel_boot_id:
-        return await serve(config, os.environ, machine, say)
-    world = GateWorld(
-        config,
-        read_only=read_only_refusal(os.environ),
-        disk=machine.disk,
-        connect=machine.connect,
-        now=now,
-        clocks=clocks,
-        nonce=lambda: secrets.token_hex(16),
-        ask_sentinel=lambda request: ask_sentinel(config.sockets, request),
-        log=complain,
-        host=platform.node(),
-        user=str(os.geteuid()),
-        build=build_hash(),
-        kernel_boot_id=kernel_boot_id,
-        pid=os.getpid(),
-    )
-    await world.begin()
-    await world.ready()
-    say(json.dumps(world.paths()))
-    await world.failed()
-    return 0
+    return await serve(config, os.environ, machine, say)
 
 
 def main(argv: list[str]) -> int:
@@ -380,7 +354,7 @@ def main(argv: list[str]) -> int:
         **SMALL,
     )
     crash = Crash(options.folder, options.die_at, options.how, options.hold, full=options.full)
-    return asyncio.run(live(config, machine_of(crash), crash, options.kernel_boot_id))
+    return asyncio.run(live(config, machine_of(crash, options.kernel_boot_id), crash))
 
 
 # The handle of a test

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from interlock.gate.connection import OrderConnection
@@ -118,7 +119,7 @@ async def run(folder: Path, way: Way) -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    return await serve(config, os.environ, Machine(disk=FullDisk(way), connect=connect), say)
+    return await serve(config, os.environ, replace(Machine.real(), disk=FullDisk(way), connect=connect), say)
 
 
 if __name__ == "__main__":

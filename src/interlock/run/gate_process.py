@@ -51,11 +51,13 @@ class Machine:
     disk: Disk
     connect: Callable[[str, int, str], Awaitable[OrderConnection]]
     """(venue, port, name of the connection)."""
+    kernel_boot_id: Callable[[], str]
+    """Which boot of the host this is; "" where that cannot be read."""
 
     @staticmethod
     def real() -> Machine:
-        """Disk and network as they are."""
-        return Machine(disk=SystemDisk(), connect=_connect)
+        """Disk, network and host as they are."""
+        return Machine(disk=SystemDisk(), connect=_connect, kernel_boot_id=kernel_boot_id)
 
 
 async def _connect(_venue: str, port: int, name: str) -> OrderConnection:
@@ -191,7 +193,7 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         host=platform.node(),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         build=build_hash(),
-        kernel_boot_id=kernel_boot_id(),
+        kernel_boot_id=machine.kernel_boot_id(),
         pid=os.getpid(),
     )
     try:
