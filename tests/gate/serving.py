@@ -19,6 +19,7 @@ import msgspec
 from interlock.gate import frames as f
 from interlock.gate.sockets import Client
 from interlock.run.gate_config import read_gate_config
+from interlock.sentinel.gate_process import GateIdentity, Life, look
 from interlock.simulate.fake_venue.client import ControlClient
 from interlock.simulate.fake_venue.control import AnyCommand, ArmFault, AskTruth, Reply, Truth
 from interlock.simulate.fake_venue.faults import Fault, FaultSpec
@@ -173,7 +174,7 @@ def start(folder: Path, *, read_only: str | None = "false", limits: Path | None 
 
 @contextmanager
 def serving(folder: Path, *, read_only: str | None = "false", limits: Path | None = None) -> Iterator[Serving]:
-    """A gate while the block runs; every process of its folder is ended afterwards, by its id."""
+    """A gate while the block runs; every process of its folder is ended afterwards, each known by its start."""
     try:
         gate = start(folder, read_only=read_only, limits=limits)
         try:
@@ -189,6 +190,9 @@ def end_all(folder: Path) -> None:
     told = folder / "run" / "gate.json"
     if not told.exists():
         return
-    for pid, _, _ in read_gate_config(told).children:
+    for pid, start_ticks, _ in read_gate_config(told).children:
+        # Its id may be another's by now.
+        if look(GateIdentity(pid, start_ticks)) is Life.GONE:
+            continue
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
