@@ -1,7 +1,7 @@
 """The reduce mandate: what may still be placed when no new risk may be.
 
 Three clauses and no more: the missing hedge of a proven fill, both legs of a pair shrinking together, a reduction on one instrument. Each under
-the bounds of its group: naked exposure, time and loss.
+the bounds of its group: naked exposure and time. What a reduction may cost is bounded by its price, elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class MandateRule(StrEnum):
     NONSENSE = "mandate_nonsense"
     NAKED = "mandate_naked"
     TIME = "mandate_time"
-    LOSS = "mandate_loss"
     NOT_PROVEN = "mandate_hedge_not_proven"
     NOT_SHRINKING = "mandate_not_shrinking"
     NOT_A_PAIR = "mandate_not_a_pair"
@@ -37,10 +36,9 @@ class MandateRule(StrEnum):
 
 
 class MandateBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of one group: worst-case naked exposure and loss in USD, and how long after its first order it may be worked on."""
+    """The bounds of one group: worst-case naked exposure in USD, and how long after its first order it may be worked on."""
 
     naked_cap_usd: Decimal
-    max_loss_usd: Decimal
     max_age_ns: int
 
 
@@ -69,7 +67,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[Leg, ...]
     naked_before_usd: Decimal
     naked_after_usd: Decimal
-    loss_usd: Decimal
     group_began_boot_ns: int
 
 
@@ -77,15 +74,13 @@ def refuse_reduction(permission: Permission, claim: Claim, bounds: MandateBounds
     """Why an order does not fit the reduce mandate, or None. What cannot be compared refuses."""
     if permission.may not in (May.NEW_RISK, May.REDUCE):
         return MandateRule.NOT_PERMITTED
-    amounts = (claim.naked_before_usd, claim.naked_after_usd, claim.loss_usd, bounds.naked_cap_usd, bounds.max_loss_usd)
+    amounts = (claim.naked_before_usd, claim.naked_after_usd, bounds.naked_cap_usd)
     if not all(amount.is_finite() for amount in amounts) or not claim.lots > 0:
         return MandateRule.NONSENSE
     if not (claim.naked_after_usd <= claim.naked_before_usd or claim.naked_after_usd <= bounds.naked_cap_usd):
         return MandateRule.NAKED
     if not 0 <= now_boot_ns - claim.group_began_boot_ns <= bounds.max_age_ns:
         return MandateRule.TIME
-    if not claim.loss_usd <= bounds.max_loss_usd:
-        return MandateRule.LOSS
     match claim.clause:
         case Clause.HEDGE:
             return None if claim.lots <= claim.proven_unhedged_lots else MandateRule.NOT_PROVEN

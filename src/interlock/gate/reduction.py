@@ -23,7 +23,7 @@ _NOTHING_USD = Decimal(0)
 _UNKNOWN_USD = Decimal("NaN")
 """Refuses wherever it is compared."""
 
-_SINGLE_LEG = MandateBounds(naked_cap_usd=_NOTHING_USD, max_loss_usd=_NOTHING_USD, max_age_ns=0)
+_SINGLE_LEG = MandateBounds(naked_cap_usd=_NOTHING_USD, max_age_ns=0)
 """For a reduction on one instrument, which is bounded by what is held."""
 
 
@@ -33,12 +33,8 @@ def clause_of(may: Permission, state: GateState, references: References, intent:
     group = state.group(intent.group, now.boot_ns) if intent.group else None
     if group is not None:
         for clause, claim, bounds in (
-            (Clause.HEDGE, _hedge, MandateBounds(naked_cap_usd=_NOTHING_USD, max_loss_usd=_NOTHING_USD, max_age_ns=_age_ns(group))),
-            (
-                Clause.SHRINK_PAIR,
-                _shrink_pair,
-                MandateBounds(naked_cap_usd=group.naked_cap_usd, max_loss_usd=_NOTHING_USD, max_age_ns=_age_ns(group)),
-            ),
+            (Clause.HEDGE, _hedge, MandateBounds(naked_cap_usd=_NOTHING_USD, max_age_ns=_age_ns(group))),
+            (Clause.SHRINK_PAIR, _shrink_pair, MandateBounds(naked_cap_usd=group.naked_cap_usd, max_age_ns=_age_ns(group))),
         ):
             refused = refuse_reduction(may, claim(state, references, intent, exposure, group), bounds, now.boot_ns)
             if refused is None:
@@ -121,7 +117,6 @@ def _claim(
         legs=legs,
         naked_before_usd=before,
         naked_after_usd=after,
-        loss_usd=_NOTHING_USD,
         group_began_boot_ns=began_boot_ns,
     )
 
