@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ import pytest
 from tests.gate import arming_world as aw
 from tests.gate import core_world as cw
 from tests.gate.disks import FakeDisk
-from tests.gate.serving import ACK, INTERLOCK, bare_environment, end_all, serving, until
+from tests.gate.serving import ACK, INTERLOCK, bare_environment, end_all, serving, start, until
 
 import interlock
 from interlock.cli.resume import resume
@@ -672,6 +673,33 @@ def test_a_second_start_that_is_refused_leaves_the_first_gate_its_sentinel(tmp_p
         finally:
             with suppress(ProcessLookupError):
                 os.kill(int(before), signal.SIGKILL)
+
+
+def test_a_sentinel_of_other_sources_is_replaced_at_the_next_start_and_one_of_the_same_is_kept(tmp_path: Path) -> None:
+    told, pid_file = tmp_path / "run" / "sentinel.json", tmp_path / "run" / "sentinel.pid"
+    try:
+        pids = []
+        for start_number in range(3):
+            if start_number == 2:
+                text = told.read_text(encoding="utf-8")
+                told.write_text(text.replace(json.loads(text)["build"], "of yesterday"), encoding="utf-8")
+            start(tmp_path).die()
+            pids.append(int(pid_file.read_text(encoding="ascii")))
+        assert pids[0] == pids[1] != pids[2]
+    finally:
+        end_all(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="this host keeps no files in memory")
+def test_the_stop_word_is_private_memory_so_that_no_disk_holds_up_a_stop(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        word = read_gate_config(tmp_path / "run" / "gate.json").stop_word
+        assert word.is_relative_to("/dev/shm")
+        assert (stat.S_IMODE(word.parent.stat().st_mode), stat.S_IMODE(word.stat().st_mode) & 0o007) == (0o750, 0)
+        assert gate.kill()[0] == 0
+        shared = StopWord.attach(word)
+        assert (shared.stopped, shared.acknowledged) == (True, True)
+        shared.close()
 
 
 def test_a_gate_that_leaves_orders_behind_leaves_a_sentinel_that_can_cancel_them(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.gate.serving import Serving, command, end_all, start, until
 from interlock.cli.gate_client import boot_ns
 from interlock.gate import records as r
 from interlock.gate.journal import SystemDisk, recover
+from interlock.run.gate_config import read_gate_config
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
 from interlock.sentinel.stop_word import StopWord
 
@@ -92,7 +93,7 @@ class Killed:
 
 def stands_still(gate: Serving) -> None:
     """Wait until the gate's loop has done no round for half a second; else it does two hundred in a second."""
-    word = StopWord.attach(Path(gate.paths["lower"]).with_name("stop-word"))
+    word = StopWord.attach(read_gate_config(gate.folder / "run" / "gate.json").stop_word)
     try:
         until(lambda: not _moves(word))
     finally:
@@ -199,7 +200,7 @@ def test_what_stands_before_its_last_check_is_not_written_once_the_word_is_set(t
         asked = second_order(gate)
         halted(gate)
         raised = gate.raising()
-        word = StopWord.attach(Path(gate.paths["lower"]).with_name("stop-word"))
+        word = StopWord.attach(read_gate_config(gate.folder / "run" / "gate.json").stop_word)
         try:
             word.stop(boot_ns())
             gate.process.send_signal(signal.SIGCONT)

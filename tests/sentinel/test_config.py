@@ -50,6 +50,21 @@ def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
         ({"request_timeout_ns": 0}, "request_timeout_ns"),
         ({"drill_bound_ns": 0}, "drill_bound_ns"),
         ({"gate": {"pid": 1, "start_ticks": 5}}, "gate process"),
+        *(
+            ({"heartbeat": {"url": url}}, "expected http:// or https://")
+            for url in (
+                "",
+                "localhost:80",
+                "ftp://a/",
+                "http://",
+                "http://me:word@a/",
+                "http://a:x/",
+                "http://a:0/",
+                "http://a b/",
+                "http://a/\n",
+            )
+        ),
+        ({"heartbeat": {"url": "https://a.example/b?c=d", "every_ns": 0}}, "every_ns"),
         ({"folder": ""}, "name of a file"),
         ({"folder": 5}, "found 5"),
     ],

@@ -1,5 +1,6 @@
 """The drill, the dead-man, the sentinel's own beat and the outbound heartbeat."""
 
+import http.server
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.sentinel.world import LIFE, MS, OURS, VENUES, Hand, config_of, follow, gate, heartbeat_part, ports_of, running, until
@@ -237,24 +238,46 @@ def test_the_beat_stands_still_while_a_part_of_the_sentinel_is_missing(
         until(lambda: inner.status()["beat"] != still)
 
 
-def test_the_world_hears_that_it_lives(tmp_path: Path, fake: Addresses) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(5)
-        config = config_of(tmp_path, ports_of(fake), heartbeat=heartbeat_part(listening.getsockname()[1], 50))
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Somebody who hears heartbeats, and answers each as told: 204, or a redirect, or an error."""
+
+    answers: ClassVar[list[int]]
+    heard: ClassVar[list[tuple[str, dict[str, Any]]]]
+
+    def do_POST(self) -> None:
+        self.heard.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+        self.send_response(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on the terminal."""
+
+
+def test_the_world_hears_that_it_lives(tmp_path: Path, fake: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(Listener, "answers", [204, 204, 302, 500, 204], raising=False)
+    monkeypatch.setattr(Listener, "heard", [], raising=False)
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        config = config_of(tmp_path, ports_of(fake), heartbeat=heartbeat_part(server.server_port, 50), build="b7")
         with gate(tmp_path / "stop", "deaf"), running(config) as sentinel:
-            lines = []
-            for _ in range(3):
-                connection, _ = listening.accept()
-                with connection, connection.makefile() as file:
-                    lines.append(json.loads(file.readline()))
-            assert lines[-1]["incarnation"] == LIFE
-            listening.close()
-            until(lambda: sentinel.pulse is not None and bool(sentinel.pulse.trouble))
-            assert sentinel.pulse is not None
-            assert sentinel.pulse.sent >= 3
+            pulse = sentinel.pulse
+            assert pulse is not None
+            for trouble in ("302 Found", "500 Internal Server Error"):
+                until(lambda trouble=trouble: pulse.trouble == f"the address answered {trouble}")  # type: ignore[misc]
+            until(lambda: pulse.sent >= 3)
+            assert pulse.trouble == ""
+            assert {path for path, _ in Listener.heard} == {"/alive?of=desk"}  # a redirect is not followed
+            assert (Listener.heard[-1][1]["incarnation"], Listener.heard[-1][1]["build"]) == (LIFE, "b7")
+            server.shutdown()
+            thread.join()
+            server.server_close()
+            until(lambda: "refused" in pulse.trouble)
             (status,) = follow(sentinel.path, verb="status")
             assert "refused" in status["pulse"]["trouble"]
-            assert status["gate"] == "runs"
+            assert (status["gate"], status["missing"]) == ("runs", [])
 
 
 def test_a_frame_of_status_is_one_object(tmp_path: Path, fake: Addresses) -> None:

@@ -187,7 +187,7 @@ def gate_part(pid: int) -> GatePart:
 
 
 def heartbeat_part(port: int, every_ms: int) -> HeartbeatPart:
-    return HeartbeatPart(host="127.0.0.1", port=port, every_ns=every_ms * MS)
+    return HeartbeatPart(url=f"http://127.0.0.1:{port}/alive?of=desk", every_ns=every_ms * MS)
 
 
 def config_json(config: Config) -> str:

@@ -11,7 +11,14 @@ app = App(name="gate", help="Run the gate.", default_parameter=Parameter(negativ
 
 
 @app.command
-def serve(*, dir: Path, venue: str = "fake", limits: Path | None = None, json: bool = False) -> int:  # noqa: A002 - the option's name
+def serve(
+    *,
+    dir: Path,  # noqa: A002 - the option's name
+    venue: str = "fake",
+    limits: Path | None = None,
+    heartbeat: str | None = None,
+    json: bool = False,
+) -> int:
     """Start a gate with its sentinel, its checker and a simulated venue; runs until SIGTERM or Ctrl-C.
 
     The first line on stdout is one JSON object with the paths of the sockets, the journal and the venue's witness; nothing else is written there.
@@ -25,6 +32,8 @@ def serve(*, dir: Path, venue: str = "fake", limits: Path | None = None, json: b
         Only `fake`: the venues that are named in the limits, played by a process of this machine.
     limits
         The limits, a TOML file. Without it the shipped example is used.
+    heartbeat
+        An address (http or https) that the sentinel posts its status to every 30 seconds, as long as it lives.
     json
         Accepted as everywhere; the line is JSON in any case.
     """
@@ -32,4 +41,4 @@ def serve(*, dir: Path, venue: str = "fake", limits: Path | None = None, json: b
 
     if venue != "fake":
         raise UsageError(f"--venue: expected fake, the only one there is so far, found {venue!r}")
-    launch(dir, limits, os.environ)
+    launch(dir, limits, os.environ, heartbeat)

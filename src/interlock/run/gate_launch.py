@@ -30,7 +30,9 @@ from interlock.gate.limit_sheet import LimitSheet, load
 from interlock.gate.records import Endpoint
 from interlock.gate.sockets import private_folder
 from interlock.run.gate_config import GateConfig, VenuePart, write_gate_config
+from interlock.run.gate_process import build_hash
 from interlock.sentinel import control
+from interlock.sentinel.config import check_heartbeat
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
 from interlock.simulate.fake_venue.flavours import flavour
 from interlock.simulate.fake_venue.server import Addresses
@@ -42,24 +44,31 @@ FORGOTTEN_S = 600
 WORST_STALL_NS = 1_500 * NS_PER_MS
 """The longest that a gate's loop stood still on a busy machine with two cores, rounded up; the sentinel waits three times as long."""
 START_S = 20.0
+MEMORY = Path("/dev/shm")
+"""Where Linux keeps files that are memory."""
 LONGEST_SOCKET_BYTES = 100
 """The kernel takes 107; a few are for what stands beside a socket while it is made."""
 
 
-def launch(directory: Path, limits: Path | None, environ: Mapping[str, str]) -> NoReturn:
+def launch(directory: Path, limits: Path | None, environ: Mapping[str, str], heartbeat: str | None = None) -> NoReturn:
     """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
-    config = prepare(directory, limits)
+    config = prepare(directory, limits, heartbeat=heartbeat)
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "interlock.run.gate_process", str(config)], kept)
 
 
-def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen[bytes]] | None = None) -> Path:
+def prepare(
+    directory: Path, limits: Path | None, started: list[subprocess.Popen[bytes]] | None = None, *, heartbeat: str | None = None
+) -> Path:
     """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
 
-    They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end.
+    They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end. `heartbeat` is
+    where the sentinel tells the world that it lives.
 
     The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits before anything was started.
     """
+    if heartbeat is not None:
+        check_heartbeat("--heartbeat", heartbeat)
     sheet_path = (limits or example_limits()).resolve()
     sheet = load(sheet_path)
     tags = tags_of(sheet)
@@ -67,7 +76,8 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
         _known_venue(name, sheet)
     folder = directory.absolute()
     sockets = _sockets_folder(folder)
-    for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
+    memory = _memory_folder(folder)
+    for part in (folder, folder / "run", folder / "venue", folder / "log", sockets, *([] if memory is None else [memory])):
         try:
             private_folder(part)
         except Refused as error:
@@ -78,6 +88,7 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
     config = GateConfig(
         folder=folder,
         sockets=sockets,
+        memory=memory,
         limits=sheet_path,
         venues=tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)),
         tags=tags,
@@ -86,7 +97,7 @@ def prepare(directory: Path, limits: Path | None, started: list[subprocess.Popen
         lock_fd=lock_fd,
         witness=addresses.witness,
     )
-    sentinel, new_sentinel = _sentinel(config, folder / "log", begun)
+    sentinel, new_sentinel = _sentinel(config, heartbeat, folder / "log", begun)
     read_end, checker = _checker(config, folder / "log", begun)
     around = ((checker, True), (sentinel, new_sentinel), (addresses.pid, new_venue))
     children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
@@ -114,6 +125,14 @@ def _sockets_folder(folder: Path) -> Path:
         return folder / "run"
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"interlock-{os.geteuid()}-{digest}"
+
+
+def _memory_folder(folder: Path) -> Path | None:
+    """Where the stop word of this folder is: in memory, where writing a word never waits for a disk; None on a host without such a place."""
+    if not os.access(MEMORY, os.W_OK | os.X_OK) or not MEMORY.is_mount():
+        return None
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return MEMORY / f"interlock-{os.geteuid()}-{digest}"
 
 
 def example_limits() -> Path:
@@ -209,7 +228,7 @@ def _venue(folder: Path, names: list[str], logs: Path, begun: list[subprocess.Po
     return msgspec.json.decode(_first_line(process, "venue", log), type=Addresses), True
 
 
-def _sentinel(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, bool]:
+def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, bool]:
     """The sentinel of this folder, the one that still runs and was told the same or a new one: its process id, and whether it is new."""
     told = {
         "folder": str(config.sockets),
@@ -230,6 +249,8 @@ def _sentinel(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes
         "stall_bound_ns": 3 * WORST_STALL_NS,
         "boot_bound_ns": 120 * NS_PER_S,
         "retire_after_ns": FORGOTTEN_S * NS_PER_S,
+        "heartbeat": None if heartbeat is None else {"url": heartbeat},
+        "build": build_hash(),
     }
     file, text = config.sockets / "sentinel.json", json.dumps(told)
     pid_file = config.sockets / "sentinel.pid"

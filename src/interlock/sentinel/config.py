@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -42,10 +43,9 @@ class GatePart(_Part, frozen=True, kw_only=True):
 
 
 class HeartbeatPart(_Part, frozen=True, kw_only=True):
-    """Where the world hears that the sentinel lives."""
+    """Where the world hears that the sentinel lives: an address of the user's, http or https."""
 
-    host: str
-    port: int
+    url: str
     every_ns: int = 30 * NS_PER_S
 
 
@@ -62,6 +62,8 @@ class Config(_Part, frozen=True, kw_only=True):
     boot_bound_ns: int
     gate: GatePart | None = None
     heartbeat: HeartbeatPart | None = None
+    build: str = ""
+    """Which sources it was started from; whoever finds it running with another one starts it anew."""
     request_timeout_ns: int = NS_PER_S
     drill_bound_ns: int = 30 * NS_PER_S
     retire_after_ns: int | None = None
@@ -101,7 +103,23 @@ def read_config(text: str) -> Config:
         raise BadInput(name, "", "expected request_timeout_ns and drill_bound_ns > 0")
     for part in config.venues:
         _check(name, part)
+    if config.heartbeat is not None:
+        check_heartbeat(name, config.heartbeat.url)
+        if config.heartbeat.every_ns <= 0:
+            raise BadInput(name, "heartbeat", f"expected every_ns > 0, found {config.heartbeat.every_ns}")
     return config
+
+
+def check_heartbeat(name: str, url: str) -> None:
+    """Raises BadInput for what is no address that a heartbeat could go to."""
+    try:
+        where = urlsplit(url)
+        right = where.scheme in ("http", "https") and bool(where.hostname) and where.port != 0 and url.isascii() and url.isprintable()
+        right = right and where.username is None and " " not in url
+    except ValueError:
+        right = False
+    if not right:
+        raise BadInput(name, "heartbeat", f"expected http:// or https:// with a host and without a password, found {url!r}")
 
 
 def _path(wanted: type, found: object) -> object:
