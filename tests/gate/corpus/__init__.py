@@ -1,0 +1,1 @@
+"""Journals that earlier versions of the gate wrote, and the story that makes a new one."""
