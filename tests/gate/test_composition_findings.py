@@ -63,6 +63,7 @@ from interlock.gate.venue_fake_line import refusal
 from interlock.gate.venue_reads import KeyScope
 from interlock.run.gate_config import GateConfig, VenuePart, read_gate_config
 from interlock.run.gate_launch import example_limits, tags_of
+from interlock.run.gate_ports import Ports
 from interlock.run.gate_process import Machine, ask_sentinel, clocks, now
 from interlock.run.gate_world import GateWorld
 from interlock.sentinel import control
@@ -342,14 +343,16 @@ async def living(folder: Path, earlier: Sequence[r.Record] = ()) -> AsyncIterato
 
         world = GateWorld(
             config,
+            Ports(
+                disk=SystemDisk(),
+                connect=Machine.real().connect,
+                now=now,
+                clocks=clocks,
+                nonce=lambda: secrets.token_hex(16),
+                ask_sentinel=ask,
+                log=said.append,
+            ),
             read_only=None,
-            disk=SystemDisk(),
-            connect=Machine.real().connect,
-            now=now,
-            clocks=clocks,
-            nonce=lambda: secrets.token_hex(16),
-            ask_sentinel=ask,
-            log=said.append,
             host="h",
             user="u",
             build="b",

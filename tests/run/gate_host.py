@@ -28,6 +28,7 @@ from interlock.gate.sockets import Peer
 from interlock.run import gate_process
 from interlock.run.gate_config import GateConfig, VenuePart
 from interlock.run.gate_launch import example_limits
+from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.launch import served
@@ -190,14 +191,16 @@ async def life(
     count = iter(range(1, 1 << 30))
     world = GateWorld(
         config,
+        Ports(
+            disk=SystemDisk(),
+            connect=connect or gate_process.Machine.real().connect,
+            now=gate_process.now,
+            clocks=gate_process.clocks,
+            nonce=lambda: f"{time.time_ns():024x}{next(count):08x}",
+            ask_sentinel=ask_sentinel,
+            log=lambda _text: None,
+        ),
         read_only=read_only_refusal({"READ_ONLY_ENFORCED": "false"} if environ is None else environ),
-        disk=SystemDisk(),
-        connect=connect or gate_process.Machine.real().connect,
-        now=gate_process.now,
-        clocks=gate_process.clocks,
-        nonce=lambda: f"{time.time_ns():024x}{next(count):08x}",
-        ask_sentinel=ask_sentinel,
-        log=lambda _text: None,
         host="host",
         user="user",
         build="build",

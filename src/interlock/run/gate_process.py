@@ -33,6 +33,7 @@ from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
 from interlock.run.gate_config import GateConfig, read_gate_config
+from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, look
@@ -182,14 +183,16 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number, log)
     world = GateWorld(
         config,
+        Ports(
+            disk=machine.disk,
+            connect=machine.connect,
+            now=now,
+            clocks=clocks,
+            nonce=lambda: secrets.token_hex(16),
+            ask_sentinel=lambda request: ask_sentinel(config.sockets, request),
+            log=log,
+        ),
         read_only=read_only_refusal(environ),
-        disk=machine.disk,
-        connect=machine.connect,
-        now=now,
-        clocks=clocks,
-        nonce=lambda: secrets.token_hex(16),
-        ask_sentinel=lambda request: ask_sentinel(config.sockets, request),
-        log=log,
         host=platform.node(),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         build=build_hash(),

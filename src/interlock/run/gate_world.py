@@ -8,21 +8,16 @@ arming (`gate_arming`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import core, life
 from interlock.gate import records as r
 from interlock.gate.account_lock import Lease
-from interlock.gate.clock_watch import ClockReading
-from interlock.gate.connection import OrderConnection
 from interlock.gate.desk import Desk
-from interlock.gate.journal import Disk, Journal
+from interlock.gate.journal import Journal
 from interlock.gate.keeper import Keeper
 from interlock.gate.limit_sheet import load, sheet_hash
 from interlock.gate.parts import Life, Parts
-from interlock.gate.readings import Now
 from interlock.gate.refusal import Refusal
 from interlock.gate.sockets import Sockets, only_user
 from interlock.run.gate_config import GateConfig
@@ -39,20 +34,14 @@ LEAVE_S = 10.0
 
 
 class GateWorld:
-    """`begin`, then `ready`, `failed`, `leave` and `close`, all in one event loop. Everything of the machine comes in by name."""
+    """`begin`, then `ready`, `failed`, `leave` and `close`, in one event loop. `read_only` is why orders are forbidden, None where they are not."""
 
     def __init__(
         self,
         config: GateConfig,
+        ports: Ports,
         *,
         read_only: Refusal | None,
-        disk: Disk,
-        connect: Callable[[str, int, str], Awaitable[OrderConnection]],
-        now: Callable[[], Now],
-        clocks: Callable[[], ClockReading],
-        nonce: Callable[[], str],
-        ask_sentinel: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]],
-        log: Callable[[str], None],
         host: str,
         user: str,
         build: str,
@@ -61,10 +50,10 @@ class GateWorld:
     ) -> None:
         self._config = config
         self._read_only = read_only
-        self._ports = Ports(disk=disk, connect=connect, now=now, clocks=clocks, nonce=nonce, ask_sentinel=ask_sentinel, log=log)
+        self._ports = ports
         self._sheet = load(config.limits)
         self._life = Life(
-            incarnation=nonce(),
+            incarnation=ports.nonce(),
             kernel_boot_id=kernel_boot_id,
             host=host,
             user=user,
@@ -75,9 +64,9 @@ class GateWorld:
             limits=sheet_hash(self._sheet),
             pid=pid,
         )
-        self._reads = {part.venue: reads_of(part, now) for part in config.venues}
+        self._reads = {part.venue: reads_of(part, ports.now) for part in config.venues}
         self._leases: dict[str, Lease] = {}
-        self._sentinel = SentinelLine(ask_sentinel, log)
+        self._sentinel = SentinelLine(ports.ask_sentinel, ports.log)
         self._journal: Journal | None = None
         self._sockets: Sockets | None = None
         self._work: asyncio.Task[None] | None = None
