@@ -129,8 +129,9 @@ class Serving:
         return [order.client_id for order in self.truth(venue).orders if not order.state.final]
 
     def witness(self) -> list[dict[str, Any]]:
-        lines = Path(self.paths["witness"]).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        # The venue may be in the middle of its last line.
+        whole, _, _ = Path(self.paths["witness"]).read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def raising(self) -> list[tuple[str, int]]:
         """(client id, revision) of every frame that could raise risk, as the venue saw it."""
