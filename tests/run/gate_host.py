@@ -131,6 +131,7 @@ class Host:
         self.world = world
         self.around = around
         self.asked: list[Mapping[str, Any]] = []
+        self.said: list[str] = []
         self._nonce = 0
 
     async def ask(self, role: Role, request: f.Frame) -> f.Frame:
@@ -183,6 +184,7 @@ async def life(
 ) -> AsyncIterator[Host]:
     """One life of a gate, from its beginning to its orderly end."""
     asked: list[Mapping[str, Any]] = []
+    said: list[str] = []
 
     async def ask_sentinel(request: Mapping[str, Any]) -> Mapping[str, Any]:
         asked.append(request)
@@ -198,7 +200,7 @@ async def life(
             clocks=gate_process.clocks,
             nonce=lambda: f"{time.time_ns():024x}{next(count):08x}",
             ask_sentinel=ask_sentinel,
-            log=lambda _text: None,
+            log=said.append,
         ),
         read_only=read_only_refusal({"READ_ONLY_ENFORCED": "false"} if environ is None else environ),
         host="host",
@@ -208,7 +210,7 @@ async def life(
         pid=os.getpid(),
     )
     host = Host(world, around)
-    host.asked = asked
+    host.asked, host.said = asked, said
     try:
         await world.begin()
         await world.ready()

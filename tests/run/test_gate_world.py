@@ -49,12 +49,12 @@ def cancel_elsewhere(addresses: Addresses, venue: str, client_id: str) -> None:
     client.link.close()
 
 
-async def armed(host: Host, addresses: Addresses, *venues: str) -> None:
+async def armed(host: Host, addresses: Addresses, *venues: str, **wish: Any) -> None:
     for venue in venues or ("bybit",):
         ended = await drilled(host, addresses, venue)
         assert isinstance(ended, Done), ended
         assert ended.report["verdict"] == "PASS", ended
-    challenge = await host.begin_arming()
+    challenge = await host.begin_arming(**wish)
     assert isinstance(challenge, f.Challenge), challenge
     answer = await host.answer(challenge)
     assert isinstance(answer, Done), answer
@@ -91,6 +91,20 @@ async def propose(host: Host, *proposals: Proposal, **changes: Any) -> list[str]
 
 def names(host: Host, what: str) -> set[str]:
     return {one["name"] for one in host.status().report[what]}
+
+
+def test_the_end_of_a_grant_is_told_before_it_comes(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses, lifetime_ns=122 * 10**9)
+            assert not any("min" in line for line in host.said)
+            await host.until(lambda: any("min" in line for line in host.said))
+            (told,) = [line for line in host.said if "min" in line]
+            assert f"the grant {host.status().report['grant']['grant_id']} ends in 2 min" in told
+            assert host.status().report["grant"]["warnings_min"] == [2]
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
 
 
 def test_a_whole_life(tmp_path: Path) -> None:

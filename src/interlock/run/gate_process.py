@@ -37,6 +37,7 @@ from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, look
+from interlock.sentinel.stop_word import StopWord
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
 _BUILD = ("domain", "gate", "run", "sentinel", "venues")
@@ -216,6 +217,7 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         log.flush()
         return EXIT_LEFT_ORDERS
     _end_children(config)
+    _forget_stop_word(config)
     log.flush()
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
 
@@ -247,6 +249,19 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
         until = time.monotonic() + STOP_CHILD_S
         while look(child) is not Life.GONE and time.monotonic() < until:
             time.sleep(0.01)
+
+
+def _forget_stop_word(config: GateConfig) -> None:
+    """Leave nothing in memory when nobody looks at the word any more and no sweep is to be finished by the next sentinel."""
+    if config.memory is None or any(look(GateIdentity(pid, start_ticks)) is not Life.GONE for pid, start_ticks, _ in config.children):
+        return
+    with contextlib.suppress(OSError, InterlockError):  # what cannot be read or removed stays until the host restarts
+        word = StopWord.attach(config.stop_word)
+        unfinished = word.unfinished
+        word.close()
+        if not unfinished:
+            config.stop_word.unlink()
+            config.memory.rmdir()
 
 
 def main(argv: list[str]) -> int:

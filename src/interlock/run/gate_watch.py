@@ -12,6 +12,7 @@ from interlock.gate.clock_watch import ClockReading
 from interlock.gate.condition_watch import ConditionWatch, Seen
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.parts import Parts
+from interlock.gate.permission import warnings_due
 from interlock.run.gate_venue import VenueDesk, take_in_order
 
 PRIMED_NS = 3 * NS_PER_S
@@ -41,6 +42,7 @@ class GateWatch:
         self._checker_fd = checker_fd
         self._beats = CheckerBeats(CHECKER_BOUND_NS)
         self._begun_ns = 0
+        self._warned_boot_ns = 0
         self._primed = False
         self._listening = False
 
@@ -107,6 +109,16 @@ class GateWatch:
         )
         self._primed = heard or seen.clock.boot_ns >= self._begun_ns + PRIMED_NS
         return self._primed
+
+    async def warn_of_expiry(self) -> None:
+        """Tell whoever reads the log that the grant is about to end: 30, 10 and 2 minutes before."""
+        state, now_ns = self._parts.keeper.state, self._parts.clock().boot_ns
+        if state.live is not None and not state.arming.ended:
+            for minutes in warnings_due(state.live, self._warned_boot_ns, now_ns):
+                self._parts.log(
+                    f"the grant {state.live.grant.grant_id} ends in {minutes} min; arm again before, or only the reduce mandate is left"
+                )
+        self._warned_boot_ns = now_ns
 
     async def look_at_disk(self) -> None:
         """Whether the journal has room, and a segment to go on in."""

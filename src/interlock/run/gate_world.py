@@ -153,6 +153,7 @@ class GateWorld:
             employ(f"orders of {venue}", 0.1, desk.orders)
             employ(f"lines of {venue}", 0.5, desk.lines)
         employ("conditions", 0.05, rooms.watch.look_around)
+        employ("warnings", 1.0, rooms.watch.warn_of_expiry)
         employ("disk", 5.0, rooms.watch.look_at_disk)
         employ("snapshots", 1.0, snapshots.keep)
         employ("denials", 0.5, rooms.attendant.tell_denials)
