@@ -87,7 +87,7 @@ def test_flush_hands_over_and_the_sync_follows(disk: FakeDisk, journal: Journal)
     assert journal.flush(wait=False)
     disk.stall.clear()
     with journal._lock:  # the writer thread cannot wake in between
-        lsn = journal._take(b"begun", reserve=False)
+        lsn = journal._take((b"begun",), reserve=False)
     assert journal.flush()
     assert (journal.written_lsn, journal.durable_lsn) == (lsn, 0)
     assert read(disk.after_process_death())[1] == [b"begun"]
@@ -353,6 +353,24 @@ def test_a_full_disk_leaves_the_reserve_to_what_lowers_risk(disk: FakeDisk) -> N
     journal.close()
     found, got = read(disk)
     assert (found.mark.lsn, got[-5:]) == (last, [b"cancel"] * 4 + [b"again"])
+
+
+def test_of_several_records_all_are_taken_or_none(disk: FakeDisk) -> None:
+    journal = opened(disk)
+    disk.free = 0
+    while journal.room().spare_ready:
+        journal.commit(b"fill" * 50)
+    room = journal.room()
+    fits = (room.allocated_bytes - room.reserve_bytes) // 512
+    before = journal.last_lsn
+    with pytest.raises(JournalFull, match=rf"room for {512 * (fits + 1)} bytes beyond the reserve"):
+        journal.commit(*[b"fill"] * (fits + 1))
+    with pytest.raises(UsageError, match="at most 2048 bytes"):
+        journal.commit(b"fill", bytes(2000))
+    assert (journal.last_lsn, journal.room().allocated_bytes) == (before, room.allocated_bytes)
+    assert journal.commit(*[b"fill"] * fits) == before + fits
+    journal.close()
+    assert read(disk)[1][-fits:] == [b"fill"] * fits
 
 
 def test_a_record_that_no_batch_holds_is_a_defect(journal: Journal) -> None:

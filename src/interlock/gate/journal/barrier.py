@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,8 @@ class Journal:
         self._done = threading.Condition(self._lock)
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
+        self._claimed_bytes = 0
+        """What the batch under way takes at most; of whoever is busy."""
         self._written_bytes = 0
         self._last_lsn = self._written_lsn = writer.mark.lsn
         self._durable = writer.mark
@@ -90,20 +92,18 @@ class Journal:
         Raises JournalFailed after any disk error, JournalFull when there is no room, UsageError for a record that no batch can hold.
         """
         with self._lock:
-            lsn = self._take(payload, reserve)
+            lsn = self._take((payload,), reserve)
             if not self._busy:
                 self._work.notify()
             return lsn
 
     def commit(self, *payloads: bytes, reserve: bool = False) -> int:
-        """Append, and return the last number when everything up to it is durable; does the work itself when nobody else is at it.
+        """Append all or none, and return the last number when everything up to it is durable; does the work itself when nobody else is at it.
 
         Waits for the disk, however long that takes: not for a thread that must stay free. Raises like `append`.
         """
         with self._lock:
-            target = self._last_lsn
-            for payload in payloads:
-                target = self._take(payload, reserve)
+            target = self._take(payloads, reserve) if payloads else self._last_lsn
         while True:
             with self._lock:
                 self._done.wait_for(lambda: self._durable.lsn >= target or self._failure is not None or not self._busy)
@@ -252,13 +252,14 @@ class Journal:
         if self._closed:
             raise JournalFailed(f"journal {self._directory}: it was closed")
 
-    def _take(self, payload: bytes, reserve: bool) -> int:
+    def _take(self, payloads: Sequence[bytes], reserve: bool) -> int:
         self._require_whole()
         if self._closing:
             raise JournalFailed(f"journal {self._directory}: it is being closed")
-        size = cost(payload)
-        if size > self._options.batch_bytes:
-            raise UsageError(f"journal record: expected at most {self._options.batch_bytes} bytes with its frame, found {size}")
+        sizes = list(map(cost, payloads))
+        if max(sizes) > self._options.batch_bytes:
+            raise UsageError(f"journal record: expected at most {self._options.batch_bytes} bytes with its frame, found {max(sizes)}")
+        size = sum(sizes)
         if self._available() - size < (0 if reserve else self._options.reserve_bytes):
             beyond = "" if reserve else " beyond the reserve"
             why = f" ({self._writer.spare_problem})" if self._writer.spare_problem else ""
@@ -266,9 +267,9 @@ class Journal:
                 f"journal {self._directory}: expected room for {size} bytes{beyond}, found {max(0, self._available())} allocated; make room on the "
                 f"disk{why}"
             )
-        self._queue.append(payload)
+        self._queue.extend(payloads)
         self._queued_bytes += size
-        self._last_lsn += 1
+        self._last_lsn += len(payloads)
         return self._last_lsn
 
     def _available(self) -> int:
@@ -284,7 +285,13 @@ class Journal:
         """Become the one who writes, with the next batch; an empty one while what was written is not synced. Call it locked, when nobody is busy."""
         self._busy = True
         count = self._writer.fitting(self._queue) if self._queue and self._synced() else 0
-        return [self._queue.popleft() for _ in range(count)]
+        if count == len(self._queue):
+            batch, self._claimed_bytes = list(self._queue), self._queued_bytes
+            self._queue.clear()
+        else:
+            batch = [self._queue.popleft() for _ in range(count)]
+            self._claimed_bytes = sum(map(cost, batch))
+        return batch
 
     def _perform(self, batch: list[bytes], *, sync: bool) -> None:
         """Write what was claimed, sync, and let the next one have a turn."""
@@ -310,10 +317,9 @@ class Journal:
 
     def _write(self, batch: list[bytes]) -> None:
         rolled = self._writer.write(batch)
-        size = sum(map(cost, batch))
         with self._lock:
-            self._queued_bytes -= size
-            self._written_bytes += size
+            self._queued_bytes -= self._claimed_bytes
+            self._written_bytes += self._claimed_bytes
         self._publish(durable=False)
         if rolled:
             self._spare_wanted.set()
