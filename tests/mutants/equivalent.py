@@ -19,6 +19,7 @@ class Equivalent(NamedTuple):
 _GATE = "src/interlock/gate/"
 _SHORT = "a short cut: what follows says the same"
 _SEND = "the socket does not block already"
+_TYPES = "only annotations name it, and nothing evaluates them"
 _SIGNAL = "Python ignores the signal of a broken pipe in every process"
 
 EQUIVALENT: tuple[Equivalent, ...] = (
@@ -29,6 +30,52 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "later.sign_wall_ns > order.sign_wall_ns > 0",
         "(later.sign_wall_ns > order.sign_wall_ns >= 0)",
         "`judge` has refused an order without a time of signature before it asks",
+    ),
+    Equivalent(
+        _GATE + "arming.py",
+        "_permitted",
+        "if not state.armed or record.grant_id != state.armed or state.purpose is Purpose.TRADE or state.spent_by:",
+        "not state.armed or record.grant_id != state.armed or state.purpose is Purpose.TRADE or state.spent_by",
+        "(record.grant_id != state.armed or state.purpose is Purpose.TRADE or state.spent_by)",
+        "the fold knows the purpose of a drill only together with the name of its grant, so that without one it is that of trading",
+    ),
+    Equivalent(
+        _GATE + "arming.py",
+        "_disarmed",
+        "if state.armed and state.purpose is not Purpose.TRADE:",
+        "state.armed and state.purpose is not Purpose.TRADE",
+        "(state.purpose is not Purpose.TRADE)",
+        "`_over` ends nothing where there is no grant",
+    ),
+    *(
+        Equivalent(_GATE + "arming.py", "", "Event = Record | Challenged | CeremonyFailed | Minted", before, after, _TYPES)
+        for before, after in (
+            ("Record | Challenged", "(Record)"),
+            ("Record | Challenged", "(Challenged)"),
+            ("Record | Challenged | CeremonyFailed", "(Record | Challenged)"),
+            ("Record | Challenged | CeremonyFailed", "(CeremonyFailed)"),
+            ("Record | Challenged | CeremonyFailed | Minted", "(Record | Challenged | CeremonyFailed)"),
+            ("Record | Challenged | CeremonyFailed | Minted", "(Minted)"),
+        )
+    ),
+    Equivalent(
+        _GATE + "arming.py",
+        "_may_mint",
+        "asked is not None",
+        "asked is not None\n"
+        "        and asked.purpose is grant.purpose\n"
+        "        and asked.nonce == grant.grant_id\n"
+        "        and (asked.binding, asked.cap_usd) == (grant.binding, grant.cap_usd)\n"
+        "        and asked.alive(event.record.boot_ns)\n"
+        "        and event.record.grant == grant\n"
+        "        and grant.grant_id not in machine.arming.used\n"
+        "        and grant.binding.incarnation == machine.arming.incarnation\n"
+        "        and (grant.purpose is Purpose.TRADE or _is_drill(asked, grant))",
+        "(asked is not None and asked.purpose is grant.purpose and (asked.nonce == grant.grant_id) and "
+        "((asked.binding, asked.cap_usd) == (grant.binding, grant.cap_usd)) and asked.alive(event.record.boot_ns) and "
+        "(event.record.grant == grant) and (grant.grant_id not in machine.arming.used) and "
+        "(grant.purpose is Purpose.TRADE or _is_drill(asked, grant)))",
+        "a second line: a challenge of another process life is not kept, a boot drops the one that is, and the binding is that of the challenge",
     ),
     Equivalent(
         _GATE + "cancels.py",
@@ -104,6 +151,38 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         'self._tail = b""',
         "pass",
         "nothing reads the tail of a closed connection",
+    ),
+    Equivalent(
+        _GATE + "lattice.py",
+        "effective_level",
+        "if state.latches or state.trips:",
+        "state.latches or state.trips",
+        "True",
+        _SHORT,
+    ),
+    Equivalent(
+        _GATE + "lattice.py",
+        "_use",
+        "if not nonce or nonce in state.nonces:",
+        "not nonce or nonce in state.nonces",
+        "(not nonce)",
+        "a set with what it has already is the same set",
+    ),
+    Equivalent(
+        _GATE + "permission.py",
+        "permission",
+        "if drill and state.spent_by and state.spent_by != client_id:",
+        "drill and state.spent_by and state.spent_by != client_id",
+        "(state.spent_by and state.spent_by != client_id)",
+        "the fold lets only the grant of a drill be spent, and forgets it with that grant",
+    ),
+    Equivalent(
+        _GATE + "permission.py",
+        "_symbol_denial",
+        "if held.symbols is now.symbols or triple in now.symbols:",
+        "held.symbols is now.symbols or triple in now.symbols",
+        "(triple in now.symbols)",
+        "a short cut: the triple is one of those held, so that in the same tuple it is found",
     ),
     Equivalent(
         _GATE + "verbs.py",
