@@ -15,7 +15,7 @@ from tests.cli.gate_world import ME, Gate, away, says, sentinel, spawn, told
 from tests.sentinel.world import VENUES, Hand, config_of, gate_part, ports_of, running, until
 
 from interlock.cli import exit_codes
-from interlock.cli.kill import Reached
+from interlock.cli.kill import PATIENCE, Reached
 from interlock.cli.main import main
 from interlock.gate import frames as f
 from interlock.gate.frames import Role
@@ -35,7 +35,8 @@ def test_a_kill_is_done_when_the_sentinel_says_final(tmp_path: Path, fake: Addre
         shown = capsys.readouterr()
     found = json.loads(shown.out)
     names = [event["event"] for event in found["events"]]
-    assert (found["result"], found["gate"], set(found)) == ("FINAL", "told", {"result", "gate", "took_ms", "events"})
+    assert (found["result"], found["gate"], found["unresolved"]) == ("FINAL", "told", {})
+    assert set(found) == {"result", "gate", "took_ms", "unresolved", "events"}
     assert (names[0], names[-1]) == ("REQUESTED", "FINAL")
     assert "SWEPT" in names
     assert "VENUE_SWEPT boot_ns=" in shown.err
@@ -135,6 +136,37 @@ def test_no_wait_comes_back_and_is_not_done(gate: Gate, capsys: pytest.CaptureFi
         assert 1000 <= found["took_ms"] < 5000
     with sentinel(gate.folder, says(REQUESTED, {"event": "FINAL"})):
         assert main(line) == exit_codes.DONE
+
+
+VENUES_SWEPT = ({"event": "VENUE_SWEPT", "venue": "a"}, {"event": "VENUE_SWEPT", "venue": "b"}, {"event": "SWEPT"})
+STUCK = {"event": "UNRESOLVED", "venue": "a", "reason": "the venue does not tell how these ended: x1"}
+WAITED = ({"event": "WAITING"},) * PATIENCE
+
+
+def test_what_waiting_makes_no_clearer_is_named_and_not_waited_for(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["kill", "--socket", gate.path(Role.LOWER), "--json"]
+    with sentinel(gate.folder, says(REQUESTED, *VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED, then=60)):
+        assert main(line) == exit_codes.REFUSED
+        shown = capsys.readouterr()
+        found = json.loads(shown.out)
+        assert (found["result"], found["unresolved"]) == ("SWEPT", {"a": STUCK["reason"]})
+        assert "ask the venue itself about them" in shown.err
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (*VENUES_SWEPT, *WAITED),  # nothing is stuck yet
+        (*VENUES_SWEPT, STUCK, *WAITED),  # the other venue may still become final
+        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED[1:]),
+        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED[1:], {"event": "TROUBLE"}, *WAITED[1:]),
+        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, {"event": "LATE", "venue": "a"}, *WAITED),
+    ],
+)
+def test_what_may_still_become_final_is_waited_for(gate: Gate, events: tuple[Event, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with sentinel(gate.folder, says(REQUESTED, *events, {"event": "FINAL"})):
+        assert main(["kill", "--socket", gate.path(Role.LOWER), "--json"]) == exit_codes.DONE
+    assert told(capsys)["result"] == "FINAL"
 
 
 def test_ctrl_c_ends_the_command_and_not_the_kill(gate: Gate) -> None:

@@ -22,10 +22,16 @@ GATE_S = 1.0
 """How long the gate has for its answer, and how long the sentinel may keep the gate from being told."""
 SILENCE_S = 10.0
 NO_WAIT_S = 1.0
+PATIENCE = 10
+"""How often in a row, a second apart, the sentinel may say that it waits and cannot become final by waiting, until the command comes back."""
 UNCONFIRMED, SWEPT, FINAL = "UNCONFIRMED", "SWEPT", "FINAL"
 BY_HAND = (
     "what is still open is not known: look at each venue's own page, cancel there by hand, start the sentinel if it is not running, "
     "and repeat `interlock kill` until it says FINAL"
+)
+ASK_THE_VENUE = (
+    "nothing is open any more, and these orders stay unresolved, however long one waits: ask the venue itself about them, then start the gate "
+    "anew, which finds out or takes a person's word (`interlock release`)"
 )
 GOES_ON = "the sentinel goes on stopping and cancelling; `interlock kill` follows it again"
 
@@ -73,18 +79,36 @@ class Reached:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.result = UNCONFIRMED
+        self.unresolved: dict[str, str] = {}
+        """By venue, what the sentinel cannot find out by waiting."""
+        self._open: set[str] = set()
+        """Venues that are not final."""
+        self._waited = 0
 
     def see(self, event: Mapping[str, Any]) -> None:
         """Take up one event."""
-        name = event.get("event")
+        name, venue = event.get("event"), str(event.get("venue", ""))
+        self._waited = self._waited + 1 if name == "WAITING" else 0
         if name != "WAITING":
             self.events.append(dict(event))
+        if name == "VENUE_SWEPT":
+            self._open.add(venue)
+        elif name == "VENUE_FINAL":
+            self._open.discard(venue)
+            self.unresolved.pop(venue, None)
+        elif name == "UNRESOLVED":
+            self.unresolved[venue] = str(event.get("reason", ""))
         if self.result == FINAL:
             return
         if name in (SWEPT, FINAL):
             self.result = str(name)
         elif name in ("LATE", "SUPERSEDED"):
             self.result = UNCONFIRMED
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing is open, and waiting has made nothing more certain for `PATIENCE` seconds."""
+        return self.result == SWEPT and bool(self._open) and self._open <= set(self.unresolved) and self._waited >= PATIENCE
 
     @property
     def taken(self) -> bool:
@@ -102,6 +126,8 @@ def kill(
     json: bool = False,
 ) -> int:
     """Stop the gate and cancel every order of the account: exit 0 only when the sentinel says FINAL.
+
+    It comes back at SWEPT where waiting cannot show how an order ended, and names those orders.
 
     Parameters
     ----------
@@ -128,7 +154,7 @@ def kill(
             reached.see(event)
             gate.now()
             note(_line(event))
-            if reached.result == FINAL or (no_wait and _enough(reached, begun_ns)):
+            if reached.result == FINAL or reached.stuck or (no_wait and _enough(reached, begun_ns)):
                 break
         else:
             problem = f"{path}: expected FINAL, found that the sentinel hung up"
@@ -144,9 +170,9 @@ def kill(
     if interrupted:
         note(f"interrupted: {GOES_ON}" if reached.taken else f"interrupted before the sentinel had it: {BY_HAND}")
     elif reached.result != FINAL:
-        note(f"{problem}; {BY_HAND}" if problem else GOES_ON)
+        note(f"{problem}; {BY_HAND}" if problem else f"{ASK_THE_VENUE}; {GOES_ON}" if reached.stuck else GOES_ON)
     say(
-        {"result": reached.result, "gate": told, "took_ms": took_ms, "events": reached.events},
+        {"result": reached.result, "gate": told, "took_ms": took_ms, "unresolved": reached.unresolved, "events": reached.events},
         f"{reached.result} after {took_ms} ms; gate: {told}",
         json=json,
     )
