@@ -253,7 +253,9 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
 
 def _forget_stop_word(config: GateConfig) -> None:
     """Leave nothing in memory when nobody looks at the word any more and no sweep is to be finished by the next sentinel."""
-    if config.memory is None or any(look(GateIdentity(pid, start_ticks)) is not Life.GONE for pid, start_ticks, _ in config.children):
+    # Without children it is not known who looks.
+    known = [look(GateIdentity(pid, start_ticks)) for pid, start_ticks, _ in config.children]
+    if config.memory is None or not known or any(life is not Life.GONE for life in known):
         return
     with contextlib.suppress(OSError, InterlockError):  # what cannot be read or removed stays until the host restarts
         word = StopWord.attach(config.stop_word)
