@@ -1,0 +1,75 @@
+"""A request to a venue, before and after it is signed: exactly the bytes that are sent, so that what is signed is what is sent.
+
+Nothing here sends anything. A signed request is written to a connection once; another attempt is another request with a fresh stamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from interlock.domain.errors import UsageError
+
+
+class Method(StrEnum):
+    """The HTTP methods that the venues use."""
+
+    GET = "GET"
+    POST = "POST"
+    PUT = "PUT"
+    DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A venue's key. `access` names it in requests; `secret` signs and is never shown.
+
+    Raises UsageError for an empty part, or one with a character that no venue issues, such as the end of a line that was copied with it.
+    """
+
+    access: str
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name, part in (("access key", self.access), ("secret", self.secret)):
+            if not part or not (part.isascii() and part.isprintable()) or " " in part:
+                raise UsageError(
+                    f"{name}: expected printable characters without blanks, found {len(part)} characters with others; copy it anew"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked of a venue: the path without a query, the query as it stands on the wire (without `?`), and the bytes of the body."""
+
+    method: Method
+    path: str
+    query: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall:
+    """A call with everything that proves who asks. `headers` carry the proof; the host and the length are the connection's.
+
+    The representation leaves out headers, query and body: they hold a signature, and may hold a key.
+    """
+
+    method: Method
+    path: str
+    query: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def target(self) -> str:
+        """The path with the query, as it stands in the first line of the request."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+def require_read(reads: frozenset[tuple[Method, str]], call: Call) -> None:
+    """Raise UsageError for a call that is not on a venue's list of reads: whoever may only look can sign nothing else."""
+    if (call.method, call.path) not in reads:
+        raise UsageError(
+            f"{call.method} {call.path}: expected a read of this venue, found something that is not on its list; nothing was signed"
+        )

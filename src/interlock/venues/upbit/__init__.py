@@ -1,0 +1,1 @@
+"""Upbit spot, markets in Korean won."""
