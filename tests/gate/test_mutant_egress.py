@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -11,9 +13,15 @@ from tests.gate.core_world import World
 from tests.gate.test_egress import settle
 from tests.gate.test_review_findings import Bench, with_bench
 
-from interlock.domain.orders import OrderState
+from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
-from interlock.gate.core import recheck, want_cancels
+from interlock.gate.cancels import due
+from interlock.gate.connection import OrderConnection, Write, Wrote
+from interlock.gate.core import Planned, recheck, want_cancels
+from interlock.gate.journal import JournalFailed
+from interlock.gate.lattice import common_level
+from interlock.gate.venue_fake import request_id
+from interlock.venues.fake import wire
 
 MS = 1_000_000
 
@@ -121,5 +129,295 @@ def test_orders_of_one_account_leave_in_the_order_in_which_they_were_permitted()
         first, second = (bench.permit(ticks=400_000 - number)[0] for number in range(2))
         await asyncio.gather(*(bench.egress.send(planned) for planned in (first, second)))
         assert bench.peer.got(1) == first.frame + second.frame
+
+    with_bench(use)
+
+
+# Writes that wait
+
+
+def hand_over(bench: Bench, over: Callable[[], bool]) -> None:
+    """Let `over` say whether what was appended is with the operating system, as long as the journal works."""
+
+    def flush(*, wait: bool = True) -> bool:
+        if bench.journal.failure is not None:
+            raise bench.journal.failure
+        return over()
+
+    cast(Any, bench.journal).flush = flush
+
+
+async def begun(bench: Bench, planned: Planned) -> None:
+    """Wait until the record of a write is there; the write waits for its hand-over then."""
+    await settle(lambda: bench.state(planned.client_id) is OrderState.SENT)
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["it succeeds", "it fails"])
+def test_a_write_goes_on_when_its_asker_gave_up_and_those_behind_it_are_answered(works: bool) -> None:
+    async def use(bench: Bench) -> None:
+        released = asyncio.Event()
+        hand_over(bench, released.is_set)
+        first, second = (bench.permit(ticks=400_000 - number)[0] for number in range(2))
+        given_up, behind = bench.egress.send(first), bench.egress.send(second)
+        await begun(bench, first)
+        given_up.cancel()
+        if not works:
+            bench.journal.failure = JournalFailed("I/O error")
+        released.set()
+        if works:
+            assert await asyncio.wait_for(behind, 2) == ""
+            assert bench.peer.got(1) == first.frame + second.frame
+            assert [bench.state(each.client_id) for each in (first, second)] == [OrderState.SENT, OrderState.SENT]
+        else:
+            with pytest.raises(JournalFailed):
+                await asyncio.wait_for(behind, 2)
+            assert bench.peer.got(1) == b""
+            assert [bench.state(each.client_id) for each in (first, second)] == [OrderState.NOT_SENT, OrderState.NOT_SENT]
+            assert common_level(bench.keeper.state.lattice) is r.Level.HALT
+
+    with_bench(use)
+
+
+def test_a_write_that_must_wait_is_not_overtaken_by_one_that_need_not() -> None:
+    async def use(bench: Bench) -> None:
+        asked = 0
+
+        def over() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked > 1
+
+        hand_over(bench, over)
+        first, second = (bench.permit(ticks=400_000 - number)[0] for number in range(2))
+        assert [*await asyncio.gather(bench.egress.send(first), bench.egress.send(second))] == ["", ""]
+        assert bench.peer.got(1) == first.frame + second.frame
+
+    with_bench(use)
+
+
+@pytest.mark.parametrize("ends", ["before it began", "while it waits", "with the loop", "never"])
+def test_the_end_of_the_gate_leaves_nobody_waiting_and_no_write_to_come(ends: str) -> None:
+    async def use(bench: Bench) -> None:
+        released = asyncio.Event()
+        hand_over(bench, released.is_set)
+        first, second = (bench.permit(ticks=400_000 - number)[0] for number in range(2))
+        waiting = [bench.egress.send(first), bench.egress.send(second)]
+        if ends != "before it began":
+            await begun(bench, first)
+        if ends == "with the loop":
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        elif ends != "never":
+            bench.egress.close()
+        released.set()
+        await asyncio.wait(waiting, timeout=1)
+        assert [each.cancelled() for each in waiting] == [ends != "never"] * 2
+        assert ("Sent" in kinds(bench)) is (ends == "never")
+        assert len(bench.peer.lines) == 2, "nor is a connection opened for it"
+
+    with_bench(use)
+
+
+def test_what_failed_in_part_is_told_to_who_asked() -> None:
+    class Half(OrderConnection):
+        def place(self, frame: bytes, recheck: Callable[[], str]) -> Write:
+            self.abort()
+            return Write(Wrote.PART, "half of it")
+
+    async def use(bench: Bench) -> None:
+        await cut(bench, 1)
+        bench.peer.wrap = Half
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == "half of it"
+        assert bench.state(planned.client_id) is OrderState.UNKNOWN
+
+    with_bench(use)
+
+
+# Connections that fail
+
+
+async def cut(bench: Bench, line: int) -> None:
+    """Let the venue's end of a connection go, and wait until that was noticed."""
+    bench.peer.ends[line].close()
+    await settle(lambda: bench.peer.ours[line].fileno() < 0)
+
+
+def frames(data: bytes) -> list[wire.AnyRequest]:
+    """The requests in what arrived."""
+    assembler, found = wire.Assembler(), []
+    assembler.feed(data)
+    while (frame := assembler.take()) is not None:
+        found.append(wire.decode_request(frame))
+    return found
+
+
+async def resting(bench: Bench) -> str:
+    """An order that the venue has acknowledged, and that is to be cancelled."""
+    planned, _ = bench.permit()
+    assert await bench.egress.send(planned) == ""
+    bench.answer(1, planned)
+    await settle(lambda: bench.state(planned.client_id) is OrderState.ACKED)
+    now = bench.world.now
+    bench.keeper.take(*want_cancels(bench.keeper.state, (planned.client_id,), "freeze", "ann", now), now=now)
+    return planned.client_id
+
+
+def test_a_cancel_that_finds_the_connection_failed_counts_as_none_and_follows_on_the_next() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        bench.peer.ours[0].shutdown(socket.SHUT_WR)
+        bench.egress.cancel_due([client_id, client_id])
+        assert not bench.egress.can_cancel
+        assert kinds(bench).count("CancelSent") == 0
+        assert due(bench.keeper.state.orders, bench.world.now.boot_ns, 10) == [client_id]
+        await bench.egress.restore()
+        bench.egress.cancel_due([client_id])
+        (cancel,) = frames(bench.peer.got(2))
+        assert isinstance(cancel, wire.Cancel)
+        assert cancel.client_id == client_id
+        assert due(bench.keeper.state.orders, bench.world.now.boot_ns, 10) == []
+
+    with_bench(use)
+
+
+def test_attempts_to_cancel_are_numbered_and_counted() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        for _ in range(3):
+            bench.egress.cancel_due([client_id])
+        numbers = [request.request_id for request in frames(bench.peer.got(0)) if isinstance(request, wire.Cancel)]
+        assert numbers == [1, 2, 3]
+        found = [record for record in map(r.decode, bench.journal.payloads) if isinstance(record, r.CancelSent)]
+        assert [(record.client_id, record.attempt) for record in found] == [(client_id, 1), (client_id, 2), (client_id, 3)]
+
+    with_bench(use)
+
+
+class Counting(OrderConnection):
+    """Counts how often what waits is written on, and how it went."""
+
+    def __init__(self, connection: socket.socket, name: str) -> None:
+        super().__init__(connection, name)
+        self.flushed: list[Wrote] = []
+
+    def flush(self) -> Write:
+        done = super().flush()
+        self.flushed.append(done.wrote)
+        return done
+
+
+async def crowded(bench: Bench, client_id: str, waiting_bytes: int) -> tuple[int, Counting]:
+    """Cancel on a new connection until so much waits with us, more than the kernel takes at once; how many cancels that were, and the connection."""
+    found: list[Counting] = []
+
+    def wrap(connection: socket.socket, name: str) -> OrderConnection:
+        found.append(Counting(connection, name))
+        return found[-1]
+
+    bench.peer.small, bench.peer.wrap = True, wrap
+    await cut(bench, 0)
+    await bench.egress.restore()
+    written = 0
+    while found[-1].unsent_bytes() < waiting_bytes:
+        bench.egress.cancel_due([client_id] * 50)
+        written += 50
+    return written, found[-1]
+
+
+def test_what_waits_of_cancels_is_written_on_until_all_of_it_has_left_and_no_longer() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        written, line = await crowded(bench, client_id, 100_000)
+        end, data = bench.peer.ends[-1], b""
+        before = len(line.flushed)
+        while select.select([end], [], [], 0.1)[0]:
+            data += end.recv(1 << 12)
+            await asyncio.sleep(0.001)
+        assert len(frames(data)) == written
+        assert line.flushed[before:].count(Wrote.PART) > 1, "the kernel took it in more than two pieces"
+        assert line.flushed[-1] is Wrote.WHOLE
+        after = len(line.flushed)
+        await asyncio.sleep(0.05)
+        assert len(line.flushed) == after, "nobody writes nothing again and again"
+        bench.egress.cancel_due([client_id])
+        assert len(frames(bench.peer.got(2))) == 1
+
+    with_bench(use)
+
+
+def test_a_connection_that_fails_while_cancels_wait_is_given_up_at_once() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        await crowded(bench, client_id, 50_000)
+        assert bench.egress.can_cancel
+        bench.peer.ours[-1].shutdown(socket.SHUT_WR)
+        bench.peer.ends[-1].recv(1 << 20)
+        await settle(lambda: not bench.egress.can_cancel)
+        await bench.egress.restore()
+        bench.egress.cancel_due([client_id])
+        (cancel,) = frames(bench.peer.got(3))
+        assert isinstance(cancel, wire.Cancel)
+
+    with_bench(use)
+
+
+def test_connections_are_named_by_venue_purpose_and_number_and_the_record_of_a_write_says_which() -> None:
+    async def use(bench: Bench) -> None:
+        await cut(bench, 1)
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == ""
+        assert bench.peer.lines == ["bybit.cancel.1", "bybit.place.2", "bybit.place.3"]
+        (begin,) = [record for record in map(r.decode, bench.journal.payloads) if isinstance(record, r.WireBegin)]
+        assert begin.connection == "bybit.place.3"
+
+    with_bench(use)
+
+
+# Answers
+
+
+def answer_to(planned: Planned, number: int, state: OrderState) -> wire.Answer:
+    body = wire.Outcome(client_id=planned.client_id, revision=planned.revision, venue_order_id="v", state=state)
+    return wire.Answer(request_id=number, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1, body=body)
+
+
+def test_an_answer_that_nobody_waits_for_changes_nothing_and_those_behind_it_are_heard() -> None:
+    """Unasked, told twice, or no answer at all: each is left out, and what follows in the same piece of bytes still counts."""
+
+    async def use(bench: Bench) -> None:
+        first, second = (bench.permit(ticks=400_000 - number)[0] for number in range(2))
+        for each in (first, second):
+            assert await bench.egress.send(each) == ""
+        one, two = (request_id(each.client_id, 0) for each in (first, second))
+        event = wire.OrderView(
+            client_id=second.client_id,
+            revision=0,
+            venue_order_id="v",
+            symbol="BTCUSDT",
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            tif=TimeInForce.POST_ONLY,
+            reduce_only=False,
+            ticks=399_999,
+            lots=1,
+            filled_lots=0,
+            state=OrderState.OPEN,
+            code="",
+            updated_ns=1,
+        )
+        told: list[wire.Message] = [
+            answer_to(second, 77, OrderState.OPEN),
+            wire.Push(sequence=1, venue_ns=1, event=event),
+            answer_to(first, one, OrderState.ACKED),
+            answer_to(first, one, OrderState.OPEN),
+        ]
+        bench.peer.ends[1].sendall(b"".join(wire.encode(each) for each in told))
+        await settle(lambda: bench.state(first.client_id) is OrderState.ACKED)
+        await asyncio.sleep(0.02)
+        assert (bench.state(first.client_id), bench.state(second.client_id)) == (OrderState.ACKED, OrderState.SENT)
+        bench.peer.ends[1].sendall(wire.encode(answer_to(second, two, OrderState.OPEN)))
+        await settle(lambda: bench.state(second.client_id) is OrderState.OPEN)
+        assert kinds(bench).count("Answered") == 2
 
     with_bench(use)

@@ -326,20 +326,17 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
     may = _permission(
         state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now, revision=intent.revision, order=intent.client_id
     )
-    if may.may is May.NOTHING:
+    live = state.live
+    if live is None or may.may is May.NOTHING:
         raise _No(str(may.denial), "")
     for name, alive in (
         ("stop_word", readings.stopped is False),
         ("lease", readings.lease_held is True),
         ("sentinel", readings.sentinel_alive),
+        ("checker", readings.checker_alive),
     ):
         if alive is not True:
             raise _No(name, "not known to be in order")
-    if readings.checker_alive is not True:
-        raise _No("checker", "not known to be in order")
-    live = state.live
-    if live is None:
-        raise _No("not_armed", "")
     exposure = _exposure(state, readings)
     mandate = ""
     if may.may is not May.NEW_RISK:

@@ -82,9 +82,10 @@ class Egress:
         self._placing = await self._line("place", self._placement_answer, self._placement_lost)
 
     def close(self) -> None:
-        """Abort both lines; what is in flight is unknown."""
+        """Abort both lines; what is in flight is unknown, and what waits is not written any more."""
         if self._sender is not None:
             self._sender.cancel()
+        self._give_up()  # a sender that was cancelled before its first step cannot do it
         for line in (self._placing, self._cancelling):
             if line is not None:
                 line.abort("the gate ends")
@@ -111,13 +112,16 @@ class Egress:
                 if not done.done():
                     done.set_exception(error)
             except asyncio.CancelledError:
-                for waiting in (done, *(other for _, other in self._queue)):
-                    waiting.cancel()
-                self._queue.clear()
+                done.cancel()
+                self._give_up()
                 raise
             else:
                 if not done.done():
                     done.set_result(said)
+
+    def _give_up(self) -> None:
+        while self._queue:
+            self._queue.popleft()[1].cancel()
 
     async def _write(self, planned: Planned) -> str:
         lsn = self._keeper.permit_lsns.get((planned.client_id, planned.revision))
@@ -225,9 +229,8 @@ class Egress:
             self._cancels += 1
             frame = self._wire.cancellation(client_id, self._cancels, now.wall_ns)
             wrote = line.connection.lower(frame).wrote
-            if not line.connection.is_open:
-                line.abort("the connection failed")
             if wrote is Wrote.NOTHING:
+                line.abort("the connection failed")
                 return
             line.expect(self._cancels, (client_id, 0), self._answer_ns)
             if wrote is Wrote.PART:
