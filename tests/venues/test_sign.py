@@ -237,7 +237,9 @@ def test_what_is_signed_is_what_is_sent(params: dict[str, str], timestamp_ms: in
     assert claims(signed).get("query_hash") == (hashlib.sha512(plain.encode()).hexdigest() if plain else None)
 
 
-@pytest.mark.parametrize(("access", "secret"), [("", "zx81"), ("a", ""), ("a\n", "zx81"), ("a", "zx81\r\n"), ("a b", "zx81"), ("a", "zx81\u00e4")])
+@pytest.mark.parametrize(
+    ("access", "secret"), [("", "zx81"), ("a", ""), ("a\n", "zx81"), ("a", "zx81\r\n"), ("a b", "zx81"), ("a", "zx81\u00e4")]
+)
 def test_a_key_that_was_copied_badly_is_refused(access: str, secret: str) -> None:
     with pytest.raises(UsageError, match="copy it anew") as refused:
         Key(access, secret)
