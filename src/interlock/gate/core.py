@@ -238,7 +238,7 @@ def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
                 latch_for(cause, scope=Scope.STRATEGY, subject=request.subject, reason=request.reason, actor="gate", boot_ns=now.boot_ns)
             )
     if state.losses.latched and (Cause.LOSS.value, Scope.ALL, "") not in held:
-        found.append(_latch(Cause.LOSS, _lost(state), "", 0, now))
+        found.append(latch_for(Cause.LOSS, scope=Scope.ALL, subject="", reason=_lost(state), actor="gate", boot_ns=now.boot_ns))
     return tuple(found)
 
 
@@ -249,9 +249,9 @@ def _lost(state: GateState) -> str:
 
 def _begun(order: Order, revision: int) -> bool:
     """Whether a wire write has begun for exactly this revision, and nothing has been heard or wanted since."""
-    state = order.state if revision == 0 else None if order.amend is None else order.amend.state
-    sent = order.sent if revision == 0 or order.amend is None else order.amend.sent
-    return order.cancel is None and order.wired_revision == revision and state is OrderState.SENT and not sent
+    request = order if revision == 0 else order.amend
+    begun = request is not None and request.state is OrderState.SENT and not request.sent
+    return begun and order.cancel is None and order.wired_revision == revision
 
 
 # One proposal
@@ -506,7 +506,7 @@ def _epoch_of(client_id: str, tag: str) -> int:
 
 
 def _latch(cause: Cause, reason: str, what: str, count: int, now: Now) -> LatchSet:
-    evidence = {NOTED: what, NOTED_COUNT: str(count)} if what else {}
+    evidence = {NOTED: what, NOTED_COUNT: str(count)}
     return latch_for(
         cause, scope=Scope.ALL, subject="", reason=reason[:LONGEST_DETAIL], actor="gate", boot_ns=now.boot_ns, evidence=evidence
     )
