@@ -44,6 +44,14 @@ SPOT = Worth(currency="USDT", tick_lot=Decimal("0.01"), base="ETH", lot=Decimal(
 MANAGED = Managed(tags=("aaaa",), worths={(VENUE, SYMBOL): PERPETUAL, (VENUE, ETH): SPOT})
 
 
+def adopt(amount: str, currency: str = "USDT") -> r.LedgerEvent:
+    return event(K.ADJUST, amount, "", currency, actor="me", nonce=f"n{currency}")
+
+
+BUYING: tuple[r.Record, ...] = (intent(symbol=ETH), permit(), wire(), sent(), adopt("100"))
+"""Ten lots at 100: 1 ETH, and at most twice their price."""
+
+
 def fold(*records: r.Record) -> tuple[Orders, Ledger]:
     orders, ledger = Orders(), Ledger()
     for record in records:
@@ -82,10 +90,6 @@ def told(records: tuple[r.Record, ...], snap: r.Snapshot, managed: Managed = MAN
 
 def explained(records: tuple[r.Record, ...], snap: r.Snapshot, managed: Managed = MANAGED) -> list[tuple[Kind, str, bool]]:
     return [(d.kind, d.subject, d.explained) for d in told(records, snap, managed)]
-
-
-def adopt(amount: str, currency: str = "USDT") -> r.LedgerEvent:
-    return event(K.ADJUST, amount, "", currency, actor="me", nonce=f"n{currency}")
 
 
 def gone_long_ago(filled: int) -> tuple[r.Record, ...]:
@@ -135,6 +139,16 @@ def gone_long_ago(filled: int) -> tuple[r.Record, ...]:
             Difference(Kind.ORDER_SIZE, "a", "10 or 15", "16 open", False, "nothing under way makes it so"),
         ),
         (
+            (intent(),),
+            snapshot(open_orders=(row(10),)),
+            Difference(Kind.ORDER_SIZE, "a", "ended", "10 open", False, "nothing under way makes it so"),
+        ),
+        (
+            (intent(), permit()),
+            snapshot(open_orders=(row(10),)),
+            Difference(Kind.ORDER_SIZE, "a", "ended", "10 open", False, "nothing under way makes it so"),
+        ),
+        (
             (),
             snapshot({SYMBOL: -3}),
             Difference(Kind.POSITION, SYMBOL, "0", "-3", False, "executions under way make +0 to +0 lots"),
@@ -174,6 +188,16 @@ def test_an_execution_that_is_missing_is_told_with_both_figures() -> None:
         Difference(Kind.POSITION, SYMBOL, "3", "10", True, "executions under way"),
     ]
     assert told(records, snapshot({SYMBOL: 3}))[1].why == "executions under way make +7 to +7 lots"
+
+
+def test_what_is_explained_by_executions_under_way_says_so() -> None:
+    assert told(OPENED, snapshot({SYMBOL: 4}, open_orders=(row(6),))) == [
+        Difference(Kind.ORDER_SIZE, "a", "10", "6 open", True, "executions under way"),
+        Difference(Kind.POSITION, SYMBOL, "0", "4", True, "executions under way"),
+    ]
+    assert told(BUYING, snapshot(balances={"USDT": "100", "ETH": "0.4"})) == [
+        Difference(Kind.BALANCE, "ETH", "0", "0.4", True, "executions under way")
+    ]
 
 
 def test_what_may_be_executed_on_both_sides_spans_a_range() -> None:
@@ -220,9 +244,6 @@ def test_a_cut_is_tried_again_as_often_as_was_said(cursors: tuple[str, str], tri
 
 # Balances: how far exactly executions under way can move one
 
-BUYING: tuple[r.Record, ...] = (intent(symbol=ETH), permit(), wire(), sent(), adopt("100"))
-"""Ten lots at 100: 1 ETH, and at most twice their price."""
-
 
 def moves(records: tuple[r.Record, ...], currency: str, by: str, managed: Managed = MANAGED) -> bool:
     """Whether a balance that differs by so much from what the ledger has is explained."""
@@ -267,6 +288,12 @@ def test_a_perpetual_moves_only_the_currency_that_it_settles_in() -> None:
     assert moves(buying, "USDT", "20")
     assert not moves(buying, "USDT", "20.01")
     assert not moves(buying, "BTC", "0.01")
+
+
+def test_an_order_without_a_price_explains_lots_and_no_money() -> None:
+    unpriced = (intent(symbol=ETH, ticks=0), permit(), wire(), sent(), adopt("100"))
+    assert moves(unpriced, "ETH", "1.0")
+    assert not moves(unpriced, "USDT", "0.01")
 
 
 def test_markets_are_added_up_and_one_of_unknown_worth_hides_no_other() -> None:
@@ -318,6 +345,11 @@ def test_balances_are_those_of_the_account_over_all_its_markets() -> None:
         "ETH": Decimal("4.0"),
         "XRP": Decimal("-1.0"),
     }
+
+
+def test_a_currency_that_no_flow_has_touched_begins_at_nothing() -> None:
+    _, ledger = fold(fill(10, client_id="", symbol=ETH, fee_currency="BNB"))
+    assert expected_balances(ledger, VENUE, ACCOUNT, MANAGED, NOW) == {"BNB": Decimal(0), "USDT": Decimal(-10), "ETH": Decimal(1)}
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -416,6 +448,25 @@ def test_which_sizes_of_an_order_are_no_difference(records: tuple[r.Record, ...]
         if all(d.kind is not Kind.ORDER_SIZE for d in differences):
             fits.add(lots)
     assert fits == sizes
+
+
+def test_two_orders_at_the_venue_under_one_id_of_ours_are_counted_together() -> None:
+    """An id that was used twice: neither of the two may stand for both."""
+    first, second = ("a", "v1", SYMBOL, 10), ("a", "v2", SYMBOL, 10)
+    for rows in ((first, second), (second, first)):
+        assert told(OPENED, snapshot(open_orders=rows)) == [
+            Difference(Kind.ORDER_SIZE, "a", "10", "20 open", False, "nothing under way makes it so")
+        ]
+    # The control: one that a list shows twice is one.
+    assert told(OPENED, snapshot(open_orders=(first, first))) == []
+
+
+def test_executions_explain_what_is_open_of_an_order_on_its_way_to_another_size() -> None:
+    """6 or 11 may be open, and 8 are: three executions of the larger."""
+    records = (*OPENED, fill(4), intent("a", 1, 15), permit("a", 1), wire("a", 1))
+    shown = (row(8),)
+    assert explained(records, snapshot({SYMBOL: 7}, open_orders=shown)) == [(Kind.ORDER_SIZE, "a", True), (Kind.POSITION, SYMBOL, True)]
+    assert explained(records, snapshot({SYMBOL: 16}, open_orders=shown)) == [(Kind.ORDER_SIZE, "a", False), (Kind.POSITION, SYMBOL, False)]
 
 
 def test_an_order_that_is_shown_with_nothing_open_is_not_explained() -> None:

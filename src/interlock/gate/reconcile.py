@@ -99,7 +99,10 @@ class _Flight(msgspec.Struct):
 
 def compare(orders: Orders, ledger: Ledger, snapshot: r.Snapshot, managed: Managed) -> list[Difference]:
     """All differences of a consistent snapshot, in the order of `Kind`'s subjects: orders, executions, positions, balances."""
-    theirs = {client_id: open_lots for client_id, _, _, open_lots in snapshot.open_orders if client_id in orders.by_id}
+    theirs: dict[str, int] = {}
+    for client_id, _, _, open_lots in set(snapshot.open_orders):
+        # Of several at the venue under one id none may stand for the others.
+        theirs[client_id] = theirs.get(client_id, 0) + open_lots
     ours = _ours(orders, snapshot)
     flights: dict[str, _Flight] = {}
     for order in ours:
@@ -180,7 +183,7 @@ def _possible_open(order: Order) -> tuple[int, ...]:
     if order.state.final or order.state in (OrderState.INTENDED, OrderState.PERMITTED):
         return ()
     done = max(order.filled_lots + order.reversed_lots, order.reported_lots)
-    return tuple(sorted({order.lots - done, order.largest_lots - done, (order.amend.lots if order.amend else order.lots) - done}))
+    return tuple(sorted({order.lots - done, (order.amend.lots if order.amend else order.lots) - done}))
 
 
 def _missing(order: Order, newer: bool, position_explained: bool) -> Difference | None:
