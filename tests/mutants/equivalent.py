@@ -153,6 +153,156 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "nothing reads the tail of a closed connection",
     ),
     Equivalent(
+        _GATE + "evaluate.py",
+        "_subject",
+        "if facts is None or venue is None or symbol is None or strategy is None or asset is None:",
+        "facts is None or venue is None or symbol is None or strategy is None or asset is None",
+        "(venue is None or symbol is None or strategy is None or (asset is None))",
+        "what has no facts has no asset either; the question tells the type checker",
+    ),
+    *(
+        Equivalent(_GATE + "evaluate.py", function, at, before, after, why)
+        for function, why, changes in (
+            (
+                "_permission",
+                "anything but 0 denies by this rule, and the words are those of the row",
+                (
+                    ('yield ("allow", 0 if allowed else -1, 0, told)', "-1", "(1)"),
+                    ('yield ("allow", 0 if allowed else -1, 0, told)', "1", "2"),
+                    ("0 if reference is not None and reference.quote.trading is True else -1,", "-1", "(1)"),
+                    ("0 if reference is not None and reference.quote.trading is True else -1,", "1", "2"),
+                ),
+            ),
+            (
+                "_inputs",
+                "anything but 0, and any age below 0, denies by this rule, and the words are those of the problem",
+                (
+                    ("age = -1 if problem else s.boot_ns - s.references.references[s.place].quote.boot_ns", "1", "2"),
+                    ('yield ("engine_books", -1 if problem else 0, 0, problem)', "-1", "(1)"),
+                    ('yield ("engine_books", -1 if problem else 0, 0, problem)', "1", "2"),
+                    ('yield ("usd_rates", -1 if problem else 0, 0, problem)', "-1", "(1)"),
+                    ('yield ("usd_rates", -1 if problem else 0, 0, problem)', "1", "2"),
+                ),
+            ),
+            (
+                "_collars",
+                "any value below 0 denies by this rule, and the words are those of the problem",
+                (('yield ("max_drift", -1 if problem else moved, symbol.max_drift_millionths, problem)', "1", "2"),),
+            ),
+            (
+                "_collar",
+                "any value below 0 denies by this rule, and the words are those of the row",
+                (('return (name, -1, collar_millionths, f"{told}: more than {collar_millionths} millionths away")', "1", "2"),),
+            ),
+            (
+                "_collar",
+                "a side is 1 or -1",
+                (
+                    (
+                        "return (name, limits.product_up(max(0, (2 * ticks - twice) * side), 1_000_000, 1, twice), collar_millionths, told)",
+                        "(2 * ticks - twice) * side",
+                        "((2 * ticks - twice) // side)",
+                    ),
+                ),
+            ),
+            (
+                "_sizes",
+                "a side is 1 or -1",
+                (
+                    ("if s.side > 0:", "s.side > 0", "(s.side >= 0)"),
+                    ("spot_sell = s.facts.kind is Kind.SPOT and s.side < 0", "s.side < 0", "(s.side <= 0)"),
+                ),
+            ),
+            (
+                "_exposures",
+                "of an order that shrinks and reduces none of the three is told",
+                (("gross, here, naked = (0, 0, 0) if s.shrinks and s.reduces else _worst_values(s)", "0", "1"),),
+            ),
+            (
+                "_exposures",
+                "any time below 0 denies in the same words",
+                (
+                    ("since = s.exposure.naked_since_boot_ns.get(s.facts.asset, -1)", "1", "2"),
+                    ("for_ns = s.boot_ns - since if since >= 0 else -1", "1", "2"),
+                ),
+            ),
+            (
+                "_exposures",
+                "no time is inside every bound, and then the words are not used",
+                (
+                    (
+                        'yield ("max_naked_time", for_ns, s.asset.max_naked_ns, "not known since when" if for_ns < 0 else "")',
+                        "for_ns < 0",
+                        "(for_ns <= 0)",
+                    ),
+                ),
+            ),
+            (
+                "_worst_values",
+                "an order that shows the value of its venue shows the gross before it, which is as unknown and denies",
+                tuple(("return -1, -1, -1", *change) for change in (("-1", "(1)"), ("1", "0"), ("1", "2"))),
+            ),
+            (
+                "_worst_values",
+                "`naked_value` asks only for the instruments of the asset",
+                (("if universe.facts[place].asset == s.facts.asset:", "universe.facts[place].asset == s.facts.asset", "True"),),
+            ),
+            (
+                "_worst_values",
+                "of equal prices of an instrument either may stay",
+                (
+                    (
+                        "if place not in prices or dearest > prices[place][0]:",
+                        "dearest > prices[place][0]",
+                        "(dearest >= prices[place][0])",
+                    ),
+                ),
+            ),
+            (
+                "_margins",
+                "an age below 0 denies before any figure of the equity is looked at",
+                tuple(
+                    ("equity, age = (-1, -1) if reading is None else (reading.micro_usd, s.boot_ns - reading.boot_ns)", *change)
+                    for change in (("-1", "(1)"), ("1", "0"), ("1", "2"))
+                ),
+            ),
+            (
+                "_margins",
+                "no age is inside every bound, and then the words are not used",
+                (
+                    (
+                        'yield ("freshness_equity", age, s.sheet.account.freshness_equity_ns, '
+                        '"the account\'s equity is not known" if age < 0 else "")',
+                        "age < 0",
+                        "(age <= 0)",
+                    ),
+                ),
+            ),
+            (
+                "_losses",
+                "any age below 0 denies in the same words, no age is inside every bound, and anything but 0 is a latch",
+                (
+                    ("age = -1 if losses.marked_boot_ns is None else s.boot_ns - losses.marked_boot_ns", "1", "2"),
+                    (
+                        'yield ("freshness_mark", 0 if lowering else age, account.freshness_mark_ns, '
+                        '"profit and loss are not known" if age < 0 else "")',
+                        "age < 0",
+                        "(age <= 0)",
+                    ),
+                    *(
+                        (
+                            'yield ("loss_latch", 0 if lowering or losses.latched is False else -1, 0, '
+                            '"a loss was seen that stops until a person clears the latch")',
+                            *change,
+                        )
+                        for change in (("-1", "(1)"), ("1", "2"))
+                    ),
+                ),
+            ),
+        )
+        for at, before, after in changes
+    ),
+    Equivalent(
         _GATE + "lattice.py",
         "effective_level",
         "if state.latches or state.trips:",

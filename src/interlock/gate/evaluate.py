@@ -350,7 +350,8 @@ def _sizes(s: _Subject) -> Iterator[Row]:
         worst = limits.worst_long(before.position, before.buys, s.lots)
     else:
         worst = -limits.worst_short(before.position, before.sells, s.lots)
-    yield ("max_position_lots", 0 if s.shrinks else max(0, worst), cap, "")
+    # What only shrinks the position ends at most at zero, so that its worst is no size.
+    yield ("max_position_lots", max(0, worst), cap, "")
     value = 0 if s.shrinks else gross_value(s.after, s.ask, s.valuation)
     yield ("max_position_notional_usd", value, limits.tightened(symbol.max_position_notional_micro_usd, factor), "")
     spot_sell = s.facts.kind is Kind.SPOT and s.side < 0
