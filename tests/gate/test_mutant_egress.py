@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection, Write, Wrote
 from interlock.gate.core import Planned, recheck, want_cancels
+from interlock.gate.egress import _Line
 from interlock.gate.journal import JournalFailed
 from interlock.gate.lattice import common_level
 from interlock.gate.venue_fake import request_id
@@ -374,6 +376,95 @@ def test_connections_are_named_by_venue_purpose_and_number_and_the_record_of_a_w
     with_bench(use)
 
 
+def test_an_order_waits_for_a_connection_as_long_as_it_may_wait_itself() -> None:
+    async def use(bench: Bench) -> None:
+        await cut(bench, 1)
+        bench.peer.slow_s = 0.2
+        planned, _ = bench.permit()  # a second from its deadline
+        assert await bench.egress.send(planned) == ""
+        assert bench.peer.got(2) == planned.frame
+        await cut(bench, 2)
+        late, _ = bench.permit(ticks=399_999, deadline_boot_ns=bench.world.now.boot_ns + 50 * MS)
+        assert await bench.egress.send(late) == "no connection: TimeoutError"
+        assert bench.state(late.client_id) is OrderState.NOT_SENT
+
+    with_bench(use)
+
+
+def test_a_venue_that_goes_makes_no_error_in_the_loop() -> None:
+    async def use(bench: Bench) -> None:
+        found: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: found.append(context))
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == ""
+        await cut(bench, 0)
+        await cut(bench, 1)
+        assert bench.state(planned.client_id) is OrderState.UNKNOWN
+        await asyncio.sleep(0)
+        assert found == []
+
+    with_bench(use)
+
+
+def line_over(ours: socket.socket, heard: list[int]) -> _Line:
+    return _Line(OrderConnection(ours, "c"), lambda answer, _about: heard.append(answer.request_id), lambda _about, _why: None)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_line_that_was_given_up_twice_leaves_the_next_one_its_number(number: int) -> None:
+    """A process without standard input and output gives these numbers to its first connections."""
+    heard: list[int] = []
+
+    async def run() -> None:
+        kept = os.dup(number)
+        os.close(number)
+        made: list[_Line] = []
+        ends: list[socket.socket] = []
+        try:
+            for _ in range(2):
+                ours, theirs = socket.socketpair()
+                assert ours.fileno() == number
+                made.append(line_over(ours, heard))
+                ends.append(theirs)
+                made[0].abort("the peer went, or is gone already")
+            made[1].expect(7, ("a", 0), 10_000 * MS)
+            answer = wire.Answer(request_id=7, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+            ends[1].sendall(wire.encode(answer))
+            await settle(lambda: bool(heard))
+        finally:
+            for line in made:
+                line.abort("the test ends")
+            for end in ends:
+                end.close()
+            os.dup2(kept, number)
+            os.close(kept)
+
+    asyncio.run(run())
+    assert heard == [7]
+
+
+def test_what_fails_first_while_a_line_is_given_up_is_told_after_all_the_others_were() -> None:
+    lost: list[str] = []
+
+    def lose(about: tuple[str, int], _reason: str) -> None:
+        lost.append(about[0])
+        if about[0] != "b":
+            raise OSError(about[0])
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            line = _Line(OrderConnection(ours, "c"), lambda _answer, _about: None, lose)
+            for number, name in enumerate("abc"):
+                line.expect(number, (name, 0), 10_000 * MS)
+            with pytest.raises(OSError, match="a"):
+                line.abort("the peer went")
+            line.abort("again")
+
+    asyncio.run(run())
+    assert lost == ["a", "b", "c"]
+
+
 # Answers
 
 
@@ -419,5 +510,36 @@ def test_an_answer_that_nobody_waits_for_changes_nothing_and_those_behind_it_are
         bench.peer.ends[1].sendall(wire.encode(answer_to(second, two, OrderState.OPEN)))
         await settle(lambda: bench.state(second.client_id) is OrderState.OPEN)
         assert kinds(bench).count("Answered") == 2
+
+    with_bench(use)
+
+
+def test_an_answer_may_take_its_time() -> None:
+    async def use(bench: Bench) -> None:
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == ""
+        await asyncio.sleep(0.25)
+        bench.answer(1, planned)
+        await settle(lambda: bench.state(planned.client_id) is not OrderState.SENT)
+        assert bench.state(planned.client_id) is OrderState.ACKED
+
+    with_bench(use, answer_ns=2_000 * MS)
+
+
+def test_what_the_venue_says_to_a_cancel_is_recorded_with_its_order() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        for number, code in ((1, "unknown_order"), (2, "")):
+            bench.egress.cancel_due([client_id])
+            status = 400 if code else 200
+            answer = wire.Answer(request_id=number, status=status, code=code, text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+            bench.peer.ends[0].sendall(wire.encode(answer))
+        await settle(lambda: kinds(bench).count("CancelAnswered") == 2)
+        found = [record for record in map(r.decode, bench.journal.payloads) if isinstance(record, r.CancelAnswered)]
+        assert [(record.client_id, record.accepted, record.code) for record in found] == [
+            (client_id, False, "unknown_order"),
+            (client_id, True, ""),
+        ]
+        assert bench.keeper.state.orders.by_id[client_id].cancel is not None, "it is owed until the order has ended"
 
     with_bench(use)

@@ -555,6 +555,7 @@ class Peer:
         self.ends: list[socket.socket] = []
         self.problem: BaseException | None = None
         self.hang = False
+        self.slow_s = 0.0
         self.small = False
         self.wrap: Callable[[socket.socket, str], OrderConnection] = OrderConnection
         self.lines: list[str] = []
@@ -564,6 +565,7 @@ class Peer:
             raise self.problem
         if self.hang:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.slow_s)
         with socket.create_server(("127.0.0.1", 0)) as server:
             ours = socket.socket()
             if self.small:
