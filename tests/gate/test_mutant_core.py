@@ -12,7 +12,7 @@ import pytest
 from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
 from tests.gate.core_world import LIFE, NOW, PlainWire, S, World, armed_state, proposal
-from tests.gate.test_review_findings import PaperJournal, latch, report, resting, wired
+from tests.gate.test_review_findings import REDUCE, PaperJournal, fill, latch, report, resting, wired
 
 from interlock.domain.ids import INCARNATION_BITS, parse_client_id
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
@@ -115,7 +115,8 @@ def test_of_an_order_that_is_not_known_nothing_is_written(begun: bool) -> None:
     if begun:
         begins(world, planned)
     assert last_check(world, planned, begun=begun) == ""
-    assert last_check(world, planned._replace(client_id="another"), begun=begun) == "order state"
+    for revision in range(2):
+        assert last_check(world, planned._replace(client_id="another", revision=revision), begun=begun) == "order state"
 
 
 def test_a_write_that_has_begun_is_that_of_its_own_revision_and_of_no_other() -> None:
@@ -521,6 +522,13 @@ def test_a_batch_is_looked_at_one_by_one_where_not_all_are_denied_alike() -> Non
     assert batch_of(world, proposal(), proposal()) is None, "one of them could be a reduction"
 
 
+def test_a_latch_on_an_order_denies_no_batch_whose_orders_have_no_ids_yet() -> None:
+    world = World()
+    world.state.apply(msgspec.structs.replace(latch(Level.HALT), scope=Scope.ORDER, subject="another"))
+    assert batch_of(world, proposal(), proposal()) is None
+    assert rules(world.decide()) == (PERMIT, "")
+
+
 def test_a_batch_at_a_venue_of_which_no_account_is_known_is_met_by_every_latch_on_an_account() -> None:
     world = World()
     world.setup = with_setup(world, accounts={})
@@ -568,6 +576,11 @@ def test_an_id_tells_epoch_number_and_process_life() -> None:
         assert parsed is not None
         assert (parsed.epoch, parsed.sequence) == (1_800_000_000, number)
         assert parsed.incarnation == int(LIFE, 16) % (1 << INCARNATION_BITS)
+    for record in (aw.boot("f" * 32), r.Epoch(boot_ns=2, number=1_800_000_001)):
+        world.state.apply(record)
+    parsed = parse_client_id(world.next().decision.client_id, "demo")
+    assert parsed is not None
+    assert (parsed.epoch, parsed.sequence, parsed.incarnation) == (1_800_000_001, 1, (1 << INCARNATION_BITS) - 1)
 
 
 @pytest.mark.parametrize("missing", ["tags", "accounts", "wires"])
@@ -630,6 +643,18 @@ def test_what_is_not_certainly_in_order_denies(name: str, rule: str, doubts: tup
         assert (*rules(effects), effects.decision.detail) == (DENY, rule, "not known to be in order")
 
 
+def test_what_is_not_permitted_at_all_is_denied_by_that_before_anything_else_is_looked_at() -> None:
+    for change, rule in (
+        (r.Disarmed(boot_ns=1, reason="x", actor="ann", mandate_ends=True), "not_armed"),
+        (latch(Level.HALT), "level_forbids"),
+    ):
+        world = World()
+        world.state.apply(change)
+        world.readings.stopped = True
+        decision = world.decide().decision
+        assert (decision.rule, decision.detail) == (rule, "")
+
+
 def test_a_planned_write_is_what_was_permitted() -> None:
     world = World()
     effects = world.decide()
@@ -641,13 +666,13 @@ def test_a_planned_write_is_what_was_permitted() -> None:
     assert (permit.epoch, permit.mandate, permit.cap_usd, permit.notional_usd) == (1_800_000_000, "", Decimal(100), Decimal("40.0001"))
 
 
-@pytest.mark.parametrize(("rate", "rule"), [("1", ""), ("1.0000005", "max_order_notional_usd")])
-def test_the_cap_of_the_grant_holds_to_a_millionth(rate: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lots are worth 80.0002 USD at the rate of one, or 40 millionths more."""
-    monkeypatch.setitem(aw.ENVIRON, "LIVE_MAX_NOTIONAL_USD", "80.0002")
+@pytest.mark.parametrize(("cap", "rule"), [("80.000281", ""), ("80.00028", "max_order_notional_usd")])
+def test_the_cap_of_the_grant_holds_to_a_millionth(cap: str, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lots are worth 80.000281 USD at this rate, rounded against us."""
+    monkeypatch.setitem(aw.ENVIRON, "LIVE_MAX_NOTIONAL_USD", cap)
     world = World()
     world.readings.references = lc.seen(
-        lc.SHEET, lc.UNIVERSE, *lc.steady(lc.quote(400_000, 400_001, NOW.boot_ns)), lc.rate(ask=rate, at=NOW.boot_ns)
+        lc.SHEET, lc.UNIVERSE, *lc.steady(lc.quote(400_000, 400_001, NOW.boot_ns)), lc.rate(ask="1.000001", at=NOW.boot_ns)
     )
     assert rules(world.next(lots=2))[1] == rule
 
@@ -672,6 +697,18 @@ def test_a_group_begins_with_its_first_order_and_has_the_bounds_of_the_asset() -
     assert [type(record).__name__ for record in second.records] == ["Intent", "Permit"]
     alone = World().next()
     assert [type(record).__name__ for record in alone.records] == ["Intent", "Permit"]
+
+
+def test_an_order_under_the_reduce_mandate_begins_no_group() -> None:
+    world = World()
+    client_id = world.next().decision.client_id
+    wired(world, client_id)
+    world.state.apply(fill(client_id, Side.BUY, "t1"))
+    world.state.apply(latch(Level.REDUCE_ONLY))
+    found = world.next(group="fresh", **REDUCE)
+    assert rules(found) == (PERMIT, "")
+    assert [type(record).__name__ for record in found.records] == ["Intent", "Permit"]
+    assert permit_in(found).mandate == "reduce_only"
 
 
 def unknown(world: World, client_id: str, revision: int = 0) -> None:
@@ -983,6 +1020,17 @@ DOES_MORE: dict[str, r.Record] = {
     "group": r.GroupReserved(boot_ns=1, group="g", client_ids=(), naked_cap_usd=Decimal(1), deadline_boot_ns=2),
     "write begins": r.WireBegin(boot_ns=1, client_id="demo-1", revision=0, connection="c"),
     "released": r.Released(boot_ns=1, client_id="demo-1", state=OrderState.CANCELLED, filled_lots=0, actor="ann", nonce=aw.NONCES[0]),
+    "transfer announced": r.LedgerExpected(
+        boot_ns=1,
+        kind=r.LedgerKind.DEPOSIT,
+        venue="bybit",
+        account="main",
+        currency="USDT",
+        amount=Decimal(1),
+        until_wall_ns=2,
+        actor="ann",
+    ),
+    "new day": r.DayRolled(boot_ns=1, day="2026-01-01", baseline=(), baseline_usd=Decimal(0), wall_ns=1),
     "explained": aw.reconciled(),
     "level up": aw.level_set(Level.RUN),
 }

@@ -543,3 +543,14 @@ def test_what_the_venue_says_to_a_cancel_is_recorded_with_its_order() -> None:
         assert bench.keeper.state.orders.by_id[client_id].cancel is not None, "it is owed until the order has ended"
 
     with_bench(use)
+
+
+def test_a_way_out_that_was_never_connected_cancels_nothing_and_can_be_closed() -> None:
+    bench = Bench(1_000 * MS)
+    assert not bench.egress.can_cancel
+    bench.egress.close()
+
+    async def use(opened: Bench) -> None:
+        assert opened.egress.can_cancel
+
+    with_bench(use)

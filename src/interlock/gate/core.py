@@ -500,9 +500,9 @@ def _denied(setup: Setup, state: GateState, intent: Intent | None, proposal: Pro
     )
 
 
-def _epoch_of(client_id: str, tag: str) -> int:
+def _epoch_of(client_id: str, tag: str) -> int | None:
     parsed = parse_client_id(client_id, tag) if tag else None
-    return -1 if parsed is None else parsed.epoch
+    return None if parsed is None else parsed.epoch
 
 
 def _latch(cause: Cause, reason: str, what: str, count: int, now: Now) -> LatchSet:
