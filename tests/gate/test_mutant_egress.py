@@ -546,11 +546,47 @@ def test_what_the_venue_says_to_a_cancel_is_recorded_with_its_order() -> None:
 
 
 def test_a_way_out_that_was_never_connected_cancels_nothing_and_can_be_closed() -> None:
-    bench = Bench(1_000 * MS)
-    assert not bench.egress.can_cancel
-    bench.egress.close()
-
     async def use(opened: Bench) -> None:
-        assert opened.egress.can_cancel
+        for bench, can in ((opened, True), (Bench(1_000 * MS), False)):
+            assert bench.egress.can_cancel is can
+            planned, _ = bench.permit()
+            bench.egress.cancel_due([planned.client_id])
+            assert ("CancelSent" in kinds(bench)) is can
+            bench.egress.close()
+            assert not bench.egress.can_cancel
+
+    with_bench(use)
+
+
+def test_the_end_of_the_gate_cuts_both_connections_and_gives_up_what_is_in_flight() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        planned, _ = bench.permit(ticks=399_999)
+        assert await bench.egress.send(planned) == ""
+        assert bench.peer.got(1, 0.05)
+        bench.egress.close()
+        assert not bench.egress.can_cancel
+        assert bench.state(planned.client_id) is OrderState.UNKNOWN
+        for end in bench.peer.ends:
+            end.settimeout(2)
+            with pytest.raises(ConnectionResetError):
+                end.recv(1)
+        bench.egress.cancel_due([client_id])
+        assert "CancelSent" not in kinds(bench)
+
+    with_bench(use)
+
+
+def test_a_cancel_on_a_connection_that_is_gone_waits_for_the_next() -> None:
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        await cut(bench, 0)
+        bench.egress.cancel_due([client_id, client_id])
+        assert "CancelSent" not in kinds(bench)
+        await bench.egress.restore()
+        await bench.egress.restore()
+        assert len(bench.peer.lines) == 3, "one is enough"
+        bench.egress.cancel_due([client_id])
+        assert len(frames(bench.peer.got(2))) == 1
 
     with_bench(use)

@@ -223,7 +223,7 @@ class Egress:
         for client_id in client_ids:
             order = self._keeper.state.orders.by_id[client_id]
             line = self._cancelling
-            if line is None or not line.connection.is_open:
+            if line is None:
                 return
             now = self._clock()
             self._cancels += 1
