@@ -75,7 +75,7 @@ def reported(orders: Orders, record: r.Reported) -> None:
     _sight(order)
     _reported_size(orders, order, record)
     evidence = _seen(order, record, known)
-    if evidence is Evidence.SEEN_UNCLEAR and record.filled_lots and record.state is OrderState.REJECTED:
+    if evidence is Evidence.SEEN_UNCLEAR and record.state is OrderState.REJECTED:
         _contradict(orders, order, f"reported as rejected with {record.filled_lots} lots filled")
         return
     move(orders, order, evidence, f"reported {record.state} with {record.filled_lots} of {order.largest_lots} lots filled")

@@ -136,7 +136,7 @@ class Order(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     def leaves_lots(self) -> int:
         """How much this order can still change the position as the fills seen have it."""
         if self.state in EXPOSED:
-            return max(0, self.largest_lots - self.filled_lots, self.venue_lots - self.filled_lots, self.missing_lots)
+            return max(self.largest_lots - self.filled_lots, self.venue_lots - self.filled_lots, self.missing_lots)
         return self.missing_lots
 
 
