@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -844,6 +845,50 @@ def test_what_became_durable_before_a_failure_is_durable() -> None:
         assert isinstance(waiting[1].exception(), JournalFailed)
 
     asyncio.run(run())
+
+
+def test_nothing_is_kept_of_those_that_wait_no_longer() -> None:
+    def futures() -> int:
+        gc.collect()
+        return sum(isinstance(each, asyncio.Future) for each in gc.get_objects())
+
+    async def run() -> None:
+        keeper, journal = kept()
+        lsn = keeper.take(tick(), now=NOW)
+        journal.sync(lsn)
+        before = futures()
+        for _ in range(50):
+            await keeper.durable(lsn)
+        assert futures() - before < 10
+
+    asyncio.run(run())
+
+
+def test_the_loop_does_not_wait_inside_the_journal() -> None:
+    asked: list[bool] = []
+
+    class Asked(Announced):
+        def flush(self, *, wait: bool = True) -> bool:
+            asked.append(wait)
+            return len(asked) > 2
+
+    async def run() -> None:
+        keeper = Keeper(armed_state(), Asked())  # type: ignore[arg-type]
+        await keeper.handed_over()
+
+    asyncio.run(run())
+    assert asked == [False] * 3
+
+
+def test_what_lowers_risk_and_waits_is_written_into_the_room_that_is_kept_for_it() -> None:
+    keeper, journal = kept()
+    journal.full_after, journal.full_for_all = 0, True
+    keeper.take(latch(Level.HALT, "one"), now=NOW)
+    assert kinds(journal) == []
+    journal.full_for_all = False  # room again, but none for orders
+    with pytest.raises(JournalFull):
+        keeper.take(tick(), now=NOW)
+    assert (kinds(journal), keeper.unwritten) == (["LatchSet"], [])
 
 
 def decided(state: GateState, **more: Any) -> Effects:

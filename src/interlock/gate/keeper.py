@@ -147,11 +147,9 @@ class Keeper:
         """Wait until a record is on disk. Raises JournalFailed if it will not be."""
         if self.journal.failure is not None:
             raise self.journal.failure
-        if self.journal.durable_lsn >= lsn:
-            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((lsn, waiter))
-        self._wake()  # it may have become so meanwhile
+        self._wake()  # it may be so already
         await waiter
 
     async def handed_over(self) -> None:
