@@ -1,4 +1,4 @@
-"""Limits, margin and the reduce mandate at their exact bounds, and that one unknown part makes the whole unknown."""
+"""Limits, margin, the reduce mandate and losses at their exact bounds, and that one unknown part makes the whole unknown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+from tests.gate import limit_cases as lc
 
-from interlock.gate import limits
+from interlock.gate import limits, losses, records
 from interlock.gate.exposure import Load, Valuation
+from interlock.gate.losses import Losses
 from interlock.gate.mandate import Claim, Clause, Leg, MandateBounds, MandateRule, refuse_reduction
 from interlock.gate.margin import NONE, MarginNeed, margin_need
 from interlock.gate.permission import Denial, May, Permission
@@ -229,3 +231,46 @@ def test_each_leg_of_a_pair_needs_the_flag_of_its_own() -> None:
     assert refused(plain_long, SHORT) is refused(LONG, plain_short) is MandateRule.NO_REDUCE_FLAG
     spot = msgspec.structs.replace(plain_long, derivative=False)
     assert refused(spot, SHORT) is None
+
+
+# Losses
+
+LOSSES = lc.changed(lc.SHEET, "account", max_daily_loss_micro_usd=10 * M, max_drawdown_micro_usd=10 * M, unrealised_breach_marks_count=3)
+SECOND_NS = 1_000_000_000
+
+
+def marked(*marks: tuple[str, str]) -> Losses:
+    """After marks (unrealised, equity) a second apart, of a day that began with 100 dollars."""
+    day = records.DayRolled(boot_ns=0, day="2026-01-01", baseline=(), baseline_usd=Decimal(100), wall_ns=0)
+    state = losses.apply(Losses(), day, LOSSES)
+    for number, (unrealised, equity) in enumerate(marks, start=1):
+        mark = records.Marked(
+            boot_ns=number * SECOND_NS, realised_usd=Decimal(0), unrealised_usd=Decimal(unrealised), equity_usd=Decimal(equity)
+        )
+        state = losses.apply(state, mark, LOSSES)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("mark", "breaches"),
+    [(("-10", "100"), 0), (("-10.000001", "100"), 1), (("0", "90"), 0), (("0", "89.999999"), 1), (("-10", "90"), 0), (("-11", "89"), 1)],
+)
+def test_a_loss_or_a_drawdown_breaches_above_its_limit_and_not_at_it(mark: tuple[str, str], breaches: int) -> None:
+    assert marked(mark).breaches_count == breaches
+    assert marked(mark, mark).breaches_count == 2 * breaches
+    assert marked(mark, mark, mark).latched is bool(breaches)
+
+
+def test_a_latch_stays_when_the_loss_that_set_it_has_passed() -> None:
+    down, up = ("-11", "100"), ("0", "100")
+    assert marked(down, down, up).latched is False
+    after = marked(down, down, down, up)
+    assert (after.latched, after.breaches_count, after.now_micro_usd) == (True, 0, 0)
+
+
+def test_a_person_who_clears_the_latch_begins_the_count_anew() -> None:
+    clear = records.LatchCleared(
+        boot_ns=9, name=losses.DAILY_LOSS, scope=records.Scope.ALL, subject="", actor="person", nonce="n", state_version=0
+    )
+    state = losses.apply(marked(*[("-11", "100")] * 3), clear, LOSSES)
+    assert (state.latched, state.breaches_count, state.breached_boot_ns) == (False, 0, None)

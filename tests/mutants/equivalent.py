@@ -302,6 +302,119 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         )
         for at, before, after in changes
     ),
+    *(
+        Equivalent(_GATE + file, function, at, before, after, why)
+        for file, function, at, why, changes in (
+            (
+                "exposure.py",
+                "universe_of",
+                "units.update(zip(places, (count // common for count in counts), strict=True))",
+                "there is one count for each place",
+                (("True", "False"),),
+            ),
+            (
+                "exposure.py",
+                "valuation_of",
+                "while exact * denominator < SCALE_DIGITS and (exact * denominator).denominator != 1:",
+                "as many steps as that are a whole number, which ends the loop as well",
+                (("exact * denominator < SCALE_DIGITS", "(exact * denominator <= SCALE_DIGITS)"),),
+            ),
+            (
+                "exposure.py",
+                "valuation_of",
+                "initial=tuple((top, math.ceil(rate * 1_000_000)) for top, (_, rate, _) in zip(tops, facts.tiers, strict=True)),",
+                "there is one top for each tier",
+                (("True", "False"),),
+            ),
+            (
+                "exposure.py",
+                "valuation_of",
+                "maintenance=tuple((top, math.ceil(rate * 1_000_000)) for top, (_, _, rate) in zip(tops, facts.tiers, strict=True)),",
+                "there is one top for each tier",
+                (("True", "False"),),
+            ),
+            ("exposure.py", "Load.with_order", "if side > 0:", "a side is 1 or -1", (("side > 0", "(side >= 0)"),)),
+            (
+                "exposure.py",
+                "naked_since",
+                "since[asset] = None if not limits.outside(value, tolerance.get(asset, -1)) else boot_ns if began is None else began",
+                "any bound below 0 has everything outside",
+                (("1", "2"),),
+            ),
+            (
+                "exposure.py",
+                "shrinks",
+                "return load.low >= lots if side < 0 else load.high <= -lots",
+                "a side is 1 or -1",
+                (("side < 0", "(side <= 0)"),),
+            ),
+            (
+                "exposure.py",
+                "reduces",
+                "return low >= units if side < 0 else high <= -units",
+                "a side is 1 or -1",
+                (("side < 0", "(side <= 0)"),),
+            ),
+            (
+                "references.py",
+                "_reference",
+                "while first + 1 < len(samples) and samples[first + 1][0] <= begin:",
+                "the last sample is the reading itself, which no window leaves out; asking for the end is a second line",
+                (
+                    ("1", "0"),
+                    ("1", "2"),
+                    ("first + 1", "(first - 1)"),
+                    ("first + 1 < len(samples)", "(first + 1 <= len(samples))"),
+                    ("first + 1 < len(samples) and samples[first + 1][0] <= begin", "(samples[first + 1][0] <= begin)"),
+                ),
+            ),
+            (
+                "references.py",
+                "with_rate",
+                "if rate.source is not FxSource.CONFIGURED and rate.bid.is_finite() and rate.ask.is_finite() and 0 < rate.bid <= rate.ask:",
+                "a rate of nothing is left out below, as one that rounds to nothing",
+                (("0 < rate.bid <= rate.ask", "(0 <= rate.bid <= rate.ask)"),),
+            ),
+            *(
+                ("references.py", "peer_twice_ticks", at, "a side is 1 or -1", (("side > 0", "(side >= 0)"),))
+                for at in (
+                    "own_numerator *= own.high_pico_usd if side > 0 else own.low_pico_usd",
+                    "other_numerator *= other.low_pico_usd if side > 0 else other.high_pico_usd",
+                    "if side > 0:",
+                )
+            ),
+            (
+                "limit_sheet.py",
+                "",
+                "LONGEST_NS = 86_400_000_000_000",
+                "a sheet gives whole milliseconds, and of those the most are as many",
+                (("86_400_000_000_000", "86400000000001"),),
+            ),
+            (
+                "limit_sheet.py",
+                "_Reader._same_keys",
+                "near = get_close_matches(key, expected, n=1)",
+                "the nearest is the first of however many",
+                (("1", "2"),),
+            ),
+            (
+                "throttles.py",
+                "_filled",
+                "closing = min(fill.lots, abs(trip.lots)) if trip.lots * signed < 0 else 0",
+                "a quotient is below 0 when a product is, rounded down as it is; and of nothing held nothing is closed",
+                (("trip.lots * signed", "(trip.lots // signed)"), ("trip.lots * signed < 0", "(trip.lots * signed <= 0)")),
+            ),
+            ("throttles.py", "_forget", "if gone:", "taking nothing away changes nothing", (("gone", "True"),)),
+            (
+                "throttles.py",
+                "_trips",
+                "if signature[0] != strategy or len(times) < limit.max_identical_orders_count:",
+                "a short cut: no more of them lie within the window than there are",
+                (("signature[0] != strategy or len(times) < limit.max_identical_orders_count", "(signature[0] != strategy)"),),
+            ),
+        )
+        for before, after in changes
+    ),
     Equivalent(
         _GATE + "lattice.py",
         "effective_level",
