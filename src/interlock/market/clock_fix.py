@@ -13,16 +13,24 @@ FLOOR_NS = 1_000_000
 _ABSURD_NS = 60 * 1_000_000_000
 
 
-def judge(latencies_ns: npt.NDArray[np.int64], floor_ns: int, tolerance_ns: int, clamped: int) -> ClockEntry:
+def judge(
+    latencies_ns: npt.NDArray[np.int64],
+    floor_ns: int,
+    tolerance_ns: int,
+    clamped: int,
+    *,
+    received: bool = True,
+) -> ClockEntry:
     """The clock entry for recorded latencies (receive time minus the venue's time of the event, one a stream frame).
 
-    A clock whose median latency is negative or over a minute is unusable. It gets a constant that makes the smallest latency
+    A clock whose median latency is negative or over a minute is unusable, and so is one that is not a receiver's (`received` is False:
+    a venue's archive, which knows when the venue sent). It gets a constant that makes the smallest latency
     `floor_ns`; the jitter stays as recorded. Any other clock is left alone.
     """
     if len(latencies_ns) == 0:
         return ClockEntry(feed_latency="none", tolerance_ns=tolerance_ns, clamped=clamped)
     median, smallest = int(np.median(latencies_ns)), int(latencies_ns.min())
-    unusable = median < 0 or median > _ABSURD_NS
+    unusable = not received or median < 0 or median > _ABSURD_NS
     return ClockEntry(
         feed_latency="assumed" if unusable else "measured",
         corrected=unusable,

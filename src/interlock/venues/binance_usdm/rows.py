@@ -16,7 +16,6 @@ from interlock.domain.instruments import Instrument
 from interlock.market.collect import RowCollector
 from interlock.market.columns import RATE_UNIT, RowKind
 from interlock.market.numbers import Scale
-from interlock.venues.binance_usdm.capture import LATEST_NS
 from interlock.venues.binance_usdm.public import DepthBridge
 from interlock.venues.binance_usdm.wire import (
     AggTrade,
@@ -28,6 +27,7 @@ from interlock.venues.binance_usdm.wire import (
     Snapshot,
     Trade,
 )
+from interlock.venues.recorded import LATEST_NS
 
 EXCHANGE_TOLERANCE_NS = 1_000_000_000
 """The venue's own time of a stream may go back by this much (it is then set to the one before)."""
