@@ -431,6 +431,116 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "(not nonce)",
         "a set with what it has already is the same set",
     ),
+    *(
+        Equivalent(_GATE + "order_machine.py", "", "Step = tuple[OrderState, Violation | None]", "Violation | None", after, _TYPES)
+        for after in ("(None)", "(Violation)")
+    ),
+    Equivalent(
+        _GATE + "order_state.py",
+        "forget",
+        "if orders.ending:",
+        "orders.ending",
+        "True",
+        _SHORT,
+    ),
+    *(
+        Equivalent(
+            _GATE + "order_state.py",
+            "forget",
+            "if order.ended_boot_ns == NEVER_NS and order.state.final and not order.reserved_lots:",
+            "order.ended_boot_ns == NEVER_NS and order.state.final and not order.reserved_lots",
+            after,
+            "a second line of defence: no record brings an order back that it has ended itself, nor lets it owe anything after that",
+        )
+        for after in (
+            "(order.ended_boot_ns == NEVER_NS and (not order.reserved_lots))",
+            "(order.ended_boot_ns == NEVER_NS and order.state.final)",
+        )
+    ),
+    Equivalent(
+        _GATE + "order_state.py",
+        "keep",
+        "elif order.ended_boot_ns == NEVER_NS:",
+        "order.ended_boot_ns == NEVER_NS",
+        "True",
+        "a short cut: `forget` asks the same before it notes an end",
+    ),
+    Equivalent(
+        _GATE + "order_reports.py",
+        "reversal",
+        'client_id, lots = orders.fills.get(key, ("", 0))',
+        "0",
+        "1",
+        "no order has an empty client id, and without an order nobody asks for the lots",
+    ),
+    Equivalent(
+        _GATE + "orders.py",
+        "_intent",
+        "if not (record.lots > 0 and record.ticks >= 0 and record.revision >= 0):",
+        "record.lots > 0 and record.ticks >= 0 and record.revision >= 0",
+        "(record.lots > 0 and record.ticks >= 0)",
+        "a revision below 0 is neither the first nor the next after any, and is ignored for that",
+    ),
+    Equivalent(
+        _GATE + "reconcile.py",
+        "_order",
+        "under_way = bool(expected) and 0 < open_lots < max(expected) and position_explained",
+        "0 < open_lots < max(expected)",
+        "(0 < open_lots <= max(expected))",
+        "a size that is expected was no difference, and has been answered above",
+    ),
+    Equivalent(
+        _GATE + "reconcile.py",
+        "_count_flight",
+        "elif sign > 0:",
+        "sign > 0",
+        "(sign >= 0)",
+        "a side is 1 or -1",
+    ),
+    Equivalent(
+        _GATE + "reconcile.py",
+        "_positions",
+        "known = {symbol for venue, account, symbol in ledger.positions if (venue, account) == (snapshot.venue, snapshot.account)}",
+        "(venue, account) == (snapshot.venue, snapshot.account)",
+        "True",
+        "a market of another account has no position, no snapshot and nothing under way on this one, and so no difference",
+    ),
+    *(
+        Equivalent(_GATE + "ledger.py", "", "NO_FLOOR = -(1 << 63)", before, after, "any time of a venue is later, either way")
+        for before, after in (("1", "2"), ("63", "64"))
+    ),
+    Equivalent(
+        _GATE + "ledger.py",
+        "exact_sum",
+        "return Context(prec=400, traps=[]).add(a, b)",
+        "400",
+        "401",
+        "no amount of money has so many digits, either way",
+    ),
+    Equivalent(
+        _GATE + "ledger.py",
+        "_flag",
+        "ledger.flags_gone[oldest[0]] = max(gone, ledger.flags_gone.get(oldest[0], 0))",
+        "0",
+        "1",
+        "the 0 that is taken where nothing is gone yet: what was flagged was flagged once at least",
+    ),
+    Equivalent(
+        _GATE + "ledger.py",
+        "_trade",
+        "if held * signed_lots < 0:",
+        "held * signed_lots",
+        "(held // signed_lots)",
+        "the quotient is rounded down, so that it is below 0 when the product is; nobody trades 0 lots",
+    ),
+    Equivalent(
+        _GATE + "ledger.py",
+        "_trade",
+        "sign = 1 if signed_lots > 0 else -1",
+        "signed_lots > 0",
+        "(signed_lots >= 0)",
+        "nobody trades 0 lots",
+    ),
     Equivalent(
         _GATE + "permission.py",
         "permission",
