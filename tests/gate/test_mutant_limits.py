@@ -251,6 +251,12 @@ def marked(*marks: tuple[str, str]) -> Losses:
     return state
 
 
+def test_before_the_first_mark_nothing_is_lost_and_nothing_is_known() -> None:
+    expected = ("", 0, 0, 0, None, 0, None, 0, None, False)
+    assert Losses().digest_parts() == expected
+    assert marked().digest_parts() == ("2026-01-01", *expected[1:4], 100 * M, *expected[5:])
+
+
 @pytest.mark.parametrize(
     ("mark", "breaches"),
     [(("-10", "100"), 0), (("-10.000001", "100"), 1), (("0", "90"), 0), (("0", "89.999999"), 1), (("-10", "90"), 0), (("-11", "89"), 1)],
