@@ -575,6 +575,15 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         _GATE + "egress.py",
+        "Egress.cancel_due",
+        "line.expect(self._cancels, (client_id, 0), self._answer_ns)",
+        "0",
+        "1",
+        "of an answer to a cancel nobody asks about which revision it is",
+    ),
+    Equivalent(_GATE + "keeper.py", "Keeper._unanswered", "return False", "False", "None", "nobody asks more than whether it is true"),
+    Equivalent(
+        _GATE + "egress.py",
         "_Line.abort",
         "descriptor, self._descriptor = self._descriptor, -1",
         "1",
