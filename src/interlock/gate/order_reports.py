@@ -77,8 +77,8 @@ def reported(orders: Orders, record: r.Reported) -> None:
     evidence = _seen(order, record, known)
     if evidence is Evidence.SEEN_UNCLEAR and record.state is OrderState.REJECTED:
         _contradict(orders, order, f"reported as rejected with {record.filled_lots} lots filled")
-        return
-    move(orders, order, evidence, f"reported {record.state} with {record.filled_lots} of {order.largest_lots} lots filled")
+    else:
+        move(orders, order, evidence, f"reported {record.state} with {record.filled_lots} of {order.largest_lots} lots filled")
 
 
 def _reported_size(orders: Orders, order: Order, record: r.Reported) -> None:
