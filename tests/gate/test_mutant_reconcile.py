@@ -24,6 +24,7 @@ from tests.gate.order_records import (
     report,
     reversal,
     sent,
+    unknown,
     wire,
 )
 
@@ -438,6 +439,10 @@ def test_a_sell_explains_the_mirror_of_what_a_buy_does() -> None:
         ((*OPENED, fill(4), reversal()), {6}),
         ((*OPENED, fill(4), intent("a", 1, 15), permit("a", 1), wire("a", 1)), {6, 11}),
         ((*OPENED, fill(4), intent("a", 1, 8), permit("a", 1), wire("a", 1)), {4, 6}),
+        # Nobody wrote it: the venue cannot have it from us.
+        ((*OPENED, fill(4), intent("a", 1, 15)), {6}),
+        ((*OPENED, fill(4), intent("a", 1, 15), permit("a", 1)), {6}),
+        ((*OPENED, fill(4), intent("a", 1, 15), permit("a", 1), unknown("a", 1)), {6, 11}),
     ],
 )
 def test_which_sizes_of_an_order_are_no_difference(records: tuple[r.Record, ...], sizes: set[int]) -> None:

@@ -178,12 +178,19 @@ def _order(order: Order, open_lots: int | None, venue_ns: int, position_explaine
     return [*found, size]
 
 
+_UNWRITTEN = (OrderState.INTENDED, OrderState.PERMITTED)
+"""States in which the venue cannot have an order, or an amend, from us."""
+
+
 def _possible_open(order: Order) -> tuple[int, ...]:
     """How much of the order may be open at the venue: one figure, or two while an amend is under way. None for what should not be there at all."""
-    if order.state.final or order.state in (OrderState.INTENDED, OrderState.PERMITTED):
+    if order.state.final or order.state in _UNWRITTEN:
         return ()
     done = max(order.filled_lots + order.reversed_lots, order.reported_lots)
-    return tuple(sorted({order.lots - done, (order.amend.lots if order.amend else order.lots) - done}))
+    sizes = {order.lots - done}
+    if order.amend is not None and order.amend.state not in _UNWRITTEN:
+        sizes.add(order.amend.lots - done)
+    return tuple(sorted(sizes))
 
 
 def _missing(order: Order, newer: bool, position_explained: bool) -> Difference | None:
