@@ -10,15 +10,14 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gate.disks import FakeDisk, Inode
-from tests.gate.journal.helpers import FOLDER, SMALL, begin, file, flip, journal, payload, read, snapshot, write
+from tests.gate.disks import FakeDisk
+from tests.gate.journal.helpers import FOLDER, begin, file, flip, forged, journal, made, payload, read, snapshot, write
 
 from interlock.domain.errors import BadInput, DamagedState, UsageError
 from interlock.gate.journal import START, Options, latest_snapshot, recover, require_journal
 from interlock.gate.journal.format import (
     BLOCK,
     Seal,
-    SegmentHeader,
     decode_header,
     decode_seal,
     encode_batch,
@@ -161,27 +160,6 @@ def test_what_a_newer_interlock_wrote_refuses(change: dict[str, int]) -> None:
         read(disk)
     inode.durable[:BLOCK] = encode_header(header)
     assert len(read(disk)[1]) == 2
-
-
-def made(*images: bytes) -> FakeDisk:
-    """A journal of one segment with batches that a writer would not have written."""
-    disk = FakeDisk()
-    disk.make_directory(FOLDER)
-    inode = Inode()
-    header = SegmentHeader(1, 1, bytes(16), bytes(32), SMALL.segment_bytes, 1)
-    inode.write((encode_header(header) + b"".join(images)).ljust(SMALL.segment_bytes, b"\0"), 0)
-    inode.sync()
-    disk.files[FOLDER / segment_name(1)] = inode
-    return disk
-
-
-def forged(image: bytes, at: int, what: bytes) -> bytes:
-    """A batch with another header, and the checksum that belongs to it."""
-    length = struct.unpack_from("<I", image, 28)[0]
-    head = bytearray(image[:96])
-    head[at : at + len(what)] = what
-    body = image[100 : 100 + length]
-    return bytes(head) + struct.pack("<I", zlib.crc32(body, zlib.crc32(bytes(head)))) + image[100:]
 
 
 def test_batches_with_a_right_checksum_and_a_wrong_content_refuse() -> None:
