@@ -1,5 +1,7 @@
 import gzip
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,50 @@ def test_lines_of_plain_and_compressed_files(tmp_path: Path, members: int, end: 
     assert bytes(kept) == text
     assert (source.sha256, source.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert sum(told) == len(data)
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    """A zip archive of these files."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return whole.getvalue()
+
+
+def test_lines_of_a_zip_archive(tmp_path: Path) -> None:
+    text = b"one\r\n" + b"x" * (2 * sources.PIECE_BYTES) + b"\nthree\n"
+    data = zipped(("a.data", text))
+    (tmp_path / "f").write_bytes(data)
+    told: list[int] = []
+    kept = bytearray()
+    source = Source(tmp_path / "f", told.append)
+    assert [line for _, _, line in source.lines(kept.extend)] == text.removesuffix(b"\n").split(b"\n")
+    assert bytes(kept) == text
+    assert (source.sha256, source.bytes, sum(told)) == (hashlib.sha256(data).hexdigest(), len(data), len(data))
+
+
+@pytest.mark.parametrize("members", [[], [("a", b"1"), ("b", b"2")]])
+def test_a_zip_archive_of_one_file_only(tmp_path: Path, members: list[tuple[str, bytes]]) -> None:
+    # an archive of nothing begins with its end
+    (tmp_path / "f").write_bytes(zipped(*members).replace(b"PK\x05\x06", b"PK\x03\x04PK\x05\x06") if not members else zipped(*members))
+    with pytest.raises(BadInput, match=f"zip archive of one file, found {len(members)}"):
+        list(Source(tmp_path / "f").lines())
+
+
+@given(st.data())
+def test_a_zip_archive_with_any_byte_changed_reads_or_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    text = b"line\n" * 100
+    whole = bytearray(zipped(("a.data", text)))
+    at = data.draw(st.integers(4, len(whole) - 1))
+    whole[at] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("zip") / "f"
+    path.write_bytes(whole[: data.draw(st.sampled_from([len(whole), at]))])
+    try:
+        lines = [line for _, _, line in Source(path).lines()]
+    except BadInput:
+        return
+    assert b"\n".join(lines) + b"\n" == text
 
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(b"")])

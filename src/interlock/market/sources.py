@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from interlock.domain.errors import BadInput
 
 PIECE_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _GZIP_WINDOW = 31  # zlib's code for "a gzip member of any window size"
 
 Progress = Callable[[int], None]
@@ -22,7 +24,10 @@ def no_progress(_: int) -> None:
 
 
 class Source:
-    """One input file. `lines` reads it once; `sha256` and `bytes` (of the file as given) are complete after that."""
+    """One input file: plain, gzip, or a zip archive of one file.
+
+    `lines` reads it once; `sha256` and `bytes` (of the file as given) are complete after that.
+    """
 
     def __init__(self, path: Path, progress: Progress = no_progress) -> None:
         self.path = path
@@ -63,6 +68,11 @@ class Source:
         try:
             with self.path.open("rb") as file:
                 first = self._take(file.read(PIECE_BYTES))
+                if first.startswith(_ZIP):
+                    while self._take(file.read(PIECE_BYTES)):
+                        pass  # the digest is of the whole file; the archive is read by its table at the end
+                    yield from self._unpacked()
+                    return
                 if not first.startswith(_GZIP):
                     while first:
                         yield first
@@ -92,6 +102,22 @@ class Source:
                 f"after line {self.line_count}",
                 "expected the end of the gzip data, found the end of the file: it was cut short; fetch it again",
             )
+
+    def _unpacked(self) -> Iterator[bytes]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                members = archive.namelist()
+                if len(members) != 1:
+                    raise BadInput(self.path, "", f"expected a zip archive of one file, found {len(members)}; unpack it and name the files")
+                with archive.open(members[0]) as member:
+                    while piece := member.read(PIECE_BYTES):
+                        yield piece
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise BadInput(
+                self.path,
+                f"after line {self.line_count}",
+                f"expected a zip archive that can be read, found damage ({error}); fetch the file again",
+            ) from error
 
     def _take(self, data: bytes) -> bytes:
         self._digest.update(data)

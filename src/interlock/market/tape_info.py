@@ -33,8 +33,9 @@ class ClockEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     receive_ns of a row = recorded time + `offset_ns`. `feed_latency` is `assumed` where the recorded clock could not
     be used: the smallest latency is then `floor_ns` by assumption, and only the differences between latencies are
-    measured. `none`: the times were constructed. `clamped`: rows whose recorded time went back by less than
-    `tolerance_ns` and were set to the time of the row before.
+    measured; the recorded time of a venue's archive is when the venue sent, and `floor_ns` comes on top. `none`: the
+    times were constructed. `clamped`: rows whose recorded time went back by less than `tolerance_ns` and were set to
+    the time of the row before.
     """
 
     feed_latency: Literal["measured", "assumed", "none"]
