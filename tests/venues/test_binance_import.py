@@ -213,6 +213,13 @@ def test_any_one_changed_byte_imports_or_is_refused_with_its_place(tmp_path_fact
             assert b"\n".join(tape.raw_frame(i) for i in range(len(tape.frames))) == bytes(text).removesuffix(b"\n")
 
 
+def test_a_frame_that_is_nested_too_deeply_is_refused_with_its_place(tmp_path: Path) -> None:
+    lines = [*recorded(good()), b"1700000001000000000 " + b'{"stream":"x","more":' + b"[" * 100_000 + b"]" * 100_000 + b"}"]
+    with pytest.raises(BadInput, match="line 12: ") as caught:
+        import_capture([save(tmp_path / "c", lines)], tmp_path / "t")
+    assert caught.value.place == "line 12"
+
+
 def test_an_interrupted_import_leaves_nothing(tmp_path: Path) -> None:
     capture = save(tmp_path / "c.gz", recorded(good()))
 

@@ -279,6 +279,10 @@ def test_frames_beside_the_market_say_nothing_of_it(frame: bytes, what: str) -> 
     assert feed().take(frame) == Taken(what)
 
 
+def test_a_frame_that_is_no_text_even_where_nobody_looks() -> None:
+    assert rejected(feed().take(b'{"op":"pong","conn_id":"\xff"}')).reason is Reason.MALFORMED
+
+
 def test_a_frame_that_is_too_large_or_too_deep() -> None:
     of = feed()
     assert rejected(of.take(b" " * (MAX_FRAME_BYTES + 1))).reason is Reason.OVERSIZED

@@ -133,6 +133,7 @@ def answer(read: Callable[[bytes], Taken], frame: bytes) -> Taken | Reject:
     if len(frame) > MAX_FRAME_BYTES:
         return Reject(Reason.OVERSIZED, f"expected at most {MAX_FRAME_BYTES} bytes, found {len(frame)}")
     try:
+        frame.decode()  # the JSON decoder does not look at what it skips
         return read(frame)
     except Refusal as refusal:
         return refusal.reject

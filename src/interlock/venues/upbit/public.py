@@ -156,7 +156,7 @@ class _Market:
     def _side(self, levels: list[tuple[Decimal, Decimal]], outward: int) -> tuple[Level, ...]:
         found = [(self.ticks(price), self.lots(size)) for price, size in levels]
         while found and found[-1] == (0, 0):
-            found.pop()  # a unit is a pair, so the shorter side of a thin book is filled up
+            found.pop()  # a unit is a pair, so the shorter side of a thin book is filled up (recordings of 2026)
         before = 0
         for ticks, lots in found:
             if ticks == 0 or lots == 0:
