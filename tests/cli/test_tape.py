@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from tests.market.tapes import edit_description, tamper
 from tests.venues.captures import good, recorded, save
+from tests.venues.feeds import bybit_book, encoded, recorded_at, upbit_book
 
 from interlock.cli import exit_codes
 from interlock.cli.main import main
@@ -45,6 +46,24 @@ def test_import_and_info_for_a_script(tmp_path: Path, capture: Path, capsys: pyt
     assert (made["rows"], made["frames"], made["clock"]["floor_ns"]) == (19, 11, 2_500_000)
     assert main(["tape", "info", str(out), "--json"]) == exit_codes.DONE
     assert one_object(capsys) == made
+
+
+@pytest.mark.parametrize(
+    ("form", "message", "instrument"),
+    [
+        ("upbit-raw", upbit_book(0, [(100_000, 1)], [(101_000, 1)]), "upbit:KRW-BTC"),
+        ("bybit-v5-raw", bybit_book("snapshot", 5, [("100.0", "1")], [("100.1", "1")], 0), "bybit:BTCUSDT"),
+    ],
+)
+def test_captures_of_other_venues(tmp_path: Path, form: str, message: Any, instrument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capture = save(tmp_path / "c", recorded_at([encoded(message)]))
+    out = tmp_path / "t"
+    assert main(["tape", "import", form, str(capture), "--out", str(out)]) == exit_codes.DONE
+    assert f"instruments: {instrument}\n" in capsys.readouterr().out
+    assert main(["tape", "verify", str(out)]) == exit_codes.DONE
+    assert "frame_content: 0 wrong of 1\n" in capsys.readouterr().out
+    assert main(["tape", "import", "binance-usdm-raw", str(capture), "--out", str(tmp_path / "u")]) == exit_codes.USAGE
+    assert f"{capture}, line 1: " in capsys.readouterr().err
 
 
 def test_info_and_verify_for_a_person(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:

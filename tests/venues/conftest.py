@@ -6,6 +6,7 @@ import pytest
 
 from interlock.venues.bars import import_bars
 from interlock.venues.binance_usdm.importer import import_capture
+from interlock.venues.formats import import_tape
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,16 @@ def bars_tape(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "binance_usdm_BTCUSDT_mark1h_20241231_20260219.feather",
     ]
     return import_bars(paths, tmp_path_factory.mktemp("bars") / "tape")
+
+
+@pytest.fixture(scope="session")
+def upbit_tape(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five markets, 29 s, SIMPLE frames as Python literals."""
+    return import_tape("upbit-raw", [data_dir / "upbit" / "cryptofeed_UPBIT.ws.62.0"], tmp_path_factory.mktemp("upbit") / "tape")
+
+
+@pytest.fixture(scope="session")
+def bybit_tape(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """XRPUSDT, 5 s, 500 levels, the venue's archive."""
+    archive = data_dir / "bybit" / "nautilus_2024-12-01_XRPUSDT_ob500.data.zip"
+    return import_tape("bybit-v5-raw", [archive], tmp_path_factory.mktemp("bybit") / "tape")

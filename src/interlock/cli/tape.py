@@ -34,7 +34,8 @@ def import_(
     Parameters
     ----------
     form
-        binance-usdm-raw: captures of Binance USDⓈ-M. bars: candles, marks and funding. parquet: a file of `tape export`.
+        binance-usdm-raw: captures of Binance USDⓈ-M. upbit-raw: captures of Upbit's WebSocket. bybit-v5-raw: captures of Bybit's public v5
+        WebSocket, or its order book archive. bars: candles, marks and funding. parquet: a file of `tape export`.
     files
         The files of one recording; several are put together.
     out

@@ -24,8 +24,9 @@ EXCHANGE_TOLERANCE_NS = 0
 
 
 class FrameFacts(NamedTuple):
-    """What the raw bytes of a frame say. kind: depth, top, trade, snapshot or other; ids are 0 where there are none;
-    `rows` is how many rows it must have given if it gave any."""
+    """What the raw bytes of a frame say. kind: depth, top, trade, snapshot or other; ids are 0 where there are none.
+    `symbol` names the stream whose ids these are; of a snapshot only where the depth
+    events count on from it. `rows` is how many rows it must have given if it gave any."""
 
     recorded_ns: int
     kind: str
@@ -236,6 +237,8 @@ def _raw(tape: Tape, reader: FrameReader) -> list[_Tally]:
             if before is not None and facts.previous != before[0]:
                 chain.defect(f"{place(tape, number)}: expected pu {before[0]} (the u of {place(tape, before[1])}), found {facts.previous}")
             last_update[facts.symbol] = (facts.last, number)
+        elif facts.kind == "snapshot" and facts.symbol:
+            last_update[facts.symbol] = (facts.last, number)  # the chain begins anew
         elif facts.kind == "trade":
             trades.checked += 1
             if facts.trade_id <= last_trade.get(facts.symbol, -1):

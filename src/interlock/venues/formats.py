@@ -13,12 +13,20 @@ from interlock.market.sources import Progress, no_progress
 from interlock.market.tape_parquet import import_parquet
 from interlock.market.tape_verify import FrameReader
 from interlock.venues.bars import import_bars
-from interlock.venues.binance_usdm.facts import frame_facts
-from interlock.venues.binance_usdm.importer import import_capture
+from interlock.venues.binance_usdm import facts as binance_facts
+from interlock.venues.binance_usdm import importer as binance
+from interlock.venues.bybit import facts as bybit_facts
+from interlock.venues.bybit import importer as bybit
+from interlock.venues.upbit import facts as upbit_facts
+from interlock.venues.upbit import importer as upbit
 
-Format = Literal["binance-usdm-raw", "bars", "parquet"]
+Format = Literal["binance-usdm-raw", "upbit-raw", "bybit-v5-raw", "bars", "parquet"]
 
-FRAME_READERS: Mapping[str, FrameReader] = {"binance_usdm": frame_facts}
+FRAME_READERS: Mapping[str, FrameReader] = {
+    "binance_usdm": binance_facts.frame_facts,
+    "upbit": upbit_facts.frame_facts,
+    "bybit": bybit_facts.frame_facts,
+}
 """By venue."""
 
 
@@ -35,8 +43,12 @@ def import_tape(
     if floor_ns < 0:
         raise UsageError(f"assumed latency: expected 0 or more, found {floor_ns} ns")
     given = load_instruments(instrument_file) if instrument_file is not None else None
-    if form == "binance-usdm-raw":
-        return import_capture(paths, out, given=given, floor_ns=floor_ns, progress=progress)
+    if form == binance.FORMAT:
+        return binance.import_capture(paths, out, given=given, floor_ns=floor_ns, progress=progress)
+    if form == upbit.FORMAT:
+        return upbit.import_capture(paths, out, given=given, floor_ns=floor_ns, progress=progress)
+    if form == bybit.FORMAT:
+        return bybit.import_capture(paths, out, given=given, floor_ns=floor_ns, progress=progress)
     if form == "bars":
         return import_bars(paths, out, given=given, progress=progress)
     if len(paths) != 1:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
-
 import msgspec
 
 from interlock.market.tape_verify import FrameFacts
-
-_LINE = re.compile(
-    rb"(?:(?P<digits>[0-9]{13,19}) |(?:(?P<url>https?://\S+) -> )?(?P<seconds>[0-9]+(?:\.[0-9]+)?): )(?P<body>.*)",
-    re.DOTALL,
-)
+from interlock.venues.plain_lines import time_and_body
 
 
 def frame_facts(line: bytes) -> FrameFacts:
     """The facts of a line in any of the shapes of `capture`. Raises ValueError for a line that has none of them."""
-    match = _LINE.fullmatch(line)
-    if match is None:
-        raise ValueError(f"no recorded line: {line[:60]!r}")
-    if match["digits"]:
-        time = int(match["digits"]) * 10 ** (19 - len(match["digits"]))
-    else:
-        time = int(Decimal(match["seconds"].decode()) * 10**9)
+    time, text = time_and_body(line)
     try:
-        body = msgspec.json.decode(match["body"])
+        body = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise ValueError(str(error)) from error
     if not isinstance(body, dict):
