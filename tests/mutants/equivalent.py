@@ -20,6 +20,7 @@ _GATE = "src/interlock/gate/"
 _SHORT = "a short cut: what follows says the same"
 _SEND = "the socket does not block already"
 _TYPES = "only annotations name it, and nothing evaluates them"
+_CLOEXEC = "Python opens every descriptor so that no other program inherits it"
 _SIGNAL = "Python ignores the signal of a broken pipe in every process"
 
 EQUIVALENT: tuple[Equivalent, ...] = (
@@ -765,5 +766,180 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "leg.held_lots > 0",
         "(leg.held_lots >= 0)",
         "of nothing neither side finds that it shrinks",
+    ),
+    *(
+        Equivalent(_GATE + f"journal/{module}.py", function, at, before, after, why)
+        for module, function, at, why, changes in (
+            ("archive", "", "_PRESET: Final = 1", "how hard is packed: another size, the same content", (("1", "2"),)),
+            (
+                "barrier",
+                "Journal.__init__",
+                "self._claimed_bytes = 0",
+                "every claim sets it before it is read; for the type checker alone",
+                (("self._claimed_bytes = 0", "pass"), ("0", "1")),
+            ),
+            (
+                "barrier",
+                "Journal.append",
+                "if not self._busy:",
+                "the writer thread would wake, find somebody busy, and sleep again",
+                (("not self._busy", "True"),),
+            ),
+            (
+                "barrier",
+                "Journal.flush",
+                "if self._busy or not self._synced():",
+                "in the moment before the writer thread takes up the sync a claim gives an empty batch, and the question is asked again",
+                (("self._busy or not self._synced()", "(self._busy)"),),
+            ),
+            (
+                "barrier",
+                "Journal.flush",
+                "self._done.wait()",
+                "it would ask again and again until the same answer",
+                (("self._done.wait()", "pass"),),
+            ),
+            (
+                "barrier",
+                "Journal._claim",
+                "if count == len(self._queue):",
+                "a quicker way: the costs of all that is queued are what is queued",
+                (("count == len(self._queue)", "False"),),
+            ),
+            (
+                "barrier",
+                "Journal._perform",
+                "if self._closing or self._failure is not None or self._has_work():",
+                "the writer thread would wake, find nothing to do, and sleep again",
+                (("self._closing or self._failure is not None or self._has_work()", "True"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.open",
+                "return SystemFile(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))",
+                "reading only is 0",
+                (("os.O_RDONLY | os.O_NOFOLLOW", "(os.O_NOFOLLOW)"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.open",
+                "return SystemFile(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))",
+                _CLOEXEC,
+                (("os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC", "(os.O_RDONLY | os.O_NOFOLLOW)"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.create",
+                "return SystemFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640))",
+                "a name that must be new is not taken from a link: the kernel says that it is there",
+                (("os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW", "(os.O_RDWR | os.O_CREAT | os.O_EXCL)"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.create",
+                "return SystemFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640))",
+                _CLOEXEC,
+                (
+                    (
+                        "os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC",
+                        "(os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)",
+                    ),
+                ),
+            ),
+            (
+                "disk",
+                "SystemDisk.sync_directory",
+                "descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",
+                "reading only is 0",
+                (("os.O_RDONLY | os.O_DIRECTORY", "(os.O_DIRECTORY)"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.sync_directory",
+                "descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)",
+                _CLOEXEC,
+                (("os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC", "(os.O_RDONLY | os.O_DIRECTORY)"),),
+            ),
+            (
+                "disk",
+                "SystemDisk.lock",
+                "descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)",
+                _CLOEXEC,
+                (("os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC", "(os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)"),),
+            ),
+            (
+                "follow",
+                "Follower.poll",
+                "at = place_of(places, self.next_lsn) or 0",
+                "the line above has raised it to a record that has a place; for the type checker alone",
+                (("place_of(places, self.next_lsn) or 0", "(place_of(places, self.next_lsn))"),),
+            ),
+            (
+                "segments",
+                "SegmentReader.next",
+                "if self.sealed or (self._until is not None and self.mark.lsn >= self._until.lsn):",
+                "a short cut: the seal that was read is read again, and nothing is written behind one",
+                (
+                    (
+                        "self.sealed or (self._until is not None and self.mark.lsn >= self._until.lsn)",
+                        "(self._until is not None and self.mark.lsn >= self._until.lsn)",
+                    ),
+                ),
+            ),
+            (
+                "segments",
+                "SegmentReader._check",
+                "batch.kind == BatchKind.RECORDS",
+                "a second line: a batch of a kind that is not known is given no records, and none is not sound either",
+                (
+                    (
+                        "batch.kind == BatchKind.RECORDS\n"
+                        "                and batch.total == len(batch.records) > 0\n"
+                        "                and next_chain(batch.previous, batch.payload) == batch.chain",
+                        "(batch.total == len(batch.records) > 0 and next_chain(batch.previous, batch.payload) == batch.chain)",
+                    ),
+                ),
+            ),
+            ("segments", "SegmentReader._finish", "return False", "only its caller beside it asks whether it holds", (("False", "None"),)),
+            (
+                "segments",
+                "SegmentReader._look_for_seal",
+                "batch = None if self.sealed else self._read(self.offset)",
+                "a short cut: the seal that was read is read and checked again",
+                (("self.sealed", "False"),),
+            ),
+            (
+                "segments",
+                "SegmentReader._after",
+                "if at > offset and at % BLOCK == 0 and self._read(at) is not None:",
+                "nothing before `offset` is looked at, and a batch that has become whole there is found by the caller, who then drops this answer",
+                (
+                    ("at > offset", "(at >= offset)"),
+                    ("at > offset and at % BLOCK == 0 and self._read(at) is not None", "(at % BLOCK == 0 and self._read(at) is not None)"),
+                ),
+            ),
+            (
+                "segments",
+                "SegmentReader._after",
+                "return at, True",
+                "what was found later is told, and the rest not asked for",
+                (("True", "False"),),
+            ),
+            (
+                "segments",
+                "SegmentReader._after",
+                "found = chunk.find(BATCH_MAGIC, found + 1)",
+                "no magic begins with the second byte of another",
+                (("1", "2"),),
+            ),
+            (
+                "writer",
+                "SegmentWriter.__init__",
+                'self.spare_problem = ""',
+                "allocating the spare segment, further down, sets it or raises; for the type checker alone",
+                (('self.spare_problem = ""', "pass"),),
+            ),
+        )
+        for before, after in changes
     ),
 )

@@ -209,9 +209,10 @@ def test_what_only_begins_like_a_batch_is_part_of_a_torn_tail() -> None:
 
 
 def test_a_torn_tail_is_told_though_only_zeros_stand_in_the_last_part_of_a_long_segment() -> None:
-    length = 3 << 20
-    found, got = read(made(ONE, b"torn", length=length))
+    disk, length = Watched(), 3 << 20
+    found, got = read(made(ONE, b"torn", length=length, disk=disk))
     assert (got, found.torn and found.torn.offset) == ([b"one"], 1024)
+    assert max(size for _, size, _ in disk.reads) == 1 << 20, "it is looked through in pieces, not held in memory whole"
     found, got = read(made(ONE, length=length))
     assert (got, found.torn) == ([b"one"], None)
 
