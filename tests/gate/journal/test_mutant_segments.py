@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from pathlib import Path
@@ -53,6 +54,24 @@ def test_a_checksum_holds_for_a_whole_block_and_for_no_other_length(size: int) -
     assert len(cut) == size
     assert not crc_holds(cut)
     assert decode_header(cut) is None
+
+
+def test_the_bytes_are_those_of_the_documentation() -> None:
+    """Every field at its offset, put together here by hand: journals of earlier builds and other readers depend on them."""
+    name, chain, state = b"i" * 16, b"c" * 32, b"s" * 32
+    head = b"ILKJSEG\n" + struct.pack("<IIIIQQQ", 1, 7, 1, 0, 5, 3, 8 * BLOCK) + name + chain + bytes(412)
+    header = encode_header(SegmentHeader(first_lsn=5, first_batch=3, incarnation=name, chain=chain, length=8 * BLOCK, schema=7))
+    assert header == head + struct.pack("<I", zlib.crc32(head))
+
+    def batch(kind: int, count: int, after: bytes, payload: bytes) -> bytes:
+        front = b"ILKB" + struct.pack("<IQQII", kind, 3, 5, count, len(payload)) + chain + after
+        return (front + struct.pack("<I", zlib.crc32(front + payload)) + payload).ljust(BLOCK, b"\0")
+
+    payload = struct.pack("<I", 3) + b"one" + struct.pack("<I", 0)
+    after = hashlib.sha256(chain + payload).digest()
+    assert encode_batch(3, 5, chain, [b"one", b""]) == (batch(0, 2, after, payload), after)
+    assert encode_seal(3, 5, Seal(4, chain)) == batch(1, 0, chain, struct.pack("<Q", 4) + chain + bytes(40))
+    assert encode_seal(3, 5, Seal(4, chain, 2, state)) == batch(1, 0, chain, struct.pack("<Q", 4) + chain + struct.pack("<Q", 2) + state)
 
 
 def test_a_block_without_the_magic_is_no_batch_though_its_checksum_is_right() -> None:
