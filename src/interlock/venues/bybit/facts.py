@@ -20,7 +20,7 @@ def frame_facts(line: bytes) -> FrameFacts:
             return _facts(body["ts"] * 1_000_000, body)
         time, text = time_and_body(line)
         return _facts(time, json.loads(text))
-    except (KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no frame: {error!r}") from error
 
 

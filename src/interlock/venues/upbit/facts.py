@@ -18,12 +18,13 @@ def frame_facts(line: bytes) -> FrameFacts:
     """
     time, text = time_and_body(line)
     try:
-        body = json.loads(ast.literal_eval(text.decode()) if text.startswith(b"b") else text, parse_float=Decimal)
-    except (SyntaxError, MemoryError, RecursionError, TypeError) as error:
-        raise ValueError(f"no frame: {error}") from error
-    if not isinstance(body, dict):
-        return FrameFacts(time, "other")
-    kind, symbol = _either(body, "type", "ty"), str(_either(body, "code", "cd"))
+        return _facts(time, json.loads(ast.literal_eval(text.decode()) if text.startswith(b"b") else text, parse_float=Decimal))
+    except (SyntaxError, MemoryError, RecursionError, AttributeError, TypeError) as error:
+        raise ValueError(f"no frame: {error!r}") from error
+
+
+def _facts(time: int, body: dict[str, Any]) -> FrameFacts:
+    kind, symbol = _either(body, "type", "ty"), _either(body, "code", "cd") or ""
     if kind == "trade":
         return FrameFacts(time, "other", symbol, rows=1)
     if kind == "orderbook":
