@@ -27,12 +27,9 @@ from interlock.venues.binance_usdm.wire import (
     Snapshot,
     Trade,
 )
+from interlock.venues.feed import EXCHANGE_TOLERANCE_NS, NS_PER_MS
 from interlock.venues.recorded import LATEST_NS
 
-EXCHANGE_TOLERANCE_NS = 1_000_000_000
-"""The venue's own time of a stream may go back by this much (it is then set to the one before)."""
-
-_NS_PER_MS = 1_000_000
 _RATES_PER_ONE = round(1 / RATE_UNIT)
 _DEFAULT_DEPTH_MS = 250
 
@@ -55,12 +52,12 @@ class SymbolState:
 
     def in_order(self, stream: type, time_ms: int) -> int:
         """The venue's time in ns, never before the stream's latest. Raises ValueError where it goes back far."""
-        time_ns = time_ms * _NS_PER_MS
+        time_ns = time_ms * NS_PER_MS
         if not 0 < time_ns < LATEST_NS:
             raise ValueError(f"expected a time in ms between 1970 and 2200, found {time_ms}")
         latest = self.latest_ns.get(stream, 0)
         if time_ns < latest - EXCHANGE_TOLERANCE_NS:
-            raise ValueError(f"expected a transaction time of at least {latest // _NS_PER_MS} ms, found {time_ms}: time goes back")
+            raise ValueError(f"expected a transaction time of at least {latest // NS_PER_MS} ms, found {time_ms}: time goes back")
         self.latest_ns[stream] = latest = max(latest, time_ns)
         return latest
 
@@ -89,7 +86,7 @@ class RowMaker:
         if isinstance(message, DepthUpdate):
             state = self.symbol(message.s)
             exchange_ns = state.in_order(DepthUpdate, message.T)
-            self.latencies.append(receive_ns - message.T * _NS_PER_MS)
+            self.latencies.append(receive_ns - message.T * NS_PER_MS)
             if state.declared_depth_ms is None:
                 state.declared_depth_ms = declared_interval(stream)
             self._collector.updates(frame, message.U, message.u, message.pu)
@@ -101,7 +98,7 @@ class RowMaker:
         elif isinstance(message, BookTicker):
             state = self.symbol(message.s)
             head = (frame, state.in_order(BookTicker, message.T), receive_ns, state.number)
-            self.latencies.append(receive_ns - message.T * _NS_PER_MS)
+            self.latencies.append(receive_ns - message.T * NS_PER_MS)
             self._collector.updates(frame, message.u, message.u, 0)
             self._collector.one(head, RowKind.TOP, 1, state.price[message.b], state.size[message.B])
             self._collector.one(head, RowKind.TOP, -1, state.price[message.a], state.size[message.A])
@@ -125,7 +122,7 @@ class RowMaker:
         self._levels(head, -1, state, snapshot.asks)
         for event in kept:
             # A diff can carry an older T than the snapshot it comes after; in exchange order it must stay behind it.
-            exchange_ns = max(exchange_ns, event.T * _NS_PER_MS)
+            exchange_ns = max(exchange_ns, event.T * NS_PER_MS)
             self._depth(state, (state.waiting[event.u], exchange_ns, receive_ns, state.number), event)
         self.counts["diffs before the snapshot"] += len(state.waiting) - len(kept)
         state.latest_ns[DepthUpdate] = max(exchange_ns, state.latest_ns.get(DepthUpdate, 0))
@@ -149,7 +146,7 @@ class RowMaker:
     def _trade(self, message: Trade | AggTrade, frame: int, receive_ns: int) -> None:
         state = self.symbol(message.s)
         exchange_ns = state.in_order(Trade, message.T)
-        self.latencies.append(receive_ns - message.T * _NS_PER_MS)
+        self.latencies.append(receive_ns - message.T * NS_PER_MS)
         if state.trade_type is None:
             state.trade_type = type(message)
         if state.trade_type is not type(message):
