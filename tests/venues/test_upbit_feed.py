@@ -355,3 +355,9 @@ def test_a_plain_number_is_the_same_number(number: Decimal) -> None:
     text = plain(number)
     assert Decimal(text) == number
     assert "E" not in text
+
+
+@pytest.mark.parametrize("text", ["-1", "-0", "NaN", "-Infinity", "1E41", "1E-41", "1" * 81])
+def test_a_number_that_would_not_be_plain(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number from 0"):
+        plain(Decimal(text))
