@@ -139,13 +139,15 @@ def test_no_wait_comes_back_and_is_not_done(gate: Gate, capsys: pytest.CaptureFi
 
 
 VENUES_SWEPT = ({"event": "VENUE_SWEPT", "venue": "a"}, {"event": "VENUE_SWEPT", "venue": "b"}, {"event": "SWEPT"})
-STUCK = {"event": "UNRESOLVED", "venue": "a", "reason": "the venue does not tell how these ended: x1"}
+STUCK = {"event": "UNRESOLVED", "venue": "a", "reason": "the venue does not tell how these ended: x1", "client_ids": ["x1"]}
+UNSURE = {"event": "UNRESOLVED", "venue": "a", "reason": "it is not certain that the gate has stopped", "client_ids": []}
+B_IS_FINAL = {"event": "VENUE_FINAL", "venue": "b"}
 WAITED = ({"event": "WAITING"},) * PATIENCE
 
 
 def test_what_waiting_makes_no_clearer_is_named_and_not_waited_for(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["kill", "--socket", gate.path(Role.LOWER), "--json"]
-    with sentinel(gate.folder, says(REQUESTED, *VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED, then=60)):
+    with sentinel(gate.folder, says(REQUESTED, *VENUES_SWEPT, STUCK, B_IS_FINAL, *WAITED, then=60)):
         assert main(line) == exit_codes.REFUSED
         shown = capsys.readouterr()
         found = json.loads(shown.out)
@@ -158,9 +160,14 @@ def test_what_waiting_makes_no_clearer_is_named_and_not_waited_for(gate: Gate, c
     [
         (*VENUES_SWEPT, *WAITED),  # nothing is stuck yet
         (*VENUES_SWEPT, STUCK, *WAITED),  # the other venue may still become final
-        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED[1:]),
-        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, *WAITED[1:], {"event": "TROUBLE"}, *WAITED[1:]),
-        (*VENUES_SWEPT, STUCK, {"event": "VENUE_FINAL", "venue": "b"}, {"event": "LATE", "venue": "a"}, *WAITED),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, *WAITED[1:]),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, *WAITED[1:], {"event": "TROUBLE"}, *WAITED[1:]),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, {"event": "LATE", "venue": "a"}, *WAITED),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, {"event": "RESOLVING", "venue": "a"}, *WAITED),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, {"event": "SUPERSEDED"}, *VENUES_SWEPT, *WAITED),
+        # Where it is the gate that may still send, nobody is told that nothing is open any more.
+        (*VENUES_SWEPT, UNSURE, B_IS_FINAL, *WAITED),
+        (*VENUES_SWEPT, STUCK, B_IS_FINAL, UNSURE, *WAITED),
     ],
 )
 def test_what_may_still_become_final_is_waited_for(gate: Gate, events: tuple[Event, ...], capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +197,3 @@ def end_all(folder: Path) -> None:
             continue
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    memory = read_gate_config(told).memory
-    if memory is not None:
-        shutil.rmtree(memory, ignore_errors=True)

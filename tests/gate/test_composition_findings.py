@@ -12,7 +12,6 @@ import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import threading
@@ -28,7 +27,7 @@ import pytest
 from tests.gate import arming_world as aw
 from tests.gate import core_world as cw
 from tests.gate.disks import FakeDisk
-from tests.gate.serving import ACK, INTERLOCK, bare_environment, end_all, serving, start, until
+from tests.gate.serving import ACK, INTERLOCK, Serving, bare_environment, end_all, serving, start, until
 
 import interlock
 from interlock.cli.resume import resume
@@ -693,16 +692,62 @@ def test_a_sentinel_of_other_sources_is_replaced_at_the_next_start_and_one_of_th
         end_all(tmp_path)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="this host keeps no files in memory")
-def test_the_stop_word_is_private_memory_so_that_no_disk_holds_up_a_stop(tmp_path: Path) -> None:
+def sweeping(gate: Serving) -> int:
+    """A kill that cannot come to its end, because the venue does not answer; the sentinel's process id."""
+    path = gate.folder / "run" / "sentinel.sock"
+    for event in control.ask(path, {"verb": "kill", "source": "test"}, frozenset({os.geteuid()}), 5):
+        if event["event"] == "STOP_WORD_SET":
+            break
+    return int((gate.folder / "run" / "sentinel.pid").read_text(encoding="ascii"))
+
+
+def refused_start(folder: Path, *more: str) -> str:
+    done = subprocess.run(
+        [*INTERLOCK, "gate", "serve", "--dir", str(folder), *more],
+        env=bare_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+def test_a_start_that_fails_leaves_a_sweep_under_way_its_sentinel(tmp_path: Path) -> None:
+    """Whether it was told other things than before, or died and was started anew by the start that failed: a person's kill goes on."""
     with serving(tmp_path) as gate:
-        word = read_gate_config(tmp_path / "run" / "gate.json").stop_word
-        assert word.is_relative_to("/dev/shm")
-        assert (stat.S_IMODE(word.parent.stat().st_mode), stat.S_IMODE(word.stat().st_mode) & 0o007) == (0o750, 0)
-        assert gate.kill()[0] == 0
-        shared = StopWord.attach(word)
-        assert (shared.stopped, shared.acknowledged) == (True, True)
-        shared.close()
+        gate.armed()
+        assert gate.intent()[0] == 0
+        until(lambda: len(gate.open_at_venue()) == 1)
+        venue = gate.addresses.pid
+        os.kill(venue, signal.SIGSTOP)
+        try:
+            sentinel = sweeping(gate)
+            gate.die()
+            assert "is sweeping and was told other things" in refused_start(tmp_path, "--heartbeat", "http://127.0.0.1:9/")
+            assert (sentinel_status(tmp_path)["under_way"], process_runs(sentinel)) == ("all", True)
+            assert "expected an answer, found" in refused_start(tmp_path)
+            assert (sentinel_status(tmp_path)["under_way"], process_runs(sentinel)) == ("all", True)
+            os.kill(sentinel, signal.SIGKILL)
+            until(lambda: not process_runs(sentinel))
+            assert "its sentinel goes on" in refused_start(tmp_path)
+            assert sentinel_status(tmp_path)["under_way"] == "all"
+        finally:
+            os.kill(venue, signal.SIGCONT)
+        until(lambda: not gate.open_at_venue())
+
+
+def sentinel_status(folder: Path) -> dict[str, Any]:
+    (status,) = control.ask(folder / "run" / "sentinel.sock", {"verb": "status"}, frozenset({os.geteuid()}), 5)
+    return status
+
+
+def process_runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_a_gate_that_leaves_orders_behind_leaves_a_sentinel_that_can_cancel_them(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
                 "http://a:0/",
                 "http://a b/",
                 "http://a/\n",
+                "http://a..b/",
+                f"http://{64 * 'a'}/",
             )
         ),
         ({"heartbeat": {"url": "https://a.example/b?c=d", "every_ns": 0}}, "every_ns"),

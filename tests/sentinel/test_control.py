@@ -89,6 +89,24 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out_and_holds_no_more_threads_th
         assert crowd[-1].recv(100)[4:] == b'{"event": "ECHO", "a": 2}'
 
 
+def test_a_crowd_puts_out_the_silent_before_one_that_is_being_told_things(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def follow_up(request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"event": "TAKEN"}
+        go_on.wait(10)
+        yield {"event": "FINAL"}
+
+    with served(tmp_path / "s", follow_up) as path, ExitStack() as stack:
+        told = control.ask(path, {}, ME, 10)
+        assert next(told) == {"event": "TAKEN"}
+        for _ in range(2 * control.MOST_VISITORS):
+            stack.enter_context(connected(path))
+        until(lambda: sum(one.name == "sentinel-connection" for one in threading.enumerate()) <= control.MOST_VISITORS)
+        go_on.set()
+        assert [*told] == [{"event": "FINAL"}]
+
+
 def test_a_user_who_is_not_named_is_refused_on_both_sides(tmp_path: Path) -> None:
     with served(tmp_path / "s", echo, frozenset({os.geteuid() + 1})) as path:
         (refused,) = control.ask(path, {}, ME, 5)

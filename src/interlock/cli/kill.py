@@ -83,6 +83,8 @@ class Reached:
         """By venue, what the sentinel cannot find out by waiting."""
         self._open: set[str] = set()
         """Venues that are not final."""
+        self._lost: set[str] = set()
+        """Those that do not tell how certain orders ended. Where it is the gate that may still send, waiting is right."""
         self._waited = 0
 
     def see(self, event: Mapping[str, Any]) -> None:
@@ -91,13 +93,24 @@ class Reached:
         self._waited = self._waited + 1 if name == "WAITING" else 0
         if name != "WAITING":
             self.events.append(dict(event))
-        if name == "VENUE_SWEPT":
-            self._open.add(venue)
-        elif name == "VENUE_FINAL":
-            self._open.discard(venue)
-            self.unresolved.pop(venue, None)
-        elif name == "UNRESOLVED":
-            self.unresolved[venue] = str(event.get("reason", ""))
+        match name:
+            case "VENUE_SWEPT":
+                self._open.add(venue)
+            case "VENUE_FINAL":
+                self._open.discard(venue)
+                self._settle(venue)
+            case "UNRESOLVED":
+                self.unresolved[venue] = str(event.get("reason", ""))
+                if event.get("client_ids"):
+                    self._lost.add(venue)
+                else:
+                    self._lost.discard(venue)
+            case "RESOLVING" | "LATE":
+                self._settle(venue)
+            case "SUPERSEDED":
+                self._open.clear()
+                self._lost.clear()
+                self.unresolved.clear()
         if self.result == FINAL:
             return
         if name in (SWEPT, FINAL):
@@ -108,7 +121,12 @@ class Reached:
     @property
     def stuck(self) -> bool:
         """Whether nothing is open, and waiting has made nothing more certain for `PATIENCE` seconds."""
-        return self.result == SWEPT and bool(self._open) and self._open <= set(self.unresolved) and self._waited >= PATIENCE
+        return self.result == SWEPT and bool(self._open) and self._open <= self._lost and self._waited >= PATIENCE
+
+    def _settle(self, venue: str) -> None:
+        """What was told of a venue does not hold any more, or may not."""
+        self._lost.discard(venue)
+        self.unresolved.pop(venue, None)
 
     @property
     def taken(self) -> bool:

@@ -45,8 +45,6 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     tags: dict[str, str]
     users: tuple[int, ...]
     checker_fd: int
-    memory: Path | None = None
-    """A folder that is no disk, for the stop word; without one it is with the sockets, and a disk that stalls may hold up a stop."""
     children: tuple[tuple[int, int, bool], ...] = ()
     """(process id, start in clock ticks, started for this life) of what ends with the gate when it ends in order."""
     lock_fd: int = -1
@@ -65,7 +63,7 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     @property
     def stop_word(self) -> Path:
         """The file behind the stop word."""
-        return (self.memory or self.sockets) / "stop-word"
+        return self.sockets / "stop-word"
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

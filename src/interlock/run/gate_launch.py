@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -44,8 +44,6 @@ FORGOTTEN_S = 600
 WORST_STALL_NS = 1_500 * NS_PER_MS
 """The longest that a gate's loop stood still on a busy machine with two cores, rounded up; the sentinel waits three times as long."""
 START_S = 20.0
-MEMORY = Path("/dev/shm")
-"""Where Linux keeps files that are memory."""
 LONGEST_SOCKET_BYTES = 100
 """The kernel takes 107; a few are for what stands beside a socket while it is made."""
 
@@ -76,8 +74,7 @@ def prepare(
         _known_venue(name, sheet)
     folder = directory.absolute()
     sockets = _sockets_folder(folder)
-    memory = _memory_folder(folder)
-    for part in (folder, folder / "run", folder / "venue", folder / "log", sockets, *([] if memory is None else [memory])):
+    for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
         try:
             private_folder(part)
         except Refused as error:
@@ -88,7 +85,6 @@ def prepare(
     config = GateConfig(
         folder=folder,
         sockets=sockets,
-        memory=memory,
         limits=sheet_path,
         venues=tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)),
         tags=tags,
@@ -125,14 +121,6 @@ def _sockets_folder(folder: Path) -> Path:
         return folder / "run"
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"interlock-{os.geteuid()}-{digest}"
-
-
-def _memory_folder(folder: Path) -> Path | None:
-    """Where the stop word of this folder is: in memory, where writing a word never waits for a disk; None on a host without such a place."""
-    if not os.access(MEMORY, os.W_OK | os.X_OK) or not MEMORY.is_mount():
-        return None
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return MEMORY / f"interlock-{os.geteuid()}-{digest}"
 
 
 def example_limits() -> Path:
@@ -255,9 +243,16 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     file, text = config.sockets / "sentinel.json", json.dumps(told)
     pid_file = config.sockets / "sentinel.pid"
     running = _pid_in(pid_file)
-    if running is not None and _runs(running, "interlock.sentinel"):
-        if file.read_text(encoding="utf-8") == text and _answers(config.sockets):
+    replaced = running is not None and _runs(running, "interlock.sentinel")
+    if running is not None and replaced:
+        status = _status(config.sockets)
+        if status and file.read_text(encoding="utf-8") == text:
             return running, False
+        if status.get("under_way") and not status.get("stuck"):
+            raise UsageError(
+                f"{config.sockets}: the sentinel is sweeping and was told other things than this start would tell it; wait for its end "
+                "(`interlock kill` follows it), or start with what the last start had"
+            )
         os.kill(running, signal.SIGTERM)
         _await_end(running)
     file.write_text(text, encoding="utf-8")
@@ -265,7 +260,8 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log, begun)
     line = json.loads(_first_line(process, "sentinel", log))
     pid_file.write_text(str(line["pid"]), encoding="ascii")
-    return int(line["pid"]), True
+    # One in the place of another is not of this start alone: a start that fails must not leave the folder without it.
+    return int(line["pid"]), not replaced
 
 
 def _checker(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
@@ -289,11 +285,12 @@ def _facts(config: GateConfig) -> dict[str, dict[str, str]]:
     return found
 
 
-def _answers(folder: Path) -> bool:
+def _status(folder: Path) -> Mapping[str, Any]:
+    """What the sentinel of a folder says of itself; empty if it does not answer."""
     try:
-        return any(control.ask(folder / control.NAME, {"verb": "status"}, frozenset({os.geteuid()}), 2.0))
+        return next(iter(control.ask(folder / control.NAME, {"verb": "status"}, frozenset({os.geteuid()}), 2.0)), {})
     except InterlockError:
-        return False
+        return {}
 
 
 def _pid_in(path: Path) -> int | None:

@@ -43,6 +43,7 @@ EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
 _BUILD = ("domain", "gate", "run", "sentinel", "venues")
 """The rooms whose sources a grant is bound to."""
 STOP_CHILD_S = 5.0
+SWEEPS_ON = "a stop of this folder is still being swept: its sentinel goes on; `interlock kill` follows it"
 MOST_LINES_A_SECOND, MOST_LINES_WAITING, LONGEST_LINE = 20, 200, 500
 
 
@@ -216,8 +217,8 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         log(f"ended with {left} orders that are not known to be over; start it again in the same folder, or kill")
         log.flush()
         return EXIT_LEFT_ORDERS
-    _end_children(config)
-    _forget_stop_word(config)
+    if _end_children(config):
+        log(SWEEPS_ON)
     log.flush()
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
 
@@ -239,9 +240,13 @@ def _stop(stopped: asyncio.Future[int], number: int, log: Callable[[str], None])
     stopped.set_result(number)
 
 
-def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: bool = False) -> None:
-    """End checker, sentinel and venue, in this order, each known for certain by its start; with `only_new` those that were started for this life."""
-    for pid, start_ticks, new in config.children[:1] if only_checker else config.children:
+def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: bool = False) -> bool:
+    """End checker, sentinel and venue, in this order, each known for certain by its start; with `only_new` those that were started for this life.
+
+    While a stop is not swept to its end, sentinel and venue stay, whoever started them; returns whether that is so.
+    """
+    sweeps = _is_swept(config)
+    for pid, start_ticks, new in config.children[:1] if only_checker or sweeps else config.children:
         child = GateIdentity(pid, start_ticks)
         if (only_new and not new) or look(child) is Life.GONE:
             continue
@@ -249,21 +254,18 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
         until = time.monotonic() + STOP_CHILD_S
         while look(child) is not Life.GONE and time.monotonic() < until:
             time.sleep(0.01)
+    return sweeps
 
 
-def _forget_stop_word(config: GateConfig) -> None:
-    """Leave nothing in memory when nobody looks at the word any more and no sweep is to be finished by the next sentinel."""
-    # Without children it is not known who looks.
-    known = [look(GateIdentity(pid, start_ticks)) for pid, start_ticks, _ in config.children]
-    if config.memory is None or not known or any(life is not Life.GONE for life in known):
-        return
-    with contextlib.suppress(OSError, InterlockError):  # what cannot be read or removed stays until the host restarts
+def _is_swept(config: GateConfig) -> bool:
+    """Whether a stop of this folder has been asked for and is not at its end."""
+    try:
         word = StopWord.attach(config.stop_word)
-        unfinished = word.unfinished
-        word.close()
-        if not unfinished:
-            config.stop_word.unlink()
-            config.memory.rmdir()
+    except InterlockError:
+        return False  # no gate has lived here, or what it left says nothing
+    unfinished = word.unfinished
+    word.close()
+    return unfinished != 0
 
 
 def main(argv: list[str]) -> int:
@@ -280,13 +282,13 @@ def main(argv: list[str]) -> int:
         return asyncio.run(serve(config, os.environ, Machine.real(), _say))
     except OSError as error:
         sys.stderr.write(f"gate: cannot start or go on: {error}; see who owns its folder, and what the disk says\n")
-        if config is not None:
-            _end_children(config, only_new=True)
+        if config is not None and _end_children(config, only_new=True):
+            sys.stderr.write(f"gate: {SWEEPS_ON}\n")
         return EXIT_START
     except InterlockError as error:
         sys.stderr.write(f"gate: cannot start: {error}\n")
-        if config is not None:
-            _end_children(config, only_new=True)
+        if config is not None and _end_children(config, only_new=True):
+            sys.stderr.write(f"gate: {SWEEPS_ON}\n")
         return EXIT_START if isinstance(error, UsageError | Refused) else error.exit_code
 
 

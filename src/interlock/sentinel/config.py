@@ -116,6 +116,7 @@ def check_heartbeat(name: str, url: str) -> None:
         where = urlsplit(url)
         right = where.scheme in ("http", "https") and bool(where.hostname) and where.port != 0 and url.isascii() and url.isprintable()
         right = right and where.username is None and " " not in url
+        (where.hostname or "").encode("idna")
     except ValueError:
         right = False
     if not right:

@@ -82,26 +82,35 @@ def _bind(path: Path) -> socket.socket:
 
 
 class _Visitors:
-    """The connections that are open, oldest first; each has a thread, so there are at most `MOST_VISITORS`.
+    """The connections that are open, oldest first: at most `MOST_VISITORS`.
 
-    A newcomer is never turned away, because it may want to stop the gate: the oldest makes room for it.
+    A newcomer is never turned away, because it may want to stop the gate: one that has not asked for anything yet makes room for it, and only if
+    there is none, the one that has been told things for longest. Whatever that one asked for goes on.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[int, socket.socket] = {}
+        self._silent: dict[int, socket.socket] = {}
+        self._served: dict[int, socket.socket] = {}
 
     def add(self, connection: socket.socket) -> None:
         with self._lock:
-            if len(self._open) >= MOST_VISITORS:
-                oldest = self._open.pop(next(iter(self._open)))
+            if len(self._silent) + len(self._served) >= MOST_VISITORS:
+                some = self._silent or self._served
                 with contextlib.suppress(OSError):  # it is ending by itself
-                    oldest.shutdown(socket.SHUT_RDWR)
-            self._open[id(connection)] = connection
+                    some.pop(next(iter(some))).shutdown(socket.SHUT_RDWR)
+            self._silent[id(connection)] = connection
+
+    def serve(self, connection: socket.socket) -> None:
+        """It has asked for something."""
+        with self._lock:
+            if self._silent.pop(id(connection), None) is not None:
+                self._served[id(connection)] = connection
 
     def remove(self, connection: socket.socket) -> None:
         with self._lock:
-            self._open.pop(id(connection), None)
+            self._silent.pop(id(connection), None)
+            self._served.pop(id(connection), None)
 
 
 def serve(listening: socket.socket, users: frozenset[int], answer: Answer) -> None:
@@ -124,6 +133,7 @@ def _converse(connection: socket.socket, users: frozenset[int], answer: Answer, 
             connection.settimeout(WRITE_S)
             if user_of(connection) not in users:
                 raise Refused(f"user {user_of(connection)} may not use this socket")
+            visitors.serve(connection)
             for event in answer(request):
                 connection.sendall(_frame(event))
         except Refused as no:

@@ -51,13 +51,13 @@ class Operation:
             self.events.append({"event": event, "boot_ns": boot_ns, **fields})
             self.changed.notify_all()
 
-    def tell_once(self, event: str, boot_ns: int, venue: str, reason: str) -> None:
+    def tell_once(self, event: str, boot_ns: int, venue: str, reason: str, **fields: Any) -> None:
         """Add an event about a venue unless its reason is the one that was told last; an empty reason only forgets."""
         with self.changed:
             if self._told.get((event, venue), "") != reason:
                 self._told[event, venue] = reason
                 if reason:
-                    self.tell(event, boot_ns, venue=venue, reason=reason)
+                    self.tell(event, boot_ns, venue=venue, reason=reason, **fields)
 
     def let_sweep(self) -> None:
         """The gate was given its time: sweep now, whether or not it is quiet."""
@@ -101,7 +101,9 @@ class Operation:
             if not self._told_swept and len(self._swept) == len(self._venues):
                 self._told_swept = True
                 self.tell("SWEPT", boot_ns)
-            self.tell_once("UNRESOLVED", boot_ns, venue, sweep.stuck)
+            if self._told.get(("UNRESOLVED", venue)) and not sweep.stuck and not sweep.final:
+                self.tell("RESOLVING", boot_ns, venue=venue)
+            self.tell_once("UNRESOLVED", boot_ns, venue, sweep.stuck, client_ids=sweep.lost)
             if sweep.final and venue not in self._final:
                 self._final.add(venue)
                 self.tell("VENUE_FINAL", boot_ns, venue=venue, found=len(sweep.found), ended=sweep.ended)

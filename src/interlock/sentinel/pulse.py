@@ -37,7 +37,7 @@ class Pulse:
             try:
                 self.trouble = self._post(json.dumps(self._status()).encode())
                 self.sent += not self.trouble
-            except (OSError, http.client.HTTPException) as error:
+            except Exception as error:  # noqa: BLE001 - trouble of the heartbeat must be trouble of nothing else
                 self.trouble = str(error) or type(error).__name__
             self._stopping.wait(self._part.every_ns / 1e9)
 

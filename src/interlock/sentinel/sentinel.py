@@ -138,7 +138,8 @@ class Sentinel:
             "progress": self.progress.count,
             "stood_ns": self.progress.stood_ns,
             "beat": 0 if self.word is None else self.word.sentinel_beat,
-            "missing": [name for name, (thread, _) in self._threads.items() if not thread.is_alive()],
+            "missing": [name for name, (thread, _) in list(self._threads.items()) if not thread.is_alive()],
+            "stuck": running is not None and running.stuck,
             "under_way": None if running is None else ("drill" if running.drill else running.scope.value),
         }
 

@@ -125,8 +125,12 @@ class Sweep:
             return "it is not certain that the gate has stopped"
         if not self.task.drill and self.task.expiry_ns is None and self.task.client_ids is None:
             return "orders under way to this venue do not expire, and nobody named their client ids"
-        lost = [client_id for client_id in self.unresolved if self._asked.get(client_id, 0) >= 2]
-        return f"the venue does not tell how these ended: {', '.join(lost)}" if lost else ""
+        return f"the venue does not tell how these ended: {', '.join(self.lost)}" if self.lost else ""
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """The client ids of which the venue was asked twice in vain."""
+        return tuple(client_id for client_id in self.unresolved if self._asked.get(client_id, 0) >= 2)
 
     def next(self, now_ns: int) -> Step:
         """What to do now."""
