@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from interlock.gate.journal import SystemDisk
+from interlock.gate.journal.disk import write_all
 
 DISK = SystemDisk()
 
@@ -165,3 +166,21 @@ def test_a_read_asks_again_for_what_is_missing_and_for_no_more(tmp_path: Path, m
     assert file.read(8, 6) == b"world"
     assert asked == [(4, 0), (1, 3), (8, 6), (5, 9), (3, 11)]
     file.close()
+
+
+def test_what_a_disk_takes_in_several_pieces_is_given_to_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+    given: list[tuple[bytes, int]] = []
+
+    def little(descriptor: int, data: bytes, offset: int) -> int:
+        assert len(given) < 9, "it is given the same again and again"
+        given.append((bytes(data), offset))
+        return pwrite(descriptor, data[:4], offset)
+
+    file = DISK.create(tmp_path / "file")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", little)
+        write_all(file, b"hello world", 2)
+    file.close()
+    assert (tmp_path / "file").read_bytes() == b"\0\0hello world"
+    assert given == [(b"hello world", 2), (b"o world", 6), (b"rld", 10)]
