@@ -40,6 +40,36 @@ def latch(reason: str = "test") -> r.LatchSet:
     return r.LatchSet(boot_ns=NOW.boot_ns, name="operator", scope=r.Scope.ALL, subject="", level=r.Level.HALT, reason=reason, actor="ann")
 
 
+def test_a_record_is_handed_over_though_those_behind_it_wait_for_a_disk_that_stands_still() -> None:
+    disk = FakeDisk()
+    kept = keeper(disk)
+
+    async def run() -> None:
+        kept.attach(asyncio.get_running_loop())
+        await kept.durable(kept.take(*records_until_run(), now=NOW))
+        disk.stall.clear()
+        first = kept.take(latch("first"), now=NOW)
+        while kept.journal.written_lsn < first:  # noqa: ASYNC110 - written by the thread of the journal, whose sync stands still now
+            await asyncio.sleep(0.001)
+        behind = kept.take(latch("second"), now=NOW)
+        async with asyncio.timeout(5):
+            await kept.handed_over(first)
+        assert kept.journal.written_lsn < behind
+        assert kept.journal.durable_lsn < first
+        waiting = asyncio.ensure_future(kept.handed_over(behind))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        disk.stall.set()
+        await waiting
+        assert kept.journal.written_lsn >= behind
+
+    try:
+        asyncio.run(run())
+    finally:
+        disk.stall.set()
+        kept.journal.close()
+
+
 def test_what_is_folded_is_what_the_journal_gives_back() -> None:
     disk = FakeDisk()
     kept = keeper(disk)
@@ -50,7 +80,7 @@ def test_what_is_folded_is_what_the_journal_gives_back() -> None:
         await kept.durable(lsn)
         await kept.durable(lsn)
         lsn = kept.take(latch(), now=NOW)
-        await kept.handed_over()
+        await kept.handed_over(lsn)
         assert kept.journal.written_lsn >= lsn
         await kept.durable(lsn)
         detach()
@@ -100,7 +130,7 @@ def test_a_refusing_disk_takes_no_permit_but_keeps_what_lowers_risk() -> None:
         with pytest.raises(JournalFailed):
             kept.take(r.Epoch(boot_ns=1, number=1_900_000_000), now=NOW)
         with pytest.raises(JournalFailed):
-            await kept.handed_over()
+            await kept.handed_over(1)
         assert kept.state.epoch == epoch
         kept.take(latch(), now=NOW)
         assert common_level(kept.state.lattice) is r.Level.HALT

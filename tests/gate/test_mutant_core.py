@@ -874,7 +874,7 @@ def test_the_loop_does_not_wait_inside_the_journal() -> None:
 
     async def run() -> None:
         keeper = Keeper(armed_state(), Asked())  # type: ignore[arg-type]
-        await keeper.handed_over()
+        await keeper.handed_over(1)
 
     asyncio.run(run())
     assert asked == [False] * 3

@@ -147,6 +147,7 @@ def hand_over(bench: Bench, over: Callable[[], bool]) -> None:
         return over()
 
     cast(Any, bench.journal).flush = flush
+    bench.journal.asks = True
 
 
 async def begun(bench: Bench, planned: Planned) -> None:

@@ -52,8 +52,8 @@ SEMANTIC = (
     Semantic(
         "first byte before the record of it is handed over",
         _EGRESS,
-        "            await self._keeper.handed_over()\n",
-        "            await asyncio.sleep(0)\n",
+        "            await self._keeper.handed_over(self._take(begin))\n",
+        "            self._take(begin)\n",
         "a process that dies takes the order for one that was never sent, and releases what it reserves",
         (_T_EGRESS, _T_REVIEW),
     ),

@@ -152,8 +152,7 @@ class Egress:
             receive_window_ns=planned.receive_window_ns,
         )
         try:
-            self._take(begin)
-            await self._keeper.handed_over()
+            await self._keeper.handed_over(self._take(begin))
         except (JournalFailed, JournalFull) as error:
             self._not_sent(planned, str(error))  # certain: not a byte of it was written yet
             raise
@@ -258,8 +257,8 @@ class Egress:
         connection = await self._connect(f"{self.venue}.{purpose}.{self._connections}")
         return _Line(connection, heard, lost)
 
-    def _take(self, record: Record) -> None:
-        self._keeper.take(record, now=self._clock())
+    def _take(self, record: Record) -> int:
+        return self._keeper.take(record, now=self._clock())
 
 
 class _Line:

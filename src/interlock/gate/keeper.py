@@ -152,10 +152,15 @@ class Keeper:
         self._wake()  # it may be so already
         await waiter
 
-    async def handed_over(self) -> None:
-        """Wait until everything appended is with the operating system, so that it survives this process. Raises JournalFailed."""
+    async def handed_over(self, lsn: int) -> None:
+        """Wait until a record is with the operating system, so that it survives this process. Raises JournalFailed.
+
+        What was appended behind it may wait for a sync that is under way; it is not waited for.
+        """
         # No event tells when a write, as opposed to a sync, is over; the loop has other things to do meanwhile.
-        while not self.journal.flush(wait=False):  # noqa: ASYNC110
+        while self.journal.failure is not None or self.journal.written_lsn < lsn:
+            if self.journal.flush(wait=False):
+                return
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _wake(self) -> None:
