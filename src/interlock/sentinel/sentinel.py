@@ -59,9 +59,10 @@ class Sentinel:
 
     def start(self) -> None:
         """Start the threads, and go on with a stop that an earlier life of the sentinel did not finish."""
+        # Before anybody can ask: a drill that began without the gate's word would not know that the gate stands.
+        self._attach()
         for name in self._work:
             self._replace(name)
-        self._attach()
         unfinished = 0 if self.word is None else self.word.unfinished
         if unfinished:
             self.kill(Scope.ALL if unfinished == _WHAT[Scope.ALL] else Scope.OWN, "resumed", {})
