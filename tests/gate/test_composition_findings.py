@@ -738,6 +738,27 @@ def test_a_start_that_fails_leaves_a_sweep_under_way_its_sentinel(tmp_path: Path
         until(lambda: not gate.open_at_venue())
 
 
+@pytest.mark.parametrize(("word", "stays"), [(bytes(4096), True), (b"", True), (None, False)], ids=["damaged", "empty", "no word"])
+def test_a_start_that_fails_keeps_its_sentinel_where_the_stop_word_cannot_be_read(tmp_path: Path, word: bytes | None, stays: bool) -> None:
+    """What cannot be read may be a stop that is not swept to its end; where there is no word no gate has lived, and nothing is left behind."""
+    folder = tmp_path / "run"
+    with serving(tmp_path) as gate:
+        before = int((folder / "sentinel.pid").read_text(encoding="ascii"))
+        gate.die()
+        os.kill(before, signal.SIGKILL)
+        until(lambda: not process_runs(before))
+        (folder / "stop-word").unlink()
+        if word is not None:
+            (folder / "stop-word").write_bytes(word)
+        venue = gate.addresses.pid
+        os.kill(venue, signal.SIGSTOP)
+        try:
+            refused_start(tmp_path)
+        finally:
+            os.kill(venue, signal.SIGCONT)
+        assert process_runs(int((folder / "sentinel.pid").read_text(encoding="ascii"))) is stays
+
+
 def sentinel_status(folder: Path) -> dict[str, Any]:
     (status,) = control.ask(folder / "run" / "sentinel.sock", {"verb": "status"}, frozenset({os.geteuid()}), 5)
     return status

@@ -245,7 +245,7 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
 
     While a stop is not swept to its end, sentinel and venue stay, whoever started them; returns whether that is so.
     """
-    sweeps = _is_swept(config)
+    sweeps = _sweep_is_unfinished(config)
     for pid, start_ticks, new in config.children[:1] if only_checker or sweeps else config.children:
         child = GateIdentity(pid, start_ticks)
         if (only_new and not new) or look(child) is Life.GONE:
@@ -257,12 +257,14 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
     return sweeps
 
 
-def _is_swept(config: GateConfig) -> bool:
-    """Whether a stop of this folder has been asked for and is not at its end."""
+def _sweep_is_unfinished(config: GateConfig) -> bool:
+    """Whether a stop of this folder has been asked for and is not at its end; True where its word is there and cannot be read."""
+    if not os.path.lexists(config.stop_word):
+        return False  # no gate has lived here
     try:
         word = StopWord.attach(config.stop_word)
     except InterlockError:
-        return False  # no gate has lived here, or what it left says nothing
+        return True
     unfinished = word.unfinished
     word.close()
     return unfinished != 0
