@@ -338,7 +338,7 @@ async def living(folder: Path, earlier: Sequence[r.Record] = ()) -> AsyncIterato
             asked.append(request)
             if request["verb"] == "kill" and not (alive and alive[0].deaf):
                 await asyncio.sleep(3600)  # it is not final for a long time
-            return {}
+            return {"event": "STATUS", "under_way": None} if request["verb"] == "status" else {}
 
         world = GateWorld(
             config,

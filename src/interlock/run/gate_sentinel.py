@@ -12,17 +12,27 @@ from interlock.run.gate_ports import AskSentinel
 
 SWEEP_NS = 30 * NS_PER_S
 """How long the end of a sweep is waited for at the start."""
+SILENT_NS = 5 * NS_PER_S
+"""How long a sentinel is waited for that says nothing."""
 
 
 async def sweep_is_over(ask: AskSentinel, now: Callable[[], Now], log: Callable[[str], None]) -> None:
-    """A sweep that is under way would stop the life that begins in its middle; it is waited for, as long as it makes sense."""
+    """A sweep that is under way would stop the life that begins in its middle; it is waited for, as long as it makes sense.
+
+    No answer is no "no": a sentinel that is just starting may be about to go on with a stop. One that stays silent is not waited for longer than
+    `SILENT_NS`; without it nothing can be armed.
+    """
     until_ns = now().boot_ns + SWEEP_NS
+    silent_until_ns = now().boot_ns + SILENT_NS
     told = False
     while now().boot_ns < until_ns:
         status = await ask({"verb": "status"})
-        if not status.get("under_way"):
+        if status and not status.get("under_way"):
             return
-        if not told:
+        if not status and now().boot_ns >= silent_until_ns:
+            log("the sentinel does not answer; whether it sweeps is not known")
+            return
+        if status and not told:
             log("the sentinel is finishing a sweep; waiting for its end")
             told = True
         await asyncio.sleep(0.1)
