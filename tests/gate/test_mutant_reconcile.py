@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -27,22 +26,13 @@ from tests.gate.order_records import (
     unknown,
     wire,
 )
+from tests.gate.reconcile_cases import ETH, MANAGED, NOW, PERPETUAL, SPOT, fold, row, snapshot
 
 from interlock.domain.orders import OrderState, Side, TimeInForce
-from interlock.gate import ledger as books
-from interlock.gate import orders as machine
 from interlock.gate import records as r
-from interlock.gate.ledger import Ledger
-from interlock.gate.order_state import Orders
-from interlock.gate.profit import Worth
 from interlock.gate.reconcile import Cut, Difference, Kind, Managed, compare, cut, expected_balances, verdict
 
 S, K = OrderState, r.LedgerKind
-NOW = 100
-ETH = "ETHUSDT"
-PERPETUAL = Worth(currency="USDT", tick_lot=Decimal("0.01"), base="BTC", lot=Decimal("0.1"), spot=False)
-SPOT = Worth(currency="USDT", tick_lot=Decimal("0.01"), base="ETH", lot=Decimal("0.1"), spot=True)
-MANAGED = Managed(tags=("aaaa",), worths={(VENUE, SYMBOL): PERPETUAL, (VENUE, ETH): SPOT})
 
 
 def adopt(amount: str, currency: str = "USDT") -> r.LedgerEvent:
@@ -51,38 +41,6 @@ def adopt(amount: str, currency: str = "USDT") -> r.LedgerEvent:
 
 BUYING: tuple[r.Record, ...] = (intent(symbol=ETH), permit(), wire(), sent(), adopt("100"))
 """Ten lots at 100: 1 ETH, and at most twice their price."""
-
-
-def fold(*records: r.Record) -> tuple[Orders, Ledger]:
-    orders, ledger = Orders(), Ledger()
-    for record in records:
-        machine.apply(orders, record)
-        books.apply(ledger, record)
-    return orders, ledger
-
-
-def snapshot(
-    positions: Mapping[str, int] | None = None,
-    balances: Mapping[str, str] | None = None,
-    open_orders: tuple[tuple[str, str, str, int], ...] = (),
-    cursors: tuple[str, str] = ("c", "c"),
-    venue_ns: int = NOW,
-) -> r.Snapshot:
-    return r.Snapshot(
-        boot_ns=1,
-        venue=VENUE,
-        account=ACCOUNT,
-        cursor_before=cursors[0],
-        cursor_after=cursors[1],
-        positions=tuple((positions or {}).items()),
-        balances=tuple((currency, Decimal(amount)) for currency, amount in (balances or {}).items()),
-        open_orders=open_orders,
-        venue_ns=venue_ns,
-    )
-
-
-def row(lots: int, client_id: str = "a", symbol: str = SYMBOL) -> tuple[str, str, str, int]:
-    return (client_id, "v", symbol, lots)
 
 
 def told(records: tuple[r.Record, ...], snap: r.Snapshot, managed: Managed = MANAGED) -> list[Difference]:
