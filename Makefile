@@ -57,7 +57,7 @@ demo: $(STAMP) ## the demonstration (DEMO_ARGS="...")
 	@$(BIN)/interlock demo $(DEMO_ARGS)
 
 test: $(STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check .

@@ -22,6 +22,7 @@ settings.register_profile("soak", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 LEDGER: pytest.StashKey["DataLedger"] = pytest.StashKey()
+DATA = "data set"
 
 
 def data_folder() -> Path:
@@ -55,11 +56,16 @@ class DataLedger:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             report.outcome = "failed"
             report.longrepr = f"{item.nodeid} did not run although the recorded data is present: {reason}"
+        report.user_properties = [*report.user_properties, *((DATA, name) for name in names)]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Also where another process ran the test: what it is about travels with the report."""
         # A test counts once: by its call, or by the set-up or tear-down that kept it from passing.
         if report.when == "call" or not report.passed:
-            for name in names:
-                self.counts[name][report.outcome] += 1
-        return report
+            for key, name in report.user_properties:
+                if key == DATA:
+                    self.counts[str(name)][report.outcome] += 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.counts:
