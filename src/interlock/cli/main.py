@@ -36,6 +36,7 @@ VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     ("status", "interlock.cli.status:status", "Show how a running gate stands."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
     ("trace", "interlock.cli.trace:app", "Check a journal against the invariants, independently of the gate."),
+    ("venues", "interlock.cli.venues:app", "Simulated venues that speak the real wire protocols."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
 )
 

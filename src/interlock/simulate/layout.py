@@ -243,32 +243,41 @@ LATENCY_SAMPLES = 1 << 15
 RECORDS = 1 << 18
 """Capacities. The memory is one block of fixed shape, so that compiled code reaches everything from one pointer."""
 
-MEMORY = np.dtype(
-    [
-        ("control", CONTROL),
-        ("moment", VIEW, (1,)),
-        ("venues", VENUE, (VENUES,)),
-        ("exchange_books", BOOK, (INSTRUMENTS,)),
-        ("books", BOOK, (INSTRUMENTS,)),
-        ("orders", ORDER, (ORDER_SLOTS,)),
-        ("resting", RESTING, (ORDER_SLOTS,)),
-        ("live", LIVE, (INSTRUMENTS, LIVE_ORDERS + 1)),
-        ("requests", MESSAGE, (MESSAGES,)),
-        ("responses", MESSAGE, (MESSAGES,)),
-        ("intents", INTENT, (INTENTS,)),
-        ("counts", "i8", (REASONS,)),
-        ("steps", STEP, (STEPS,)),
-        ("tiers", TIER, (TIERS,)),
-        ("taken", TAKEN, (TAKEN_LEVELS,)),
-        ("latencies", "i8", (LATENCY_SAMPLES,)),
-        ("fills", FILL, (RECORDS,)),
-        ("order_records", ORDER_RECORD, (RECORDS,)),
-        ("samples", SAMPLE, (RECORDS,)),
-        ("fundings", FUNDING_PAYMENT, (RECORDS,)),
-    ],
-    align=True,
-)
-"""All state of a replay but the tape, the price ladders and what belongs to the kernel."""
+
+def memory_dtype(*, order_slots: int, live_orders: int, messages: int, records: int) -> np.dtype[np.void]:
+    """All state of a matching model but the market data, the price ladders and what belongs to a kernel, for given capacities.
+
+    `live_orders`: of ours that can rest in one instrument; `messages`: under way at once, a power of two; `records`: kept of each kind.
+    """
+    return np.dtype(
+        [
+            ("control", CONTROL),
+            ("moment", VIEW, (1,)),
+            ("venues", VENUE, (VENUES,)),
+            ("exchange_books", BOOK, (INSTRUMENTS,)),
+            ("books", BOOK, (INSTRUMENTS,)),
+            ("orders", ORDER, (order_slots,)),
+            ("resting", RESTING, (order_slots,)),
+            ("live", LIVE, (INSTRUMENTS, live_orders + 1)),
+            ("requests", MESSAGE, (messages,)),
+            ("responses", MESSAGE, (messages,)),
+            ("intents", INTENT, (INTENTS,)),
+            ("counts", "i8", (REASONS,)),
+            ("steps", STEP, (STEPS,)),
+            ("tiers", TIER, (TIERS,)),
+            ("taken", TAKEN, (TAKEN_LEVELS,)),
+            ("latencies", "i8", (LATENCY_SAMPLES,)),
+            ("fills", FILL, (records,)),
+            ("order_records", ORDER_RECORD, (records,)),
+            ("samples", SAMPLE, (records,)),
+            ("fundings", FUNDING_PAYMENT, (records,)),
+        ],
+        align=True,
+    )
+
+
+MEMORY = memory_dtype(order_slots=ORDER_SLOTS, live_orders=LIVE_ORDERS, messages=MESSAGES, records=RECORDS)
+"""The memory of a replay."""
 
 MEMORY_TYPE = from_dtype(MEMORY)
 

@@ -1,0 +1,117 @@
+"""The control port of the simulators: faults, what is true, and how often each fault happened, over HTTP with JSON.
+
+POST /faults    one fault or a list: those of requests wait, all others happen now
+GET  /faults    how often each fault happened
+DELETE /faults  honest from now on
+GET  /state     orders, executions, balances and positions of every venue, as they truly are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from interlock.domain.errors import UsageError
+from interlock.simulate.served.accounts import MarginAccount
+from interlock.simulate.served.face import Face
+from interlock.simulate.served.faults import REQUESTS, FaultSpec, read_faults
+from interlock.simulate.served.world import strike_now
+
+
+class Control:
+    """Answers on the control port; `faces` by venue."""
+
+    def __init__(self, faces: Mapping[str, Face]) -> None:
+        self._faces = faces
+
+    def routes(self, app: web.Application) -> None:
+        """Add what the port serves."""
+        app.router.add_post("/faults", self._take)
+        app.router.add_get("/faults", self._happened)
+        app.router.add_delete("/faults", self._calm)
+        app.router.add_get("/state", self._state)
+
+    def apply(self, specs: list[FaultSpec]) -> list[bool]:
+        """Let faults wait or happen; whether each found something to act on.
+
+        Raises UsageError for one that cannot be; nothing before it is undone.
+        """
+        return [self._apply(spec) for spec in specs]
+
+    def _apply(self, spec: FaultSpec) -> bool:
+        if spec.venue and spec.venue not in self._faces:
+            raise UsageError(f"venue: expected one of {', '.join(self._faces)}, found {spec.venue!r}")
+        faces = [self._faces[spec.venue]] if spec.venue else list(self._faces.values())
+        if spec.fault in REQUESTS:
+            # The venues share one plan.
+            faces[0].parts.faults.add(spec)
+            return True
+        happened = [strike_now(face, spec) for face in faces]
+        return any(happened)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        try:
+            happened = self.apply(read_faults(await request.read()))
+        except UsageError as error:
+            return _json({"error": str(error)}, status=400)
+        return _json({"happened": happened})
+
+    async def _happened(self, _request: web.Request) -> web.Response:
+        return _json(dict(next(iter(self._faces.values())).parts.faults.happened))
+
+    async def _calm(self, _request: web.Request) -> web.Response:
+        for face in self._faces.values():
+            face.parts.faults.clear()
+            face.parts.public.calm()
+            face.parts.private.calm()
+            face.venue.skew_ns = 0
+            face.parts.closed_until_ms = 0
+            face.parts.rates.ban(0, 0)
+        return _json({})
+
+    async def _state(self, _request: web.Request) -> web.Response:
+        return _json({name: truth_of(face) for name, face in self._faces.items()})
+
+
+def truth_of(face: Face) -> dict[str, Any]:
+    """What a venue truly holds: open orders, executions, balances, positions."""
+    venue, account = face.venue, face.venue.account
+    positions = account.positions if isinstance(account, MarginAccount) else {}
+    return {
+        "orders": [
+            {
+                "number": order.number,
+                "client_id": order.client_id,
+                "symbol": order.symbol,
+                "side": order.side.name.lower(),
+                "price": str(order.price),
+                "quantity": str(order.quantity),
+                "filled": str(order.filled),
+                "state": order.state.value,
+                "reason": order.reason.value,
+            }
+            for order in venue.orders
+        ],
+        "executions": [
+            {
+                "number": e.number,
+                "client_id": e.order.client_id,
+                "symbol": e.order.symbol,
+                "ticks": e.ticks,
+                "lots": e.lots,
+                "fee": str(e.fee),
+                "fee_currency": e.fee_currency,
+                "reverses": e.reverses,
+            }
+            for e in venue.executions
+        ],
+        "balances": {c: {"free": str(b.free), "locked": str(b.locked)} for c, b in account.balances().items()},
+        "positions": {s: str(face.venue.markets[s].instrument.quantity(p.lots)) for s, p in positions.items() if p.lots},
+    }
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")

@@ -1,0 +1,591 @@
+"""One simulated venue without its wire: instruments, the floor, the account, every order, and what is told to whoever listens.
+
+A face (a venue's REST and WebSocket protocol) turns requests into these calls and events into messages. Refusals are `Refused` with a reason that
+the face words in its venue's codes. All times are the venue's own clock, nanoseconds; it is the machine's clock plus `skew_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import numpy as np
+
+from interlock.domain.clock import Clock
+from interlock.domain.instruments import Instrument, Kind
+from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
+from interlock.market.columns import RowKind
+from interlock.simulate.floor import Ended, Filled, Floor, Happened, Levels
+from interlock.simulate.reasons import Reason
+from interlock.simulate.served.accounts import Account, MarginAccount
+from interlock.simulate.served.orders import EndReason, Execution, NewOrder, Refusal, Refused, SelfMatch, SimOrder
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueRules:
+    """What differs from venue to venue in how orders are taken.
+
+    `post_only_refused`: a post-only order that would take is refused at once (Binance) instead of taken and then cancelled (Bybit, Upbit).
+    `fok_refused`: the same for an order that cannot fill whole. `open_max`: open orders in one symbol. `max_value`: of one order, quote currency,
+    None for no bound. `band`: how far from the mark a limit price may lie on the taking side, as a fraction. `reduce_only_exempt`: whether
+    reduce-only orders may be below the minimum value.
+    """
+
+    name: str
+    post_only_refused: bool
+    fok_refused: bool
+    open_max: int
+    band: Decimal
+    max_value: Decimal | None = None
+    reduce_only_exempt: bool = True
+
+
+class Change(StrEnum):
+    """What happened to an order."""
+
+    NEW = "new"
+    TRADE = "trade"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    AMENDED = "amended"
+    REVERSED = "reversed"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged:
+    """An order was taken, traded, amended or ended; `execution` with TRADE and REVERSED. Balances and positions have moved already."""
+
+    change: Change
+    order: SimOrder
+    execution: Execution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A change of the account that is no execution: the venue's own number, what it was, and for which symbol if any.
+
+    kind: deposit, withdrawal, funding, fee, rebate, interest, transfer, adl, liquidation, settlement, airdrop, adjust.
+    """
+
+    number: int
+    kind: str
+    currency: str
+    amount: Decimal
+    symbol: str
+    venue_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """A trade that everyone sees. `side` is the taker's."""
+
+    number: int
+    ticks: int
+    lots: int
+    side: Side
+    venue_ns: int
+
+
+@dataclass(slots=True)
+class MarketStep:
+    """What one step changed in one symbol: whole new sizes of levels (0: gone), trades, and the ids by which the venue numbers book updates.
+
+    An update spans `first_id` to `last_id`; `previous_id` ended the one before.
+    """
+
+    symbol: str
+    venue_ns: int
+    first_id: int
+    last_id: int
+    previous_id: int
+    bids: Levels = field(default_factory=list)
+    asks: Levels = field(default_factory=list)
+    trades: list[PublicTrade] = field(default_factory=list)
+    marked: bool = False
+
+
+Event = OrderChanged | Booking
+Listener = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Market:
+    """The public facts of one symbol. `funding_rate` is the one predicted for `next_funding_ns`."""
+
+    number: int
+    instrument: Instrument
+    last_id: int
+    trades: list[PublicTrade] = field(default_factory=list)
+    mark: Decimal = ZERO
+    index: Decimal = ZERO
+    funding_rate: Decimal = ZERO
+    next_funding_ns: int = 0
+    trading: bool = True
+
+
+TRADES_KEPT = 1000
+_FINAL_REASONS: Mapping[Reason, tuple[OrderState, EndReason]] = {
+    Reason.POST_ONLY_WOULD_TAKE: (OrderState.CANCELLED, EndReason.POST_ONLY),
+    Reason.IOC_REST: (OrderState.EXPIRED, EndReason.IOC_REST),
+    Reason.FOK_NOT_FILLABLE: (OrderState.EXPIRED, EndReason.FOK),
+    Reason.REDUCE_ONLY: (OrderState.EXPIRED, EndReason.REDUCE_ONLY),
+    Reason.CANCELLED: (OrderState.CANCELLED, EndReason.USER),
+}
+
+
+class SimVenue:
+    """A venue that keeps the truth. `around` is each symbol's first price."""
+
+    def __init__(
+        self, rules: VenueRules, instruments: Sequence[Instrument], around: Mapping[str, Decimal], account: Account, clock: Clock
+    ) -> None:
+        self.rules = rules
+        self.account = account
+        self.skew_ns = 0
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self.day = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).date()
+        self.floor = Floor(instruments, around, self.day)
+        # Update ids begin anywhere at the venues; never at one, which Bybit gives a meaning.
+        self.markets = {
+            i.symbol: Market(k, i, last_id=1_000_000 * (k + 1), mark=around[i.symbol], index=around[i.symbol])
+            for k, i in enumerate(instruments)
+        }
+        self.orders: list[SimOrder] = []
+        self.executions: list[Execution] = []
+        self.bookings: list[Booking] = []
+        self._by_client_id: dict[str, SimOrder] = {}
+        self._by_slot: dict[int, SimOrder] = {}
+        self._public_trades = 0
+        self._numbers = 0
+
+    # time and listeners
+
+    def now_ns(self) -> int:
+        """The venue's clock, nanoseconds since the Unix epoch."""
+        return self._clock.now_ns() + self.skew_ns
+
+    def now_ms(self) -> int:
+        """The venue's clock, milliseconds."""
+        return self.now_ns() // 1_000_000
+
+    def listen(self, listener: Listener) -> None:
+        """Have every event told to `listener`, in the order in which things happen."""
+        self._listeners.append(listener)
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    # the market
+
+    def market(self, symbol: str) -> Market:
+        """The market of a symbol. Raises Refused for an unknown one."""
+        found = self.markets.get(symbol)
+        if found is None:
+            raise Refused(Refusal.UNKNOWN_SYMBOL, f"expected one of {', '.join(self.markets)}, found {symbol!r}")
+        return found
+
+    def levels(self, symbol: str, count: int) -> tuple[Levels, Levels]:
+        """Best bids and asks, (ticks, lots)."""
+        return self.floor.levels(self.market(symbol).number, count)
+
+    def step(self, rows: np.ndarray) -> list[MarketStep]:
+        """Let market rows happen (their instruments numbered as the venue's), tell what they did to our orders, and return what everyone sees."""
+        now_ns = self.now_ns()
+        rows = rows.copy()
+        rows["exchange_ns"] = rows["receive_ns"] = now_ns
+        events = self.floor.rows(rows)
+        steps: list[MarketStep] = []
+        for market in self.markets.values():
+            own = rows[rows["instrument"] == market.number]
+            if len(own):
+                steps.append(self._seen(market, own, now_ns))
+        self._follow(events, now_ns)
+        return steps
+
+    def _seen(self, market: Market, rows: np.ndarray, now_ns: int) -> MarketStep:
+        step = MarketStep(market.instrument.symbol, now_ns, market.last_id + 1, market.last_id, market.last_id)
+        changed: dict[tuple[int, int], int] = {}
+        for row in rows:
+            kind, side, ticks, lots = int(row["kind"]), int(row["side"]), int(row["ticks"]), int(row["lots"])
+            if kind == RowKind.DEPTH:
+                changed[side, ticks] = lots
+            elif kind == RowKind.TRADE:
+                self._public_trades += 1
+                step.trades.append(PublicTrade(self._public_trades, ticks, lots, Side(side), now_ns))
+            elif kind == RowKind.MARK:
+                market.mark = market.instrument.price(ticks)
+                step.marked = True
+        step.bids = sorted(((t, n) for (s, t), n in changed.items() if s > 0), reverse=True)
+        step.asks = sorted((t, n) for (s, t), n in changed.items() if s < 0)
+        step.last_id = market.last_id = market.last_id + max(1, len(changed))
+        market.trades = [*market.trades, *step.trades][-TRADES_KEPT:]
+        return step
+
+    # orders: what a face asks for
+
+    def find(self, *, number: int = 0, client_id: str = "") -> SimOrder | None:
+        """An order by the venue's number or else by client id."""
+        if number:
+            return self.orders[number - 1] if number <= len(self.orders) else None
+        return self._by_client_id.get(client_id) if client_id else None
+
+    def open_orders(self, symbol: str = "") -> list[SimOrder]:
+        """The orders that can still execute and are ours, oldest first; of one symbol or of all."""
+        return [o for o in self._by_slot.values() if o.open and (not symbol or o.symbol == symbol)]
+
+    def ticks_of(self, instrument: Instrument, price: Decimal) -> int:
+        """An order price as ticks. Raises Refused if the venue takes no such price."""
+        if not price.is_finite() or price <= 0 or price < instrument.min_price or price > instrument.max_price:
+            raise Refused(Refusal.PRICE_RANGE, f"expected a price from {instrument.min_price} to {instrument.max_price}, found {price}")
+        step = instrument.price_step(price, self.day)
+        if price % step:
+            raise Refused(Refusal.PRICE_STEP, f"expected a multiple of {step}, found {price}")
+        return instrument.ticks(price)
+
+    def lots_of(self, instrument: Instrument, quantity: Decimal) -> int:
+        """A size as lots. Raises Refused if the venue takes no such size."""
+        if not quantity.is_finite() or quantity % instrument.lot:
+            raise Refused(Refusal.LOT_STEP, f"expected a multiple of {instrument.lot}, found {quantity}")
+        lots = instrument.lots(quantity)
+        if lots < instrument.min_lots:
+            raise Refused(Refusal.QUANTITY_LOW, f"expected at least {instrument.quantity(instrument.min_lots)}, found {quantity}")
+        if lots > instrument.max_lots:
+            raise Refused(Refusal.QUANTITY_HIGH, f"expected at most {instrument.quantity(instrument.max_lots)}, found {quantity}")
+        return lots
+
+    def crosses(self, symbol: str, side: Side, ticks: int) -> bool:
+        """Whether an order at this price would take what the market shows."""
+        bids, asks = self.levels(symbol, 1)
+        return bool(asks and ticks >= asks[0][0]) if side is Side.BUY else bool(bids and ticks <= bids[0][0])
+
+    def check(self, new: NewOrder) -> tuple[Market, int, int]:
+        """The market, ticks and lots of an order that could be taken as it stands. Raises Refused; nothing changes."""
+        market = self.market(new.symbol)
+        instrument = market.instrument
+        if not market.trading:
+            raise Refused(Refusal.HALTED, f"{new.symbol} takes no orders now")
+        ticks = self._limit_ticks(market, new)
+        lots = self._lots(market, new, ticks)
+        value = instrument.notional(ticks if new.type is OrderType.LIMIT else instrument.ticks(self._rounded_mark(market)), lots)
+        if value < instrument.min_notional and not (new.reduce_only and self.rules.reduce_only_exempt):
+            raise Refused(Refusal.MIN_NOTIONAL, f"expected a value of at least {instrument.min_notional} {instrument.quote}, found {value}")
+        if self.rules.max_value is not None and value > self.rules.max_value:
+            raise Refused(Refusal.MAX_NOTIONAL, f"expected a value of at most {self.rules.max_value} {instrument.quote}, found {value}")
+        if new.client_id and new.client_id in self._by_client_id:
+            raise Refused(Refusal.DUPLICATE_CLIENT_ID, f"{new.client_id} was used before")
+        if sum(1 for _ in self.open_orders(new.symbol)) >= self.rules.open_max:
+            raise Refused(Refusal.OPEN_ORDERS, f"expected at most {self.rules.open_max} open orders in {new.symbol}")
+        if new.reduce_only:
+            self._check_reducing(market, new, lots)
+        elif not new.foreign:
+            self.account.check(new, instrument, ticks, lots)
+        if new.tif is TimeInForce.POST_ONLY and self.rules.post_only_refused and self.crosses(new.symbol, new.side, ticks):
+            raise Refused(Refusal.POST_ONLY, f"{new.price} would take")
+        if new.tif is TimeInForce.FOK and self.rules.fok_refused and self._takeable(new, ticks) < lots:
+            raise Refused(Refusal.FOK, f"cannot fill {new.quantity} at once")
+        return market, ticks, lots
+
+    def place(self, new: NewOrder) -> SimOrder:
+        """Take an order and let it trade. Raises Refused."""
+        market, ticks, lots = self.check(new)
+        now_ns = self.now_ns()
+        order = SimOrder(
+            number=len(self.orders) + 1,
+            instrument=market.instrument,
+            side=new.side,
+            type=new.type,
+            tif=new.tif,
+            ticks=ticks,
+            lots=lots,
+            client_id=new.client_id,
+            reduce_only=new.reduce_only,
+            self_match=new.self_match,
+            words=dict(new.words),
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            foreign=new.foreign,
+            cost=new.cost,
+            fee_currency=market.instrument.quote,
+        )
+        self.orders.append(order)
+        if order.client_id:
+            self._by_client_id[order.client_id] = order
+        self.account.hold(order, lots)
+        self._tell(OrderChanged(Change.NEW, order))
+        if self._self_match(order):
+            return order
+        tif = TimeInForce.IOC if new.type is OrderType.MARKET else new.tif
+        order.slot, events = self.floor.place(
+            market.number, side=new.side, tif=tif, ticks=ticks, lots=lots, reduce_only=new.reduce_only, now_ns=now_ns
+        )
+        self._by_slot[order.slot] = order
+        self._follow(events, now_ns)
+        return order
+
+    def cancel(self, order: SimOrder, reason: EndReason = EndReason.USER) -> None:
+        """End an open order. Raises Refused if it is over."""
+        if not order.open:
+            raise Refused(Refusal.NOT_FOUND, f"{order.number} is {order.state.value}")
+        now_ns = self.now_ns()
+        self.floor.cancel(order.slot, now_ns)
+        self._end(order, OrderState.CANCELLED, reason, now_ns)
+
+    def cancel_all(self, symbol: str = "", reason: EndReason = EndReason.USER) -> list[SimOrder]:
+        """End every open order, of one symbol or of all; returns them."""
+        found = self.open_orders(symbol)
+        for order in found:
+            self.cancel(order, reason)
+        return found
+
+    def amend(self, order: SimOrder, *, price: Decimal | None, quantity: Decimal | None) -> None:
+        """Change price or whole size in place. A smaller size at the same price keeps its place in the queue. Raises Refused."""
+        if not order.open:
+            raise Refused(Refusal.NOT_FOUND, f"{order.number} is {order.state.value}")
+        instrument = order.instrument
+        ticks = order.ticks if price is None else self.ticks_of(instrument, price)
+        lots = order.lots if quantity is None else self.lots_of(instrument, quantity)
+        if (ticks, lots) == (order.ticks, order.lots):
+            raise Refused(Refusal.UNCHANGED, "expected another price or size")
+        if lots <= order.filled_lots:
+            raise Refused(Refusal.AMEND_BELOW_FILLED, f"expected more than the {order.filled} that is done, found {quantity}")
+        if order.tif is TimeInForce.POST_ONLY and self.rules.post_only_refused and self.crosses(order.symbol, order.side, ticks):
+            raise Refused(Refusal.POST_ONLY, f"{price} would take")
+        now_ns, left = self.now_ns(), lots - order.filled_lots
+        self._reprice(order, instrument, ticks, left)
+        order.revision, order.updated_ns = order.revision + 1, now_ns
+        if ticks == order.ticks and lots < order.lots:
+            self.floor.shrink(order.slot, order.lots - lots)
+            order.lots = lots
+            self._tell(OrderChanged(Change.AMENDED, order))
+            return
+        self.floor.cancel(order.slot, now_ns)
+        self._drop(order)
+        order.ticks, order.lots = ticks, lots
+        self._tell(OrderChanged(Change.AMENDED, order))
+        order.slot, events = self.floor.place(
+            self.markets[order.symbol].number,
+            side=order.side,
+            tif=order.tif,
+            ticks=ticks,
+            lots=left,
+            reduce_only=order.reduce_only,
+            now_ns=now_ns,
+        )
+        self._by_slot[order.slot] = order
+        self._follow(events, now_ns)
+
+    def book(self, kind: str, currency: str, amount: Decimal, symbol: str = "") -> Booking:
+        """Change the account other than by an execution, and tell it."""
+        self.account.move(currency, amount)
+        booking = Booking(len(self.bookings) + 1, kind, currency, amount, symbol, self.now_ns())
+        self.bookings.append(booking)
+        self._tell(booking)
+        return booking
+
+    def fill(self, order: SimOrder, lots: int, ticks: int | None = None) -> Execution | None:
+        """Execute lots of an order as if somebody had met it, also of one that is over (a late fill); None if nothing is left of it."""
+        lots = min(lots, order.remaining_lots)
+        if lots < 1:
+            return None
+        now_ns, late = self.now_ns(), not order.open
+        if late:
+            self.account.hold(order, lots)
+        elif lots < self.floor.leaves_lots(order.slot):
+            self.floor.shrink(order.slot, lots)
+        else:
+            self.floor.cancel(order.slot, now_ns)
+        execution = self._execute(order, order.ticks if ticks is None else ticks, lots, True, now_ns)
+        self.floor.set_position(self.markets[order.symbol].number, self._position(order.instrument))
+        if not late and not order.open:
+            self._drop(order)
+        return execution
+
+    def reverse(self, execution: Execution) -> Execution:
+        """Take an execution back, fee included; its order stays as it is."""
+        order, now_ns = execution.order, self.now_ns()
+        account = self.account
+        if isinstance(account, MarginAccount):
+            account.trade(order.instrument, -int(order.side) * execution.lots, execution.ticks, ZERO)
+        else:
+            account.move(order.instrument.quote, int(order.side) * order.instrument.notional(execution.ticks, execution.lots))
+            account.move(order.instrument.base, -int(order.side) * order.instrument.base_units(execution.lots))
+        account.move(execution.fee_currency, execution.fee)
+        undone = Execution(
+            number=len(self.executions) + 1,
+            order=order,
+            ticks=execution.ticks,
+            lots=-execution.lots,
+            maker=execution.maker,
+            fee=-execution.fee,
+            fee_currency=execution.fee_currency,
+            pnl=ZERO,
+            venue_ns=now_ns,
+            reverses=execution.number,
+        )
+        self.executions.append(undone)
+        self.floor.set_position(self.markets[order.symbol].number, self._position(order.instrument))
+        self._tell(OrderChanged(Change.REVERSED, order, undone))
+        return undone
+
+    def set_trading(self, symbol: str, trading: bool) -> None:
+        """Open or close the market of a symbol."""
+        market = self.market(symbol)
+        market.trading = trading
+        self.floor.set_trading(market.number, trading)
+
+    # inside
+
+    def _limit_ticks(self, market: Market, new: NewOrder) -> int:
+        instrument = market.instrument
+        if new.type is OrderType.LIMIT:
+            if new.price is None or new.quantity is None:
+                raise Refused(Refusal.BAD_REQUEST, "a limit order needs price and quantity")
+            ticks = self.ticks_of(instrument, new.price)
+            if self.rules.band and new.side is Side.BUY and new.price > market.mark * (1 + self.rules.band):
+                raise Refused(Refusal.PRICE_BAND_HIGH, f"{new.price} is too far above the mark {market.mark}")
+            if self.rules.band and new.side is Side.SELL and new.price < market.mark * (1 - self.rules.band):
+                raise Refused(Refusal.PRICE_BAND_LOW, f"{new.price} is too far below the mark {market.mark}")
+            return ticks
+        # The worst price that a market order may reach here: what the band lets a limit order ask for, within the ladder.
+        reach = self.rules.band or Decimal("0.1")
+        low, high = self.floor.ladder(market.number)
+        edge = market.mark * (1 + int(new.side) * reach)
+        return min(max(instrument.round_price(edge, new.side, self.day), low), high)
+
+    def _lots(self, market: Market, new: NewOrder, ticks: int) -> int:
+        instrument = market.instrument
+        if new.quantity is not None:
+            lots = self.lots_of(instrument, new.quantity)
+            if new.type is OrderType.MARKET and lots > instrument.max_market_lots:
+                raise Refused(
+                    Refusal.QUANTITY_HIGH, f"expected at most {instrument.quantity(instrument.max_market_lots)}, found {new.quantity}"
+                )
+            return lots
+        if new.cost is None or not new.cost.is_finite() or new.cost <= 0:
+            raise Refused(Refusal.BAD_REQUEST, "expected a quantity, or a positive value to spend")
+        left, lots = new.cost, 0
+        bids, asks = self.floor.levels(market.number, 500)
+        for level_ticks, level_lots in asks if new.side is Side.BUY else bids:
+            if (level_ticks - ticks) * int(new.side) > 0:
+                break
+            take = min(level_lots, int(left // instrument.notional(level_ticks, 1)))
+            lots, left = lots + take, left - instrument.notional(level_ticks, take)
+            if take < level_lots:
+                break
+        if lots < instrument.min_lots:
+            raise Refused(Refusal.MIN_NOTIONAL, f"expected a value that buys at least {instrument.quantity(instrument.min_lots)}")
+        return lots
+
+    def _takeable(self, new: NewOrder, ticks: int) -> int:
+        bids, asks = self.levels(new.symbol, 500)
+        side = asks if new.side is Side.BUY else bids
+        return sum(lots for level, lots in side if (ticks - level) * int(new.side) >= 0)
+
+    def _rounded_mark(self, market: Market) -> Decimal:
+        step = market.instrument.price_step(market.mark, self.day)
+        return market.mark // step * step
+
+    def _check_reducing(self, market: Market, new: NewOrder, lots: int) -> None:
+        held = self.floor.position(market.number)
+        room = -int(new.side) * held - sum(o.remaining_lots for o in self.open_orders(new.symbol) if o.reduce_only and o.side is new.side)
+        if lots > room:
+            raise Refused(Refusal.REDUCE_ONLY, f"{new.quantity} does not reduce the position of {market.instrument.quantity(held)}")
+
+    def _self_match(self, order: SimOrder) -> bool:
+        """Act on orders of ours that this one would meet; True if it is over by that."""
+        if order.self_match is SelfMatch.NONE:
+            return False
+        met = [
+            other
+            for other in self.open_orders(order.symbol)
+            if other.side is not order.side and (order.ticks - other.ticks) * int(order.side) >= 0
+        ]
+        if not met:
+            return False
+        if order.self_match is not SelfMatch.CANCEL_TAKER:
+            for other in met:
+                self.cancel(other, EndReason.SELF_MATCH)
+        if order.self_match is SelfMatch.CANCEL_MAKER:
+            return False
+        self._end(order, OrderState.EXPIRED, EndReason.SELF_MATCH, self.now_ns())
+        return True
+
+    def _reprice(self, order: SimOrder, instrument: Instrument, ticks: int, left: int) -> None:
+        """Hold what the amended order needs instead of what it held. Raises Refused, having changed nothing."""
+        new = NewOrder(symbol=order.symbol, side=order.side, type=order.type, tif=order.tif)
+        self.account.hold(order, -order.remaining_lots)
+        try:
+            if not order.reduce_only:
+                self.account.check(new, instrument, ticks, left)
+        except Refused:
+            self.account.hold(order, order.remaining_lots)
+            raise
+        before, order.ticks = order.ticks, ticks
+        self.account.hold(order, left)
+        order.ticks = before
+
+    def _follow(self, events: Iterable[Happened], now_ns: int) -> None:
+        for event in events:
+            order = self._by_slot.get(event.slot)
+            if order is None:
+                continue
+            if isinstance(event, Filled):
+                self._execute(order, event.ticks, event.lots, event.maker, now_ns)
+            elif isinstance(event, Ended):
+                state, reason = _FINAL_REASONS.get(event.reason, (OrderState.EXPIRED, EndReason.NONE))
+                if order.type is OrderType.MARKET and reason is EndReason.IOC_REST:
+                    reason = EndReason.MARKET_REST
+                self._end(order, state, reason, now_ns)
+            if not order.open:
+                self._drop(order)
+
+    def _execute(self, order: SimOrder, ticks: int, lots: int, maker: bool, now_ns: int) -> Execution:
+        fees = order.instrument.fees
+        booked = self.account.book(order, ticks, lots, fees.maker if maker else fees.taker)
+        execution = Execution(
+            number=len(self.executions) + 1,
+            order=order,
+            ticks=ticks,
+            lots=lots,
+            maker=maker,
+            fee=booked.fee,
+            fee_currency=booked.fee_currency,
+            pnl=booked.pnl,
+            venue_ns=now_ns,
+        )
+        self.executions.append(execution)
+        order.executions.append(execution)
+        order.filled_lots += lots
+        order.paid_ticks_lots += ticks * lots
+        order.fee += booked.fee
+        order.pnl += booked.pnl
+        order.updated_ns = now_ns
+        if order.open:
+            order.state = OrderState.PARTIAL if order.remaining_lots else OrderState.FILLED
+        self._tell(OrderChanged(Change.TRADE, order, execution))
+        return execution
+
+    def _end(self, order: SimOrder, state: OrderState, reason: EndReason, now_ns: int) -> None:
+        self.account.hold(order, -order.remaining_lots)
+        order.state, order.reason, order.updated_ns = state, reason, now_ns
+        self._drop(order)
+        self._tell(OrderChanged(Change.EXPIRED if state is OrderState.EXPIRED else Change.CANCELLED, order))
+
+    def _drop(self, order: SimOrder) -> None:
+        if self._by_slot.get(order.slot) is order:
+            del self._by_slot[order.slot]
+            self.floor.free(order.slot)
+        order.slot = -1
+
+    def _position(self, instrument: Instrument) -> int:
+        account = self.account
+        if instrument.kind is Kind.SPOT or not isinstance(account, MarginAccount):
+            return self.floor.position(self.markets[instrument.symbol].number)
+        return account.positions[instrument.symbol].lots
