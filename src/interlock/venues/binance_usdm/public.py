@@ -1,16 +1,41 @@
-"""The public side of Binance USDⓈ-M: bridging depth diffs to a snapshot, and instruments from exchangeInfo."""
+"""The public side of Binance USDⓈ-M: its feed, frame by frame, bridging depth diffs to a snapshot, and instruments from exchangeInfo."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
+
 from interlock.domain.instruments import Instrument, Kind, Status
 from interlock.domain.price_rules import fixed_step
+from interlock.market.numbers import Scale
 from interlock.market.shipped import ASSUMED_TIERS, BINANCE_FEES
+from interlock.venues.binance_usdm import wire
 from interlock.venues.binance_usdm.wire import DepthUpdate, ExchangeInfo, Snapshot, SymbolInfo
+from interlock.venues.feed import (
+    NS_PER_MS,
+    BookChange,
+    FundingNext,
+    Level,
+    Mark,
+    Reason,
+    Refusal,
+    Reject,
+    StreamTime,
+    Taken,
+    Trade,
+    answer,
+    nearest_ticks,
+    rate_units,
+)
+from interlock.venues.held_book import HeldBook
 
 VENUE = "binance_usdm"
+
+MAX_KEPT = 10_000
+"""Diffs that wait for a snapshot: at 100 ms a quarter of an hour of them. More, and the symbol begins again."""
 
 
 class Gap(Exception):
@@ -75,6 +100,199 @@ class DepthBridge:
         self.synced = True
         self.last_update = keep[-1].u if keep else snapshot.lastUpdateId
         return keep
+
+
+class Feed:
+    """Binance's public WebSocket, frame by frame, raw or combined, for any number of symbols.
+
+    A book is a snapshot from REST (`snapshot`) with the diffs after it, each of which must follow the one before. A missing, repeated or older
+    one, and a book that is crossed, leave the book unusable until another snapshot has come, which `wants_snapshot` asks for. Trades are those of
+    `aggTrade`. `resolve` answers a symbol with its instrument, or raises ValueError.
+    """
+
+    def __init__(self, resolve: Callable[[str], Instrument]) -> None:
+        self._resolve = resolve
+        self._symbols: dict[str, _Symbol] = {}
+
+    def take(self, frame: bytes) -> Taken | Reject:
+        """What one frame says. Never raises.
+
+        After a malformed or oversized frame the book of its symbol is not usable, and every book where it does not tell its symbol. A trade
+        that is repeated or late says nothing against the book.
+        """
+        taken = answer(self._read, frame)
+        if isinstance(taken, Reject) and taken.reason in (Reason.MALFORMED, Reason.OVERSIZED):
+            for name, symbol in self._symbols.items():
+                if taken.symbol in ("", name):
+                    symbol.lose()
+        return taken
+
+    def snapshot(self, symbol: str, body: bytes) -> Taken | Reject:
+        """The answer to GET /fapi/v1/depth for a symbol, and the diffs that were kept until it. One that is too old is refused: ask again."""
+        return answer(lambda data: self._snapshot(symbol, wire.decode_snapshot(data)), body)
+
+    def wants_snapshot(self) -> tuple[str, ...]:
+        """The symbols whose diffs come and whose book is not known."""
+        return tuple(name for name, symbol in self._symbols.items() if symbol.kept and not symbol.book.usable)
+
+    def lose(self) -> None:
+        """The connection was lost: every book begins anew."""
+        for symbol in self._symbols.values():
+            symbol.lose()
+
+    def book(self, symbol: str) -> HeldBook | None:
+        """The book of a symbol as it stands; None for one that never came."""
+        state = self._symbols.get(symbol)
+        return state.book if state else None
+
+    def _read(self, frame: bytes) -> Taken:
+        try:
+            head = wire.decode_head(frame)
+        except msgspec.DecodeError as error:
+            raise Refusal(Reason.MALFORMED, str(error)) from error
+        if head.stream and len(bytes(head.data)):
+            return self._event(head.data)
+        if head.e:
+            return self._event(msgspec.Raw(frame))
+        if head.error is not None:
+            return Taken(f"error {head.error.code}")
+        if head.id is not None:
+            return Taken("answered")
+        raise Refusal(Reason.MALFORMED, "expected an event, a stream or an answer, found none")
+
+    def _event(self, raw: msgspec.Raw) -> Taken:
+        event = wire.decode_event_head(raw)
+        if event.e == "depthUpdate":
+            return self._depth(wire.decode_depth(raw))
+        if event.e == "aggTrade":
+            return self._trade(wire.decode_agg_trade(raw))
+        if event.e == "markPriceUpdate":
+            return self._mark(wire.decode_mark_price(raw))
+        return Taken(f"ignored {event.e}" if event.e != wire.SHUTDOWN else event.e)
+
+    def _symbol(self, name: str) -> _Symbol:
+        symbol = self._symbols.get(name)
+        if symbol is None:
+            try:
+                instrument = self._resolve(name)
+            except ValueError as error:
+                raise Refusal(Reason.UNKNOWN_SYMBOL, str(error), name) from error
+            symbol = self._symbols[name] = _Symbol(instrument)
+        return symbol
+
+    def _depth(self, event: DepthUpdate) -> Taken:
+        symbol = self._symbol(event.s)
+        try:
+            applies = symbol.follow(event)
+            exchange_ns = symbol.book_time.checked(event.T, event.s)
+            changes = (symbol.change(event, exchange_ns),) if applies else ()
+            for change in changes:
+                symbol.book.apply(change)
+        except (Refusal, ValueError, ArithmeticError):
+            symbol.lose()
+            raise
+        symbol.book_time.keep(exchange_ns)
+        what = "depth" if applies else "depth before the snapshot"
+        return Taken(what, changes, event.T * NS_PER_MS, event.U, event.u, event.pu)
+
+    def _snapshot(self, name: str, snapshot: Snapshot) -> Taken:
+        symbol = self._symbol(name)
+        if symbol.book.usable:
+            return Taken("a snapshot that is not needed", (), snapshot.T * NS_PER_MS, 0, snapshot.lastUpdateId)
+        try:
+            kept = symbol.bridge.snapshot(snapshot)
+        except SnapshotTooOld as error:
+            raise Refusal(Reason.OUT_OF_ORDER, str(error), name) from error
+        exchange_ns = snapshot.T * NS_PER_MS
+        changes = [BookChange(name, exchange_ns, True, symbol.levels(snapshot.bids), symbol.levels(snapshot.asks))]
+        for event in kept:
+            exchange_ns = max(exchange_ns, event.T * NS_PER_MS)
+            changes.append(symbol.change(event, exchange_ns))
+        try:
+            for change in changes:
+                symbol.book.apply(change)
+        except Refusal:
+            symbol.lose()
+            raise
+        symbol.kept = 0
+        symbol.book_time.keep(max(exchange_ns, symbol.book_time.latest_ns))
+        return Taken("snapshot", tuple(changes), snapshot.T * NS_PER_MS, 0, symbol.bridge.last_update)
+
+    def _trade(self, event: wire.AggTrade) -> Taken:
+        symbol = self._symbol(event.s)
+        if event.a <= symbol.last_trade:
+            reason = Reason.DUPLICATE if event.a == symbol.last_trade else Reason.OUT_OF_ORDER
+            raise Refusal(reason, f"expected a trade after {symbol.last_trade}, found {event.a}", event.s)
+        exchange_ns = symbol.trade_time.checked(event.T, event.s)
+        ticks, lots = symbol.price[event.p], symbol.size[event.q]
+        if ticks == 0 or lots == 0:
+            raise Refusal(Reason.MALFORMED, "expected a trade of a positive price and size, found 0", event.s)
+        symbol.last_trade = event.a
+        symbol.trade_time.keep(exchange_ns)
+        return Taken("aggTrade", (Trade(event.s, exchange_ns, -1 if event.m else 1, ticks, lots),), event.T * NS_PER_MS)
+
+    def _mark(self, event: wire.MarkPrice) -> Taken:
+        symbol = self._symbol(event.s)
+        exchange_ns = symbol.mark_time.checked(event.E, event.s)
+        events: list[Mark | FundingNext] = [
+            Mark(event.s, exchange_ns, nearest_ticks(Decimal(event.p), symbol.instrument.quantum, f"{event.s} mark price"))
+        ]
+        if event.r:
+            events.append(FundingNext(event.s, exchange_ns, rate_units(Decimal(event.r), f"{event.s} funding rate")))
+        symbol.mark_time.keep(exchange_ns)
+        return Taken("markPriceUpdate", tuple(events), event.E * NS_PER_MS)
+
+
+class _Symbol:
+    """What is kept of one symbol. `kept` counts the diffs that wait for a snapshot."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.price = Scale(instrument.quantum, f"{instrument.symbol} price")
+        self.size = Scale(instrument.lot, f"{instrument.symbol} size")
+        self.book = HeldBook(instrument.symbol)
+        self.book_time = StreamTime()
+        self.trade_time = StreamTime()
+        self.mark_time = StreamTime()
+        self.last_trade = -1
+        self.bridge = DepthBridge()
+        self.kept = 0
+        self._update = 0
+
+    def lose(self) -> None:
+        """Begin anew: the next diff is the first."""
+        self.book.lose()
+        self.bridge = DepthBridge()
+        self.kept = self._update = 0
+
+    def follow(self, event: DepthUpdate) -> bool:
+        """Whether a diff applies to the book now. Raises Refusal for one that does not follow the one before."""
+        name = self.instrument.symbol
+        if self._update and event.u <= self._update:
+            reason = Reason.DUPLICATE if event.u == self._update else Reason.OUT_OF_ORDER
+            raise Refusal(reason, f"expected an event after u {self._update}, found {event.u}; a new snapshot is needed", name)
+        try:
+            applies = self.bridge.diff(event)
+        except (Gap, SnapshotTooOld) as error:
+            raise Refusal(Reason.GAP, f"{error}; a new snapshot is needed", name) from error
+        self._update = event.u
+        if not self.bridge.synced:
+            self.kept += 1
+            if self.kept > MAX_KEPT:
+                raise Refusal(Reason.NO_SNAPSHOT, f"expected a snapshot within {MAX_KEPT} events, found none", name)
+        return applies
+
+    def change(self, event: DepthUpdate, exchange_ns: int) -> BookChange:
+        """A diff in ticks and lots."""
+        return BookChange(self.instrument.symbol, exchange_ns, False, self.levels(event.b), self.levels(event.a))
+
+    def levels(self, levels: Sequence[wire.Level]) -> tuple[Level, ...]:
+        """A side of a message. Raises Refusal for a price of 0 or one that comes twice, ValueError for no number."""
+        found = tuple([(self.price[price], self.size[size]) for price, size in levels])
+        prices = {ticks for ticks, _ in found}
+        if 0 in prices or len(prices) < len(found):
+            raise Refusal(Reason.MALFORMED, "expected levels of different positive prices, found 0 or one twice", self.instrument.symbol)
+        return found
 
 
 _STATUS = {"TRADING": Status.TRADING, "PENDING_TRADING": Status.HALTED}

@@ -200,6 +200,39 @@ class OtherEvent(msgspec.Struct, frozen=True):
     data: Data
 
 
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The part of any frame that tells what it is: an event, a combined stream's, or the answer to a request.
+
+    {"result":null,"id":1}
+    """
+
+    class Error(msgspec.Struct, frozen=True):
+        code: int
+
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    e: str = ""
+    id: int | str | None = None
+    error: Error | None = None
+
+
+class EventHead(msgspec.Struct, frozen=True, gc=False):
+    """The kind of an event.
+
+    {"e":"depthUpdate","E":1723161256299}
+    """
+
+    e: str
+
+
+SHUTDOWN = "serverShutdown"
+"""The venue will close this connection: connect anew (the official connector knows the event; no page of the venue describes it)."""
+
+decode_head = msgspec.json.Decoder(Head).decode
+decode_event_head = msgspec.json.Decoder(EventHead).decode
+decode_depth = msgspec.json.Decoder(DepthUpdate).decode
+decode_agg_trade = msgspec.json.Decoder(AggTrade).decode
+decode_mark_price = msgspec.json.Decoder(MarkPrice).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 decode_exchange_info = msgspec.json.Decoder(ExchangeInfo).decode
