@@ -150,7 +150,7 @@ class Feed:
             head = wire.decode_head(frame)
         except msgspec.DecodeError as error:
             raise Refusal(Reason.MALFORMED, str(error)) from error
-        if head.stream and len(bytes(head.data)):
+        if head.stream and bytes(head.data):
             return self._event(head.data)
         if head.e:
             return self._event(msgspec.Raw(frame))

@@ -68,6 +68,12 @@ class Feed:
                     symbol.book.lose()
         return taken
 
+    def lose(self) -> None:
+        """The connection was lost: every book begins anew."""
+        for symbol in self._symbols.values():
+            symbol.book.lose()
+            symbol.ticker = None
+
     def book(self, symbol: str) -> HeldBook | None:
         """The book of a symbol as it stands; None for one that never came."""
         state = self._symbols.get(symbol)

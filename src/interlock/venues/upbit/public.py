@@ -51,6 +51,11 @@ class Feed:
                     market.book.lose()
         return taken
 
+    def lose(self) -> None:
+        """The connection was lost: every book begins anew."""
+        for market in self._markets.values():
+            market.book.lose()
+
     def book(self, symbol: str) -> HeldBook | None:
         """The book of a market as it stands; None for one that never came."""
         market = self._markets.get(symbol)

@@ -1,0 +1,135 @@
+"""A WebSocket connection behind a port of our own, so that only this module knows which library speaks it (picows).
+
+No redirect is followed, no proxy is used, nothing is compressed, and a connection that ends stays ended: whoever needs it connects anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from interlock.venues.endpoint import Endpoint
+from interlock.venues.feed import MAX_FRAME_BYTES
+
+HANDSHAKE_S: Final = 5.0
+
+
+class SocketBroken(Exception):
+    """No connection came about; the text says why."""
+
+
+class Socket(Protocol):
+    """An open connection. Sending on one that has ended does nothing: its end was told."""
+
+    def send(self, text: bytes) -> None:
+        """Send a text frame."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping of the protocol; the answer is not told."""
+        ...
+
+    def close(self) -> None:
+        """End it at once; what is still under way is lost."""
+        ...
+
+
+OnFrame = Callable[[bytes], None]
+"""Told the payload of every text or binary message, whole."""
+OnEnd = Callable[[str], None]
+"""Told once, with a reason, when the connection is over, by whomever."""
+Connect = Callable[[Endpoint, str, Sequence[tuple[str, str]], OnFrame, OnEnd], Awaitable[Socket]]
+"""Connects to a path with headers. Raises SocketBroken."""
+
+
+class _Listener(WSListener):
+    """Puts fragments together and tells whole messages. What a callback raises ends the connection and is told as its reason."""
+
+    def __init__(self, on_frame: OnFrame, on_end: OnEnd) -> None:
+        super().__init__()
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._parts = bytearray()
+        self._reason = ""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame came."""
+        kind = frame.msg_type
+        if kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            data = frame.get_payload_as_bytes()
+            if self._parts or not frame.fin:
+                self._parts += data
+                if len(self._parts) > MAX_FRAME_BYTES:
+                    self.end(transport, f"expected a message of at most {MAX_FRAME_BYTES} bytes, found a longer one")
+                    return
+                if not frame.fin:
+                    return
+                data = bytes(self._parts)
+                self._parts.clear()
+            self._on_frame(data)
+        elif kind is WSMsgType.CLOSE:
+            self.end(transport, f"the venue closed it ({frame.get_close_code().value})")
+
+    def end(self, transport: WSTransport, reason: str) -> None:
+        """End it for a reason of ours."""
+        self._reason = self._reason or reason
+        transport.disconnect(graceful=False)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """It is over."""
+        self._on_end(self._reason or "the connection was lost")
+
+
+class _PicowsSocket:
+    def __init__(self, transport: WSTransport, listener: _Listener) -> None:
+        self._transport = transport
+        self._listener = listener
+
+    def send(self, text: bytes) -> None:
+        if not self._transport.is_disconnected:
+            self._transport.send(WSMsgType.TEXT, text)
+
+    def ping(self) -> None:
+        if not self._transport.is_disconnected:
+            self._transport.send_ping()
+
+    def close(self) -> None:
+        if not self._transport.is_disconnected:
+            self._transport.send_close(WSCloseCode.GOING_AWAY)
+            self._listener.end(self._transport, "we closed it")
+
+
+async def connect_picows(endpoint: Endpoint, path: str, headers: Sequence[tuple[str, str]], on_frame: OnFrame, on_end: OnEnd) -> Socket:
+    """The `Connect` of every real connection. `path` has its query."""
+    scheme = "wss" if endpoint.tls else "ws"
+    try:
+        async with asyncio.timeout(HANDSHAKE_S):
+            transport, listener = await ws_connect(
+                lambda: _Listener(on_frame, on_end),
+                f"{scheme}://{endpoint.authority_host}{path}",
+                ssl_context=endpoint.context(),
+                websocket_handshake_timeout=HANDSHAKE_S,
+                logger_name=_silent(),
+                max_frame_size=MAX_FRAME_BYTES,
+                extra_headers=[("User-Agent", "interlock"), *headers],
+                max_redirects=0,
+                use_aiofastnet=False,
+            )
+    except TimeoutError:
+        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: no connection within {HANDSHAKE_S} s") from None
+    except (OSError, WSError) as error:
+        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: {str(error) or type(error).__name__}") from error
+    assert isinstance(listener, _Listener)
+    return _PicowsSocket(transport, listener)
+
+
+def _silent() -> logging.Logger:
+    """The library's own log: what matters of it is told by exceptions and reasons, and it may hold a key."""
+    logger = logging.getLogger("picows.interlock")
+    logger.setLevel(logging.CRITICAL + 1)
+    logger.propagate = False
+    return logger
