@@ -30,6 +30,7 @@ VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     ("journal", "interlock.cli.journal:app", "Check, look at, pass on and pack the gate's journal."),
     ("kill", "interlock.cli.kill:kill", "Stop everything and cancel every order, now."),
     ("ledger", "interlock.cli.ledger:app", "Announce a transfer to a running gate, or correct its books."),
+    ("record", "interlock.cli.record:record", "Record public market data as it comes."),
     ("release", "interlock.cli.release:release", "Say what became of a quarantined order."),
     ("replay", "interlock.cli.replay:replay", "Replay a tape through a strategy and write the evidence."),
     ("resume", "interlock.cli.resume:resume", "Clear a latch of a running gate, or raise its level."),

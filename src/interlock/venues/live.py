@@ -158,6 +158,11 @@ class LiveFeed:
         age_ns = self._clock.monotonic_ns() - self._book_ns.get(symbol, 0)
         return Stale(f"no change for {age_ns // 1_000_000} ms") if age_ns > self._stale_ns else Fresh(age_ns)
 
+    def connect_anew(self, reason: str) -> None:
+        """End this connection, so that another begins with whole books."""
+        if self._ended is not None:
+            self._end(reason)
+
     async def run(self) -> None:
         """Keep the feed alive until cancelled. What `on_frame` raises ends it."""
         pause_s = FIRST_PAUSE_S
