@@ -64,7 +64,7 @@ def record(
             bar(int(passed_s) - shown)
             shown = int(passed_s)
 
-        found: Recorded = asyncio.run(run_record(config, clock, connect_picows, random.Random(), progress))
+        found: Recorded = asyncio.run(run_record(config, clock, connect_picows, random.random, progress))
     if json:
         print(json_format.dumps({"out": str(out), **msgspec.to_builtins(found)}))
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +101,7 @@ class _Files:
 
 
 async def record(
-    config: RecordConfig, clock: Clock, connect: Connect, chance: random.Random, progress: Callable[[float], None]
+    config: RecordConfig, clock: Clock, connect: Connect, chance: Callable[[], float], progress: Callable[[float], None]
 ) -> Recorded:
     """Record until the time is over or it is cancelled; what was written until then is whole. `progress` is told the seconds that passed.
 
@@ -129,7 +128,7 @@ async def _record(
     reader: HttpReader,
     clock: Clock,
     connect: Connect,
-    chance: random.Random,
+    chance: Callable[[], float],
     progress: Callable[[float], None],
 ) -> Recorded:
     def resolve(symbol: str) -> Instrument:
@@ -171,7 +170,7 @@ class _Stream:
         rest: Endpoint,
         clock: Clock,
         connect: Connect,
-        chance: random.Random,
+        chance: Callable[[], float],
     ) -> None:
         self.name = line.name
         self._frames = _Files(config.out, f"{config.venue}-{line.name}")

@@ -7,7 +7,6 @@ after a reconnect or a gap the book is unusable until the venue has sent or answ
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,7 +112,7 @@ Ask = Callable[[Call], "asyncio.Future[Heard]"]
 class LiveFeed:
     """One connection's worth of symbols of one venue. Books older than `stale_ns` are stale however well they look.
 
-    `ask` reads over HTTP, once; it may raise ReadBroken. `chance` spreads reconnects.
+    `ask` reads over HTTP, once; it may raise ReadBroken. `chance` gives numbers from 0 to 1, which spread reconnects.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class LiveFeed:
         connect: Connect,
         ask: Callable[[Call], asyncio.Future[Heard]] | None,
         clock: Clock,
-        chance: random.Random,
+        chance: Callable[[], float],
         stale_ns: int,
         on_frame: OnFrame,
     ) -> None:
@@ -175,7 +174,7 @@ class LiveFeed:
                     lived_s = 0.0
                 # A connection that held for a while earns a quick return; one that does not is left alone for longer and longer.
                 pause_s = FIRST_PAUSE_S if lived_s > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
-                await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
+                await asyncio.sleep(pause_s * (0.5 + 0.5 * self._chance()))
         finally:
             self._drop()
 
@@ -203,7 +202,7 @@ class LiveFeed:
         self.counts.connections += 1
         self._opened_ns = self._heard_ns = self._pinged_ns = self._clock.monotonic_ns()
         # Not all clients at once: a venue ends connections of one age together.
-        lives_ns = round(self._wire.lives_s * self._chance.uniform(0.9, 1.0) * NS_PER_S)
+        lives_ns = round(self._wire.lives_s * (0.9 + 0.1 * self._chance()) * NS_PER_S)
         try:
             for hello in self._wire.hello():
                 self._socket.send(hello)

@@ -6,14 +6,15 @@ Every venue has two addresses: a public one (REST without keys, the public strea
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from aiohttp import web
 
 from interlock.domain.clock import Clock
@@ -87,7 +88,7 @@ class House:
         self._clock = clock
         self._witness = witness
         self._tls = tls
-        self._random = random.Random(f"keys-{seed}")
+        self._random = np.random.default_rng([seed, *b"keys"])
         self._fundamentals = Fundamentals(seed)
         self._faults = FaultPlan()
         self._posts = {name: self._build(name, maker, rates(), seed, tape) for name, (maker, rates) in (makers or face_makers()).items()}
@@ -216,7 +217,8 @@ class House:
         return self._clock.monotonic_ns() // 1_000_000
 
     def _text(self, length: int) -> str:
-        return "".join(self._random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", k=length))
+        signs = string.ascii_letters + string.digits
+        return "".join(signs[at] for at in self._random.integers(len(signs), size=length))
 
 
 def _later(ms: int, action: Callable[[], None]) -> None:

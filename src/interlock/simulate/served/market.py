@@ -7,7 +7,6 @@ plausible to a client (a full book on each side, never crossed, never empty), no
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -34,7 +33,7 @@ class Fundamentals:
     """The wandering price of each coin in USD, and KRW for a USD; advanced by `step`, read by every venue's market."""
 
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(f"fundamentals-{seed}")
+        self._random = np.random.default_rng([seed, *b"fundamentals"])
         self.usd = dict(USD_PRICES)
         self.krw_per_usd = KRW_PER_USD
 
@@ -45,9 +44,9 @@ class Fundamentals:
             if coin != "USDT":
                 first = USD_PRICES[coin]
                 # Kept within a band around where it began, so that a long run stays within the ladders.
-                moved = self.usd[coin] * math.exp(scale * self._random.gauss(0, 1))
+                moved = self.usd[coin] * math.exp(scale * self._random.normal(0, 1))
                 self.usd[coin] = min(max(moved, first * 0.85), first * 1.15)
-        self.krw_per_usd = min(max(self.krw_per_usd * math.exp(0.1 * scale * self._random.gauss(0, 1)), 1_350.0), 1_550.0)
+        self.krw_per_usd = min(max(self.krw_per_usd * math.exp(0.1 * scale * self._random.normal(0, 1)), 1_350.0), 1_550.0)
 
     def price(self, instrument: Instrument) -> float:
         """The fundamental price of an instrument, in its quote currency."""
@@ -73,7 +72,7 @@ class SeededMarket:
         self.instruments = tuple(instruments)
         self._fundamentals = fundamentals
         self._day = day
-        self._random = random.Random(f"{instruments[0].venue}-{seed}")
+        self._random = np.random.default_rng([seed, *instruments[0].venue.encode()])
         self._premium = [self._random.uniform(-2e-4, 2e-4) for _ in instruments]
         self._books = [(_Side(1), _Side(-1)) for _ in instruments]
 
@@ -93,7 +92,7 @@ class SeededMarket:
         """The rows of the next STEP_S seconds; the fundamentals are stepped by whoever owns them."""
         rows: list[tuple[int, int, int, int, int]] = []
         for k, instrument in enumerate(self.instruments):
-            self._premium[k] += self._random.gauss(0, 5e-6) - 0.01 * self._premium[k]
+            self._premium[k] += self._random.normal(0, 5e-6) - 0.01 * self._premium[k]
             self._requote(k, instrument, rows)
             self._refill(k, rows)
             if self._random.random() < 0.5:
@@ -122,7 +121,8 @@ class SeededMarket:
 
     def _refill(self, k: int, rows: list[tuple[int, int, int, int, int]]) -> None:
         for side in self._books[k]:
-            for ticks in self._random.sample(sorted(side.lots), k=min(4, len(side.lots))):
+            for at in self._random.integers(len(side.lots), size=4):
+                ticks = list(side.lots)[at]
                 self._set(k, side, ticks, self._size(self.instruments[k]), rows)
 
     def _trade(self, k: int, instrument: Instrument, rows: list[tuple[int, int, int, int, int]]) -> None:
@@ -155,7 +155,7 @@ class SeededMarket:
 
     def _size(self, instrument: Instrument) -> int:
         """A size worth a few hundred to some ten thousand dollars."""
-        usd = math.exp(self._random.gauss(8.5, 1.0))
+        usd = math.exp(self._random.normal(8.5, 1.0))
         lot_usd = float(instrument.lot * instrument.multiplier) * self._fundamentals.usd[instrument.base]
         return max(instrument.min_lots, int(usd / lot_usd), 1)
 
