@@ -158,7 +158,10 @@ def test_a_person_who_arms_sees_which_limits_are_looser_than_before(
     gate.report["limits"] = limits
     with terminal(monkeypatch, b"I_UNDERSTAND_LIVE_RISK\narm it for me\n", "stdin", "stdout") as ours:
         assert main(["arm", "--socket", gate.path(Role.RAISE), "--for", "10m"]) == exit_codes.DONE
-        assert f"limits looser than in the life before: {shown}\r\n" in os.read(ours, 1 << 16).decode()
+        seen = ""
+        while "01234567\r\n" not in seen and select.select([ours], [], [], 5)[0]:
+            seen += os.read(ours, 1 << 16).decode()
+    assert f"limits looser than in the life before: {shown}\r\n" in seen
 
 
 def test_a_person_who_hangs_up_arms_nothing(gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
