@@ -210,6 +210,7 @@ def test_after_the_memory_was_lost_the_note_on_disk_goes_on(tmp_path: Path, fake
             replace(HostDisk(), config.stop_note, encoded(msgspec.structs.replace(stop, kernel_boot_id="of yesterday")))
         with running(config) as sentinel:
             operation = finished(sentinel)
+            assert operation.scope is Scope.ALL
             assert {"NO_STOP_WORD", "FINAL"} <= set(names(operation.events))
             assert ("GATE_GONE" if boot == "another boot" else "GATE_KILLED") in names(operation.events)
             assert ended(operation) == dict.fromkeys(IDS["bybit"], OrderState.CANCELLED)
@@ -243,7 +244,7 @@ def test_a_note_that_cannot_be_read_is_a_stop_and_is_named(tmp_path: Path, fake:
     path.chmod(0o600)
     with gate(config.stop_word, "fine"), running(config) as sentinel:
         operation = finished(sentinel)
-        assert {"NOTE_UNREADABLE", "STOPPED", "FINAL"} <= set(names(operation.events))
+        assert {"UNREADABLE", "STOPPED", "FINAL"} <= set(names(operation.events))
         assert operation.scope is Scope.OWN
         # Whether a person asked for the orders of strangers cannot be read either.
         assert [order.client_id[:4] for order in hand.open("bybit")] == ["hand"]
@@ -251,6 +252,56 @@ def test_a_note_that_cannot_be_read_is_a_stop_and_is_named(tmp_path: Path, fake:
     with gate(config.stop_word, "fine"), running(config) as sentinel:
         until(lambda: sentinel.sentinel.gate_is_fresh)
         assert sentinel.sentinel.current is None
+
+
+def test_a_word_that_cannot_be_read_is_a_stop_and_is_named(tmp_path: Path, fake: Addresses, hand: Hand) -> None:
+    hand.place("bybit", 2)
+    config = config_of(tmp_path, ports_of(fake))
+    config.stop_word.write_bytes(b"x")
+    with running(config) as sentinel:
+        until(lambda: sentinel.sentinel.current is not None and sentinel.sentinel.current.stuck)
+        operation = sentinel.sentinel.current
+        assert operation is not None
+        assert any("expected 4096 bytes" in str(event.get("reason")) for event in operation.events if event["event"] == "UNREADABLE")
+        assert not hand.open("bybit")
+        # A new life of the gate makes room for itself.
+        with gate(config.stop_word, "fine"):
+            assert names(finished(sentinel).events)[-1] == "ENDED_UNRESOLVED"
+            until(lambda: sentinel.sentinel.gate_is_fresh)
+
+
+def test_gate_and_sentinel_keep_the_word_whose_name_is_gone_and_one_without_it_does_not_beat(
+    tmp_path: Path, fake: Addresses, hand: Hand
+) -> None:
+    hand.place("bybit", 2)
+    config = config_of(tmp_path, ports_of(fake))
+    with gate(config.stop_word, "fine") as process:
+        word = StopWord.attach(config.stop_word)
+        with running(config) as sentinel:
+            until(lambda: word.sentinel_beat > 0)
+            config.stop_word.unlink()
+            seen = word.sentinel_beat
+            until(lambda: word.sentinel_beat > seen)
+            assert {"STOP_WORD_SET", "STOPPED", "FINAL"} <= set(names(follow(sentinel.path)))
+        seen = word.sentinel_beat
+        with running(config) as sentinel:
+            until(lambda: sentinel.sentinel.current is None)
+            time.sleep(0.2)
+            assert (word.sentinel_beat, sentinel.status()["incarnation"]) == (seen, "")
+        assert process.poll() is None
+        word.close()
+
+
+def test_an_id_that_no_venue_could_have_is_told_and_holds_up_no_stop(tmp_path: Path, fake: Addresses, hand: Hand) -> None:
+    hand.place("bybit", 1)
+    config = config_of(tmp_path, ports_of(fake))
+    with gate(config.stop_word, "fine"), running(config) as sentinel:
+        wrongs: tuple[dict[str, list[str]], ...] = ({"bybit": ["\ud800"]}, {"\ud800": []})
+        for wrong in wrongs:
+            told = names(follow(sentinel.path, client_ids=wrong))
+            assert (told[0], told[-1]) == ("IGNORED", "FINAL")
+        assert not hand.open("bybit")
+        assert "IGNORED" not in names(follow(sentinel.path, client_ids={"bybit": [f"{OURS}000000"]}))
 
 
 def test_a_wider_stop_and_named_orders_are_noted_as_they_come(tmp_path: Path, fake: Addresses, hand: Hand) -> None:

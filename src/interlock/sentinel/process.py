@@ -107,7 +107,8 @@ class Process:
 
 def _client_ids(given: object) -> tuple[dict[str, tuple[str, ...]], str]:
     right = isinstance(given, dict) and all(
-        isinstance(ids, list) and all(isinstance(client_id, str) and client_id for client_id in ids) for ids in given.values()
+        venue.isprintable() and isinstance(ids, list) and all(isinstance(one, str) and one and one.isprintable() for one in ids)
+        for venue, ids in given.items()
     )
     if not right or not isinstance(given, dict):
         return {}, f"client_ids: expected lists of ids by venue, found {given!r}"

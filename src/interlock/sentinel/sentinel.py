@@ -50,6 +50,7 @@ class Sentinel:
         self._noted: tuple[Operation, int, StopWord | None] | None = None
         self._former_gate: GateIdentity | None = None
         self._file = (0, 0)
+        self._unreadable = ""
         self._look_for_end_ns = 0
         self._gone_since_ns: int | None = None
         self._not_before: dict[str, int] = {}
@@ -71,17 +72,20 @@ class Sentinel:
             self._replace(name)
 
     def _resume(self) -> None:
-        """The word tells of a stop that was begun a moment before its sentinel died, the note of its orders, and of all that outlives the host."""
+        """Go on with the stop that word or note tell of. The word has it from its first moment, the note its orders, and what outlives the host.
+
+        What cannot be read is one too.
+        """
         left = self._note.read()
         in_word = 0 if self.word is None else self.word.unfinished
-        if left is None and not in_word:
+        if left is None and not in_word and not self._unreadable:
             return
         if left is not None:
             self._former_gate = left.gate_identity
         everything = in_word == _WHAT[Scope.ALL] or (left is not None and left.scope is Scope.ALL)
         operation = self.kill(Scope.ALL if everything else Scope.OWN, "resumed", {} if left is None else left.client_ids)
-        if self._note.unreadable:
-            operation.tell("NOTE_UNREADABLE", self.boot_ns(), reason=self._note.unreadable)
+        for reason in filter(None, (self._unreadable, self._note.unreadable)):
+            operation.tell("UNREADABLE", self.boot_ns(), reason=reason)
 
     def join(self) -> None:
         """Let the threads end, after `stopping` was set; the venues are left as they are."""
@@ -238,13 +242,17 @@ class Sentinel:
         """Keep to the word of the newest life. What cannot be read leaves the old word, whose progress then stands still."""
         try:
             found = os.lstat(self.config.stop_word)
-            if (found.st_dev, found.st_ino) == self._file:
-                return
+        except OSError:
+            return
+        if (found.st_dev, found.st_ino) == self._file:
+            return
+        try:
             word = StopWord.attach(self.config.stop_word)
-        except (OSError, InterlockError):
+        except (OSError, InterlockError) as error:
+            self._unreadable = str(error)
             return
         with self._new:
-            self.word, self._file = word, (found.st_dev, found.st_ino)
+            self.word, self._file, self._unreadable = word, (found.st_dev, found.st_ino), ""
             running = self._running()
             if running is None or running.drill:
                 return
@@ -283,7 +291,7 @@ class Sentinel:
             )
 
     def _is_over(self, running: Operation) -> None:
-        self._noted = None
+        self._noted = self._former_gate = None
         self._note.keep(None)
         running.end()
 
@@ -299,8 +307,8 @@ class Sentinel:
         self.current = operation
         if before is not None:
             before.supersede(operation, self.boot_ns())
-        self._note_down()
         self._new.notify_all()
+        self._note_down()
 
     def _await_operation(self, is_for_me: Callable[[Operation], bool]) -> Operation | None:
         with self._new:
