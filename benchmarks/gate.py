@@ -5,7 +5,6 @@ microseconds. The disk is the one that holds the folder given with `--dir` (defa
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -74,7 +73,6 @@ def busy_world() -> World:
     assert isinstance(minted, Minted)
     state.happen(minted)
     world = World(state=state)
-    world.setup = dataclasses.replace(world.setup, sheet=sheet)
     for number in range(OPEN_ORDERS):
         effects = world.next(ticks=399_000 + number)
         assert effects.decision.result == PERMIT, effects.decision

@@ -8,7 +8,7 @@ _GATE = "src/interlock/gate/"
 
 ROOMS: dict[str, tuple[str, ...]] = {
     "arming": ("arming", "ceremony", "conditions", "permission", "checks", "lattice", "interlocks", "mandate", "clock_watch", "verbs"),
-    "limits": ("limits", "evaluate", "exposure", "margin", "losses", "throttles", "references", "limit_sheet"),
+    "limits": ("limits", "evaluate", "exposure", "margin", "losses", "throttles", "references", "limit_sheet", "tightening", "in_force"),
     "orders": ("order_machine", "order_state", "order_reports", "orders", "absence", "cancels", "ledger", "reconcile"),
     "journal": (
         "journal/archive",

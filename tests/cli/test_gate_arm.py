@@ -144,6 +144,26 @@ def test_a_person_sees_what_is_asked_for_and_types_the_answer(
     assert (answer.acknowledgement, answer.phrase) == ("I_UNDERSTAND_LIVE_RISK", "arm it for me")
 
 
+@pytest.mark.parametrize(
+    ("limits", "shown"),
+    [
+        (None, "not told"),
+        ({"looser_than_before": []}, "none"),
+        ({"looser_than_before": ["account.max_drawdown_usd: expected at most 9", "b"]}, "account.max_drawdown_usd: expected at most 9; b"),
+    ],
+)
+def test_a_person_who_arms_sees_which_limits_are_looser_than_before(
+    gate: Gate, limits: Any, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.report["limits"] = limits
+    with terminal(monkeypatch, b"I_UNDERSTAND_LIVE_RISK\narm it for me\n", "stdin", "stdout") as ours:
+        assert main(["arm", "--socket", gate.path(Role.RAISE), "--for", "10m"]) == exit_codes.DONE
+        seen = ""
+        while "01234567\r\n" not in seen and select.select([ours], [], [], 5)[0]:
+            seen += os.read(ours, 1 << 16).decode()
+    assert f"limits looser than in the life before: {shown}\r\n" in seen
+
+
 def test_a_person_who_hangs_up_arms_nothing(gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with terminal(monkeypatch, b"I_UNDERSTAND_LIVE_RISK\n\x04", "stdin", "stderr"):
         assert main(["arm", "--socket", gate.path(Role.RAISE), "--for", "10m", "--json"]) == exit_codes.REFUSED

@@ -19,6 +19,7 @@ from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import frames as f
 from interlock.gate.frames import Role
 from interlock.gate.records import Book, Level, Scope
+from interlock.run.gate_launch import example_limits
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gate.md"
 
@@ -35,6 +36,7 @@ EVERY: dict[str, tuple[Role, list[str]]] = {
     "release": (Role.RAISE, ["release", "mk010001", "--state", "absent", "--filled-lots", "0"]),
     "resume": (Role.RAISE, ["resume"]),
     "status": (Role.READ, ["status"]),
+    "tighten": (Role.LOWER, ["tighten", "--limits", str(example_limits()), "--reason", "r"]),
 }
 each_command = pytest.mark.parametrize(("role", "arguments"), EVERY.values(), ids=EVERY)
 
@@ -74,6 +76,7 @@ REFUSED_AT: dict[str, type[f.Frame]] = {
     "release": f.Release,
     "resume": f.Resume,
     "status": f.GetStatus,
+    "tighten": f.Tighten,
 }
 
 
@@ -111,6 +114,9 @@ WRONG: dict[str, list[str]] = {
     "freeze, a symbol without one": ["freeze", "--reason", "r", "--scope", "symbol"],
     "freeze at run": ["freeze", "--reason", "r", "--level", "run"],
     "disarm without a reason": ["disarm"],
+    "tighten without a reason": ["tighten", "--limits", str(example_limits())],
+    "tighten by a file that is not there": ["tighten", "--limits", "nowhere.toml", "--reason", "r"],
+    "tighten by what is no sheet": ["tighten", "--limits", __file__, "--reason", "r"],
     "resume, a scope without a latch": ["resume", "--scope", "symbol", "--subject", "x"],
     "resume, a latch and a level": ["resume", "--latch", "loss", "--level", "reduce_only"],
     "resume, a scope without its subject": ["resume", "--latch", "loss", "--scope", "symbol"],
@@ -132,9 +138,9 @@ WRONG: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("arguments", WRONG.values(), ids=WRONG)
 def test_wrong_usage_asks_the_gate_for_nothing(gate: Gate, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    role = Role.LOWER if arguments[0] in ("freeze", "disarm") else Role.RAISE
+    role = Role.LOWER if arguments[0] in ("freeze", "disarm", "tighten") else Role.RAISE
     assert main([*arguments, "--socket", gate.path(role), "--json"]) == exit_codes.USAGE
-    assert "expected" in error_of(capsys) or arguments[0] in ("freeze", "disarm", "ledger")
+    assert "expected" in error_of(capsys) or arguments[0] in ("freeze", "disarm", "ledger", "tighten")
     assert gate.asked == []
 
 
@@ -145,6 +151,25 @@ def test_a_number_that_no_frame_can_carry_is_wrong_usage(gate: Gate, capsys: pyt
 
 
 # Lowering, and the plain raising requests
+
+CHANGED = [{"key": "account.max_drawdown_usd", "was": "10", "now": "9"}]
+
+
+def test_tightening_prints_what_changed_and_how_many_orders_go(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["tighten", "--socket", gate.path(Role.LOWER), "--limits", str(example_limits()), "--reason", "why"]
+    gate.answers[f.Tighten] = f.Done(report={"before": "aa", "after": "bb", "changed": CHANGED, "journaled": True, "cancelling": 2})
+    assert main([*line, "--json"]) == exit_codes.DONE
+    assert gate.wanted == [f.Tighten(limits=example_limits().read_text(encoding="utf-8"), reason="why")]
+    expected = {"result": "TIGHTENED", "before": "aa", "after": "bb", "changed": CHANGED, "journaled": True, "cancelling": 2}
+    assert told(capsys) == expected
+    assert main(line) == exit_codes.DONE
+    assert capsys.readouterr().out == "account.max_drawdown_usd: 10 -> 9\nin force: bb; 2 orders are being cancelled\n"
+    gate.answers[f.Tighten] = f.Done(report={"before": "bb", "after": "bb", "changed": [], "journaled": True, "cancelling": 0})
+    assert main([*line, "--json"]) == exit_codes.DONE
+    assert told(capsys)["result"] == "UNCHANGED"
+    assert main(line) == exit_codes.DONE
+    assert capsys.readouterr().out == "nothing differs from what is in force\n"
+
 
 SENT: dict[str, tuple[Role, list[str], f.Frame, dict[str, Any]]] = {
     "disarm": (Role.LOWER, ["disarm", "--reason", "why"], f.Disarm(reason="why"), {"result": "DISARMED", "mandate_ended": False}),
@@ -400,7 +425,7 @@ def test_every_frame_with_every_field_is_documented() -> None:
 def test_every_command_is_documented_and_light() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     ours = [verb for verb, _, _ in VERBS if verb in {name.split()[0] for name in EVERY} | {"kill"}]
-    assert len(ours) == 10
+    assert len(ours) == 11
     for verb in ours:
         assert f"interlock {verb}" in text
     program = "import sys, importlib; [importlib.import_module(f'interlock.cli.{v}') for v in sys.argv[1:]]; print(*sys.modules)"

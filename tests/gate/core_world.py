@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
 
@@ -14,10 +15,11 @@ from interlock.gate.absence import rule_for
 from interlock.gate.core import Effects, Planned, decide, recheck
 from interlock.gate.exposure import Equity
 from interlock.gate.frames import Proposal
-from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.limit_sheet import LimitSheet, sheet_hash
 from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.records import Book, Epoch, Intent, Level, Purpose, Record
+from interlock.gate.records import Book, Epoch, Intent, Level, LimitsTightened, Purpose, Record
 from interlock.gate.state import GateState
+from interlock.gate.tightening import changes
 
 LIFE = "0123456789abcdef" * 2
 NOW = Now(aw.BOOT_NS, aw.WALL_NS)
@@ -34,6 +36,26 @@ class PlainWire:
 
     def amendment(self, intent: Intent, sign_wall_ns: int) -> bytes:
         return f"amend {intent.client_id} {intent.revision} {intent.lots}@{intent.ticks} {sign_wall_ns}".encode()
+
+
+def under(state: GateState, sheet: LimitSheet) -> GateState:
+    """The same state with another sheet in force, as if its life had begun with it."""
+    state.limits = msgspec.structs.replace(state.limits, tightened=sheet)
+    return state
+
+
+def tightening(state: GateState, sheet: LimitSheet) -> LimitsTightened:
+    """The record that puts a tighter sheet in force after the one that is."""
+    return LimitsTightened(
+        boot_ns=NOW.boot_ns,
+        before=state.limits.hash,
+        after=sheet_hash(sheet),
+        sheet=sheet,
+        changes=tuple(change.recorded for change in changes(state.sheet, sheet)),
+        actor="ann",
+        reason="r",
+        wall_ns=NOW.wall_ns,
+    )
 
 
 def references(at_boot_ns: int = NOW.boot_ns, **quote: Any) -> Any:
@@ -96,7 +118,6 @@ class World:
     state: GateState = field(default_factory=armed_state)
     setup: Setup = field(
         default_factory=lambda: Setup(
-            sheet=lc.SHEET,
             accounts={"bybit": "main"},
             wires={"bybit": PlainWire()},
             absence={"bybit": rule_for("bybit", S, 5 * S)},

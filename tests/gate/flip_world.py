@@ -202,7 +202,6 @@ class FlipWorld:
         await keeper.durable(lsn)
         sends = FakeWire(WINDOW_NS)
         setup = Setup(
-            sheet=SHEET,
             accounts={"bybit": "main"},
             wires={"bybit": sends},
             absence={"bybit": rule_for("bybit", 200 * NS_PER_MS, WINDOW_NS)},
@@ -229,8 +228,8 @@ class FlipWorld:
         self.egress = Egress("bybit", sends, setup, keeper, readings, guard, self._connect, self.clock)
         parts.egresses = {"bybit": self.egress}
         worths = {PLACE: listing_worth(watch_venue.BTC)}
-        self.market = MarketWatch(readings, SHEET, self.listings, clock=self.clock, take=parts.take)
-        self.money = MoneyWatch(readings, SHEET, worths, clock=self.clock)
+        self.market = MarketWatch(readings, keeper.state, self.listings, clock=self.clock, take=parts.take)
+        self.money = MoneyWatch(readings, keeper.state, worths, clock=self.clock)
         self.conditions = ConditionWatch(
             readings, {"bybit": "main"}, [PLACE], {"bybit": WINDOW_NS}, self.clock.all_three(), sentinel_silent_ns=NS_PER_S
         )

@@ -37,7 +37,7 @@ from interlock.gate.egress import Egress
 from interlock.gate.exposure import Equity, Place, universe_of
 from interlock.gate.journal import JournalFailed, JournalFull, Options, open_journal
 from interlock.gate.keeper import Keeper
-from interlock.gate.limit_sheet import LimitSheet, parse
+from interlock.gate.limit_sheet import LimitSheet, parse, sheet_hash
 from interlock.gate.parts import Guard, Parts
 from interlock.gate.parts import Life as Who
 from interlock.gate.profit import Worth
@@ -130,7 +130,7 @@ class Life:
             build="b1",
             config="c1",
             strategy="s1",
-            limits="l1",
+            limits=sheet_hash(host.sheet),
             pid=1,
         )
         self.fuse = Fuse(host)
@@ -234,7 +234,6 @@ class Life:
         host, venue = self.host, self.host.venue
         wire = FakeWire(WINDOW_NS)
         setup = Setup(
-            sheet=host.sheet,
             accounts={venue: ACCOUNT},
             wires={venue: wire},
             absence={venue: rule_for(venue, LAG_NS, WINDOW_NS)},

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.gate import arming_world as aw
+from tests.gate import limit_cases as lc
+from tests.gate.core_world import tightening
 from tests.gate.gate_account import SKEW_NS
 from tests.gate.gate_ground import Cable, ProcessDies, SteppedDisk, asked, seen_bytes
 from tests.gate.gate_life import ACCOUNT, FOLDER, MOST_LOTS, MS, STRATEGY, SYMBOL, TAG, WINDOW_NS, Life, S, sheet_for, with_level
@@ -279,6 +281,12 @@ class World:
         self._do(lambda: self.alive.tell(with_level(latch, level)))
         if cancel:
             self.round()
+
+    def tighten(self, **values: Any) -> None:
+        """A person puts tighter limits of the instrument in force, at once and without a restart; without any named, a drift of a millionth less."""
+        name = f"{self.venue}:{SYMBOL}"
+        values = values or {"max_drift_millionths": self.alive.state.sheet.symbols[name].max_drift_millionths - 1}
+        self._do(lambda: self.alive.tell(tightening(self.alive.state, lc.changed(self.alive.state.sheet, "symbols", name, **values))))
 
     def kill(self, *, told: bool = True) -> None:
         """The stop word is set; with `told` the gate hears of it too. The sentinel begins its sweep."""

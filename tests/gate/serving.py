@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,9 +192,11 @@ def end_all(folder: Path) -> None:
     told = folder / "run" / "gate.json"
     if not told.exists():
         return
-    for pid, start_ticks, _ in read_gate_config(told).children:
+    config = read_gate_config(told)
+    for pid, start_ticks, _ in config.children:
         # Its id may be another's by now.
         if look(GateIdentity(pid, start_ticks)) is Life.GONE:
             continue
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(config.memory, ignore_errors=True)

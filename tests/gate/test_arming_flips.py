@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.gate import limit_cases as lc
+from tests.gate.core_world import tightening
 from tests.gate.flip_ports import ASK, BID, PLACE
 from tests.gate.flip_world import ARM_NONCE, BEAT, OLD_NONCE, Flip, FlipWorld, Moment, Outcome, Step
 
@@ -491,6 +493,8 @@ def _granted() -> None:
     stale["marks"] = ("marked", 5_100, "freshness_mark", WENT_ON)
     for slot, (switch, ms, rule, later) in stale.items():
         then(f"{switch} no more", slot, rule, _waits(ms * NS_PER_MS, look=False, **{switch: False}), later)
+    small = "max_order_notional_usd = 1"
+    then("limits tightened below the order", "limits", "max_order_notional_usd", _tightens(f"{small}00", small))
     then("11 USD lost for good", "loss", "level_reduces", _marked("-11", "0"))
     then("11 USD lost for now", "loss", "max_daily_loss_usd", _marked("0", "-11"), ("max_drawdown_usd", "level_reduces"))
 
@@ -566,6 +570,17 @@ def _sees(name: str, value: bool) -> Do:
     return lambda world: setattr(world.readings, name, value)
 
 
+def _tightened(world: FlipWorld) -> r.Record:
+    """Under these limits the order would be permitted as well; it was judged by others."""
+    sheet = lc.changed(world.keeper.state.sheet, "account", max_drawdown_micro_usd=9_000_000)
+    return msgspec.structs.replace(tightening(world.keeper.state, sheet), boot_ns=world.clock.boot_ns)
+
+
+def _tightens(old: str, new: str) -> Do:
+    assert old in lc.TEXT
+    return says(Role.LOWER, lambda _: f.Tighten(limits=lc.TEXT.replace(old, new), reason="flip"))
+
+
 def _written() -> None:
     kill = _now_and(lambda ns: r.KillRequested(boot_ns=ns, source="flip", wall_ns=1))
     both: list[tuple[str, str, str, Do]] = [
@@ -585,6 +600,7 @@ def _written() -> None:
         ("the checker silent", "checker", "checker", _sees("checker_alive", False)),
         ("other metadata", "bound symbols", "metadata_changed", _bound(symbols=OTHER_METADATA)),
         ("no symbol", "bound symbols", "symbol_not_configured", _bound(symbols=())),
+        ("the limits tightened", "limits", "limits", takes(_tightened)),
     ]
     both += [(f"another {part}", f"bound {part}", rule, _bound(**{part: value})) for part, (rule, value) in BOUND.items()]
     for level, rule in LEVELS.items():
@@ -739,6 +755,11 @@ GOOD = (
     also("less than the environment allows", Moment.ASK, puts("wish", max_notional_usd="99.99")),
     also("a whole day", Moment.ASK, puts("wish", lifetime_ns=86_400 * NS_PER_S)),
     also("an answer after 118 s", Moment.ANSWER, _leaps(116_800 * NS_PER_MS)),
+    also("limits tightened before the answer", Moment.ANSWER, _tightens("max_drawdown_usd = 10", "max_drawdown_usd = 9")),
+    also(
+        "limits tightened, and the order within", Moment.GRANTED, _tightens("max_order_notional_usd = 100", "max_order_notional_usd = 50")
+    ),
+    also("limits that are looser, refused", Moment.PERMITTED, _tightens("max_order_lots = 2", "max_order_lots = 3")),
     also("598 s after the grant", Moment.GRANTED, _leaps(597 * NS_PER_S)),
     also("a latch on something else", Moment.GRANTED, lambda world: world.latch(Scope.SYMBOL, "bybit/ETHUSDT", Level.HALT)),
     also("another symbol disarmed", Moment.GRANTED, _now_and(lambda ns: _disarmed(ns, symbol="bybit/ETHUSDT"))),

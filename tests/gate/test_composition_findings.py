@@ -69,6 +69,7 @@ from interlock.sentinel import control
 from interlock.sentinel.config import read_config
 from interlock.sentinel.gate_process import GateIdentity, look
 from interlock.sentinel.gate_process import Life as ProcessLife
+from interlock.sentinel.note import HostDisk
 from interlock.sentinel.sentinel import Sentinel
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.client import ControlClient
@@ -385,6 +386,7 @@ def _config(folder: Path, addresses: Addresses) -> GateConfig:
     return GateConfig(
         folder=folder / "gate",
         sockets=folder / "gate" / "run",
+        memory=folder / "gate" / "run",
         limits=example_limits(),
         venues=(
             VenuePart(
@@ -747,9 +749,10 @@ def test_a_start_that_fails_keeps_its_sentinel_where_the_stop_word_cannot_be_rea
         gate.die()
         os.kill(before, signal.SIGKILL)
         until(lambda: not process_runs(before))
-        (folder / "stop-word").unlink()
+        stop_word = read_gate_config(folder / "gate.json").stop_word
+        stop_word.unlink()
         if word is not None:
-            (folder / "stop-word").write_bytes(word)
+            stop_word.write_bytes(word)
         venue = gate.addresses.pid
         os.kill(venue, signal.SIGSTOP)
         try:
@@ -1206,6 +1209,7 @@ def test_a_sentinel_that_never_saw_a_gate_retires_too(tmp_path: Path) -> None:
     told = {
         "folder": str(tmp_path),
         "stop_word": str(tmp_path / "stop-word"),
+        "stop_note": str(tmp_path / "note-on-disk"),
         "prefixes": ["demo"],
         "users": [os.geteuid()],
         "venues": [{"venue": "bybit", "endpoint": "loopback", "port": 9, "expiry_ns": S}],
@@ -1219,7 +1223,7 @@ def test_a_sentinel_that_never_saw_a_gate_retires_too(tmp_path: Path) -> None:
     def no_client() -> Any:
         raise AssertionError("nothing is to be swept")
 
-    sentinel = Sentinel(read_config(json.dumps(told)), {"bybit": no_client}, lambda: next(clock))
+    sentinel = Sentinel(read_config(json.dumps(told)), {"bybit": no_client}, lambda: next(clock), HostDisk())
     for _ in range(1_000):
         sentinel.look_once()
     assert sentinel.stopping

@@ -11,7 +11,20 @@ import msgspec
 import pytest
 from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
-from tests.gate.core_world import LIFE, NOW, Change, PlainWire, S, World, armed_state, binding, proposal, records_until_run, references
+from tests.gate.core_world import (
+    LIFE,
+    NOW,
+    Change,
+    PlainWire,
+    S,
+    World,
+    armed_state,
+    binding,
+    proposal,
+    records_until_run,
+    references,
+    under,
+)
 
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
@@ -307,7 +320,7 @@ def test_denials_that_were_held_back_are_told_in_one_record_a_second() -> None:
 def test_what_may_rest_unattended_knows_of_what_the_venue_would_cancel() -> None:
     world = World()
     venue = msgspec.structs.replace(lc.SHEET.venues["bybit"], max_unattended_resting_micro_usd=0)
-    world.setup = msgspec_free_replace(world.setup, sheet=msgspec.structs.replace(lc.SHEET, venues={"bybit": venue}))
+    under(world.state, msgspec.structs.replace(lc.SHEET, venues={"bybit": venue}))
     assert world.decide().decision.rule == "max_unattended_resting_usd"
     world.readings.attended = {("bybit", "BTCUSDT")}
     assert world.next().decision.result == PERMIT

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate import limit_cases as lc
 from tests.gate.core_world import LIFE, World, armed_state, proposal
 
 from interlock.domain.orders import OrderState
@@ -113,7 +112,6 @@ def with_bench(folder: Path, venue: Addresses, use: Callable[[Bench], Awaitable[
         world.state.apply(r.Epoch(boot_ns=3, number=next(EPOCHS)))
         wire = FakeWire(2_000 * MS)
         world.setup = Setup(
-            sheet=lc.SHEET,
             accounts={"bybit": "main"},
             wires={"bybit": wire},
             absence=world.setup.absence,

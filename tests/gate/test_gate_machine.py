@@ -272,7 +272,7 @@ class Gate(RuleBasedStateMachine):
 
     @rule(
         side=sides,
-        change=st.sampled_from(["nothing", "disarm", "freeze", "cancel", "sleep", "arm", "stop word"]),
+        change=st.sampled_from(["nothing", "disarm", "freeze", "tighten", "cancel", "sleep", "arm", "stop word"]),
         frees=st.sampled_from([True, True, False]),
     )
     def change_while_a_permit_waits(self, side: Side, change: str, frees: bool) -> None:
@@ -286,6 +286,7 @@ class Gate(RuleBasedStateMachine):
         happens: dict[str, Callable[[], object]] = {
             "disarm": world.disarm,
             "freeze": lambda: world.freeze(cancel=False),
+            "tighten": world.tighten,
             "cancel": world.cancel,
             "sleep": lambda: world.sleep(1_500 * MS),
             "arm": world.arm,

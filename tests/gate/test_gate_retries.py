@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.gate import limit_cases as lc
 from tests.gate.core_world import LIFE, World, proposal
 from tests.gate.fake_servers import Speaker, now, scripted
 
@@ -147,7 +146,6 @@ def test_what_egress_writes_is_written_once(tmp_path: Path, verb: str) -> None:
         world = World()
         fake = FakeWire(2_000 * MS)
         world.setup = Setup(
-            sheet=lc.SHEET,
             accounts={"bybit": "main"},
             wires={"bybit": fake},
             absence=world.setup.absence,

@@ -24,6 +24,7 @@ from interlock.gate.exposure import PICO, Place, universe_of
 from interlock.gate.market_watch import EVERY_NS, METADATA_EVERY_NS, MarketWatch, listing_facts, listing_worth, metadata_hash, minimums
 from interlock.gate.readings import Readings
 from interlock.gate.records import Disarmed
+from interlock.gate.state import GateState
 from interlock.gate.venue_reads import Listing, ReadFailed, VenueReads
 
 NAME = "bybit/BTCUSDT"
@@ -41,7 +42,9 @@ class World:
         self.told: list[Disarmed] = []
         universe = universe_of([listing_facts(place[0], one) for place, one in listings.items()])
         self.readings = Readings(references=refs.nothing_seen(universe), binding=aw.binding(symbols=mw.hashes_of(listings)))
-        self.watch = MarketWatch(self.readings, more.pop("sheet", SHEET), listings, clock=self.clock, take=self.told.append, **more)
+        self.watch = MarketWatch(
+            self.readings, GateState(more.pop("sheet", SHEET)), listings, clock=self.clock, take=self.told.append, **more
+        )
 
     def round(self, reads: VenueReads | None = None) -> mw.Round:
         return asyncio.run(self.watch.round(self.venue if reads is None else reads))

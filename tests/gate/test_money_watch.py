@@ -163,7 +163,7 @@ class World:
         self.clock = Clock(NOON.boot_ns, NOON.wall_ns)
         self.venue = Venue(self.clock)
         self.readings = usual() if seen is None else seen
-        self.watch = MoneyWatch(self.readings, WIDE, WORTHS, clock=self.clock, **more)
+        self.watch = MoneyWatch(self.readings, GateState(WIDE), WORTHS, clock=self.clock, **more)
         self.state = GateState(WIDE)
 
     def round(self) -> None:

@@ -170,9 +170,7 @@ def test_an_id_of_which_no_strategy_is_known_is_of_no_epoch() -> None:
     world = World()
     planned = planned_of(world.decide())
     for tags in ({}, {"demo": ""}, {"demo": "else"}):
-        world.setup = Setup(
-            sheet=world.setup.sheet, accounts=world.setup.accounts, wires=world.setup.wires, absence=world.setup.absence, tags=tags
-        )
+        world.setup = Setup(accounts=world.setup.accounts, wires=world.setup.wires, absence=world.setup.absence, tags=tags)
         assert world.recheck(planned) == "epoch"
 
 
@@ -757,7 +755,6 @@ def test_an_intent_that_has_no_permit_reserves_nothing_and_is_no_open_order() ->
     sheet = lc.changed(lc.SHEET, "symbols", "bybit:BTCUSDT", max_open_orders_count=1)
     for permitted, rule in ((False, ""), (True, "max_open_orders")):
         world = World(state=armed_state(sheet))
-        world.setup = with_setup(world, sheet=sheet)
         effects = decide(world.setup, world.state, world.readings, world.proposal, world.now)
         for record in effects.records if permitted else effects.records[:1]:
             world.state.apply(record)

@@ -64,7 +64,6 @@ def pair(kind: Kind = Kind.PERPETUAL) -> World:
     return World(
         state=state,
         setup=Setup(
-            sheet=SHEET,
             accounts={"bybit": "main", "other": "main"},
             wires={"bybit": PlainWire(), "other": PlainWire()},
             absence={"bybit": rule_for("bybit", S, 5 * S), "other": rule_for("bybit", S, 5 * S)},

@@ -608,7 +608,6 @@ class Bench:
         self.world = World()
         self.wire = FakeWire(2 * S)
         self.world.setup = Setup(
-            sheet=lc.SHEET,
             accounts={"bybit": "main"},
             wires={"bybit": self.wire},
             absence=self.world.setup.absence,

@@ -32,6 +32,7 @@ REQUESTS: tuple[Frame, ...] = (
     frames.Kill(source="test"),
     frames.Freeze(scope=Scope.ALL, subject="", level=Level.HALT, reason="test"),
     frames.Disarm(reason="test"),
+    frames.Tighten(limits="", reason="test"),
     frames.ArmBegin(conditions={}, max_notional_usd="100", lifetime_ns=1, mandate_ns=0, scripted=False, state_version=0, nonce="n"),
     frames.ArmAnswer(challenge_id="c", acknowledgement="a", phrase="p", level_nonce="n"),
     frames.DrillEnd(drill_id="d", verdict="PASS", cancelled={"bybit": 1}),

@@ -54,6 +54,7 @@ def config_for(folder: Path, addresses: Addresses, checker_fd: int, **changes: A
     fields: dict[str, Any] = {
         "folder": folder,
         "sockets": folder / "run",
+        "memory": folder / "memory",
         "limits": example_limits(),
         "venues": parts,
         "tags": {"demo": "demo"},
@@ -114,6 +115,7 @@ def ground(folder: Path, venues: tuple[str, ...] = ("bybit",), **changes: Any) -
     with served(folder / "venue", venues) as addresses:
         read_end, write_end = os.pipe()
         (folder / "run").mkdir(mode=0o750, exist_ok=True)
+        (folder / "memory").mkdir(mode=0o750, exist_ok=True)
         config = config_for(folder, addresses, read_end, **changes)
         around = Around(config.stop_word, write_end)
         try:

@@ -450,3 +450,41 @@ def test_the_thread_that_beats_ends(tmp_path: Path) -> None:
     with ground(tmp_path) as (_config, around, _addresses):
         assert threading.active_count() > 1
     assert not around._thread.is_alive()
+
+
+def test_tighter_limits_end_with_their_life_and_the_next_one_says_what_is_looser(tmp_path: Path) -> None:
+    text = example_limits().read_text(encoding="utf-8")
+    tighter = f.Tighten(limits="\n".join(line for line in text.splitlines() if '"gtc"' not in line), reason="test")
+    looser = "symbols.bybit:BTCUSDT.allow"
+    resting = {"tif": TimeInForce.GTC, "ticks": 499_000}
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert await propose(host, **resting) == ["PERMIT"]
+            await host.until(lambda: [one["state"] for one in host.status().report["orders"]["list"]] == ["open"])
+            answer = await host.ask(Role.LOWER, tighter)
+            assert isinstance(answer, Done)
+            assert answer.report["cancelling"] == 1
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            assert await propose(host, **resting) == ["allow"]
+            assert await propose(host, ticks=499_000) == ["PERMIT"]
+            stands = host.status().report["limits"]
+            assert (stands["hash"], stands["began_with"]) == (answer.report["after"], answer.report["before"])
+            assert stands["looser_than_before"] == []
+        for _ in range(2):
+            async with life(config, around) as host:
+                stands = host.status().report["limits"]
+                assert (stands["hash"], stands["tightened_at"]) == (stands["began_with"], "")
+                assert [one.partition(":")[0] for one in stands["looser_than_before"]] == ["symbols.bybit"]
+                assert [line for line in host.said if looser in line]
+                assert not host.status().armed
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert host.status().report["limits"]["looser_than_before"] == []
+        async with life(config, around) as host:
+            assert host.status().report["limits"]["looser_than_before"] == []
+            assert not [line for line in host.said if "looser" in line]
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.sentinel.world import until
 
-from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, kill, look
+from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, kernel_boot_id, kill, look
 
 
 @pytest.fixture
@@ -52,6 +52,23 @@ def test_a_process_of_another_namespace_cannot_be_told(sleeper: subprocess.Popen
     assert sleeper.poll() is None
     # Where it is not known, it is taken as ours.
     assert look(replace(gate, pid_namespace=0)) is Life.RUNS
+
+
+def test_a_process_of_another_boot_of_the_host_is_gone_and_whoever_has_its_number_lives(
+    sleeper: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    gate = identity_of(sleeper.pid)
+    other = replace(gate, kernel_boot_id="of yesterday")
+    assert look(other) is Life.GONE
+    assert look(replace(other, pid_namespace=gate.pid_namespace + 1)) is Life.GONE
+    assert kill(other, 0.1) == ""
+    assert sleeper.poll() is None
+    # Where this boot has no name, nothing follows from the other one's.
+    assert kernel_boot_id(tmp_path) == ""
+    assert look(other, tmp_path) is Life.UNSEEN
+    # The control: of this boot it is the process that is meant.
+    assert kill(replace(gate, kernel_boot_id=kernel_boot_id()), 2) == ""
+    assert sleeper.wait(5) == -signal.SIGKILL
 
 
 def test_a_hidden_process_is_unseen_until_the_kernel_says_that_it_is_gone(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:

@@ -100,3 +100,34 @@ def test_what_is_no_stop_word_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "other")
     with pytest.raises(Refused):
         StopWord.attach(tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DamagedState, match="expected a file of user"):
+        StopWord.attach(tmp_path / "fifo")
+
+
+def test_a_word_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StopWord.create(tmp_path / "stop", LIFE).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: os.stat(tmp_path / "stop").st_uid + 1)
+        with pytest.raises(DamagedState, match="expected a file of user"):
+            StopWord.attach(tmp_path / "stop")
+    StopWord.attach(tmp_path / "stop").close()
+
+
+# A file may have no more than this many bytes, as in a memory that is full.
+FULL = """
+import resource, sys
+from pathlib import Path
+from interlock.sentinel.stop_word import StopWord
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+StopWord.create(Path(sys.argv[1]), "0" * 32)
+"""
+
+
+@pytest.mark.parametrize(("room", "code"), [(SIZE_BYTES - 1, 1), (SIZE_BYTES, 0)])
+def test_where_there_is_no_room_for_it_there_is_no_life(tmp_path: Path, room: int, code: int) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "stop"), str(room)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert ("expected room for 4096 bytes, found: File too large" in done.stderr) == (code == 1)
+    assert (tmp_path / "stop").exists() == (code == 0)

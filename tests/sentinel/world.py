@@ -19,6 +19,7 @@ from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.sentinel import control
 from interlock.sentinel.config import Config, GatePart, HeartbeatPart, VenuePart
 from interlock.sentinel.gate_process import identity_of
+from interlock.sentinel.note import Disk
 from interlock.sentinel.process import Process, boot_ns
 from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
 from interlock.simulate.fake_venue.control import AnyCommand, ArmFault, AskTruth, Done, Truth
@@ -80,6 +81,7 @@ def config_of(folder: Path, ports: dict[str, int], **changes: Any) -> Config:
     fields: dict[str, Any] = {
         "folder": folder / "s",
         "stop_word": folder / "stop",
+        "stop_note": folder / "s" / "stop-note",
         "prefixes": (OURS,),
         "users": (os.geteuid(),),
         "venues": parts,
@@ -96,9 +98,9 @@ def ports_of(addresses: Addresses) -> dict[str, int]:
 
 
 @contextmanager
-def running(config: Config, now_ns: Callable[[], int] = boot_ns) -> Iterator[Process]:
+def running(config: Config, now_ns: Callable[[], int] = boot_ns, disk: Disk | None = None) -> Iterator[Process]:
     """The sentinel in threads of this process."""
-    process = Process(config, now_ns)
+    process = Process(config, now_ns, disk)
     thread = threading.Thread(target=process.run)
     thread.start()
     try:

@@ -59,6 +59,65 @@ def boot(at: float = 1.0, life: int = 0, kernel: str = "kernel") -> Map:
     )
 
 
+def sheet(**symbol: Any) -> Map:
+    """A sheet of limits as far as the checker reads it."""
+    account = {"max_order_notional_micro_usd": 10**9, "max_gross_notional_micro_usd": 10**9, "max_daily_loss_micro_usd": 10**7}
+    venue = {"max_gross_notional_micro_usd": 10**9, "max_unattended_resting_micro_usd": 0, "max_margin_ratio_millionths": 500_000}
+    table = {
+        "max_order_lots": 100,
+        "max_position_lots": 100,
+        "max_position_notional_micro_usd": 10**9,
+        "max_open_orders_count": 9,
+        **symbol,
+    }
+    return {
+        "account": {**account, "max_drawdown_micro_usd": 10**7, "shock_millionths": 300_000},
+        "venues": {"bybit": venue},
+        "symbols": {"bybit:BTCUSDT": table},
+        "assets": {},
+        "currencies": {"USDT": {}},
+        "strategies": {"mk": {"max_orders_count": 9, "max_identical_orders_count": 9}},
+    }
+
+
+def digest(limits: Map) -> str:
+    return hashlib.sha256(json.dumps(limits, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+
+
+def limited(steps: Steps, limits: Map | None = None) -> Steps:
+    """The same beginning, of a gate with these limits."""
+    name = digest(sheet() if limits is None else limits)
+    found = copy.deepcopy(steps)
+    for one in found:
+        if one["k"] == "boot":
+            one["limits"] = name
+        elif one["k"] == "arm":
+            one["grant"]["binding"]["limits"] = name
+    return found
+
+
+def change(table: str, name: str, attribute: str, was: Any) -> Map:
+    return {"table": table, "name": name, "attribute": attribute, "was": json.dumps(was)}
+
+
+def tighten(at: float, held: Map, wanted: Map, *changes: Map) -> Map:
+    about = {"before": digest(held), "after": digest(wanted), "sheet": wanted, "changes": list(changes), "actor": "me", "reason": ""}
+    return r("tighten", at, **about, wall_ns=WALL + int(at * S))
+
+
+def bounded(limits: Map) -> list[Map]:
+    """What a permit was judged by under these limits."""
+    values = {**limits["account"], **limits["symbols"]["bybit:BTCUSDT"]}
+    names = {
+        "max_order_lots": "max_order_lots",
+        "max_position_lots": "max_position_lots",
+        "max_order_notional_usd": "max_order_notional_micro_usd",
+    }
+    return [
+        {**one, "bound": str(values[names[one["limit"]]])} if one["limit"] in names else one for one in permit(cid(1), 1)["evaluations"]
+    ]
+
+
 def recon(at: float = 1.1, explained: bool = True) -> Map:
     return r("recon", at, venue="bybit", account="desk", explained=explained, differences=[])
 

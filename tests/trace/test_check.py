@@ -199,6 +199,41 @@ def tolerating() -> Steps:
     return [*j.opening(), j.foreign(1.5, tolerated=True), *j.placed(cid(1), 2), j.answer(cid(1), 2.1)]
 
 
+def tightening() -> Steps:
+    """Limits are tightened twice: an order under each, a permit that is called off between, and a next life with the limits of its start."""
+    once = j.sheet(max_order_lots=20)
+    twice = {**j.sheet(max_order_lots=15), "account": {**once["account"], "shock_millionths": 400_000}}
+    lots = j.change("symbols", "bybit:BTCUSDT", "max_order_lots", 100)
+    again = [{**lots, "was": "20"}, j.change("account", "", "shock_millionths", 300_000)]
+    return [
+        *j.limited(j.opening()),
+        *j.placed(cid(1), 2, lots=50),
+        j.answer(cid(1), 2.1),
+        *j.placed(cid(2), 3)[:3],
+        j.tighten(3.1, j.sheet(), once, lots),
+        j.r("not_sent", 3.2, client_id=cid(2), revision=0, reason="limits"),
+        *j.placed(cid(3), 4, evaluations=j.bounded(once)),
+        j.answer(cid(3), 4.1),
+        j.tighten(5, once, twice, *again),
+        *j.placed(cid(4), 6, evaluations=j.bounded(twice)),
+        j.answer(cid(4), 6.1),
+        *j.limited(j.opening(1, 10, 101, "g2", "n2")),
+        j.r("tick", 12, wall_ns=WALL + 12 * S),
+    ]
+
+
+def tightened_to(key: str, was: Any, now: Any, table: str = "symbols", name: str = "bybit:BTCUSDT") -> Steps:
+    """One tightening, honest in everything but perhaps its direction."""
+    held, wanted = (j.sheet() for _ in range(2))
+    for sheet, found in ((held, was), (wanted, now)):
+        (sheet[table][name] if name else sheet[table])[key] = found
+    return [
+        *j.limited(j.opening(), held),
+        j.tighten(3, held, wanted, j.change(table, name, key, was)),
+        j.r("tick", 4, wall_ns=WALL + 4 * S),
+    ]
+
+
 def after_an_outage() -> Steps:
     """Absence that executions and position had to speak for."""
     records = j.honest()
@@ -218,6 +253,10 @@ HONEST: dict[str, Callable[[], Steps]] = {
     "drilling": drilling,
     "tolerating": tolerating,
     "after an outage": after_an_outage,
+    "tightening": tightening,
+    "a number that may rise": lambda: tightened_to("shock_millionths", 300_000, 300_001, "account", ""),
+    "a list that loses an entry": lambda: tightened_to("allow", [{"side": 1}, {"side": -1}], [{"side": -1}]),
+    "factors that fall": lambda: tightened_to("tightening", [[1, 9], [2, 5]], [[1, 9], [2, 4]]),
 }
 
 
@@ -294,6 +333,25 @@ def poisoned_fill() -> Steps:
     return inserted(j.honest, -1, {**j.fill(cid(1), 31, 1, "t8"), "lots": -1})
 
 
+def judged_before() -> Steps:
+    """What was called off is written after all."""
+    records = without(without(tightening(), "wire", client_id=cid(2)), "not_sent")
+    at = j.find(records, "tighten")
+    return [*records[: at + 1], j.wire(cid(2), 3.2), j.sent(cid(2), 3.3), j.answer(cid(2), 3.4), *records[at + 1 :]]
+
+
+LOOSER: dict[str, tuple[Any, ...]] = {
+    "max_order_lots": (100, 101),
+    "shock_millionths": (300_000, 299_999, "account", ""),
+    "peer": ("none", "bybit:ETHUSDT"),
+    "drift_window_ns": (5, 6),
+    "freshness_rate_ns": (5, 4, "currencies", "USDT"),
+    "max_cancels_count": (5, 4, "venues", "bybit"),
+    "allow": ([{"side": 1}], [{"side": -1}]),
+    "accounts": (["main"], "main", "venues", "bybit"),
+    "tightening": ([[1, 9], [2, 5]], [[1, 9], [2, 6]]),
+    "max_open_orders_count": (5, True),
+}
 PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S2", "a permit that is missing", lambda: without(j.honest(), "permit", **ONE)),
     ("S2", "a permit of another epoch", lambda: edited(j.honest, "permit", ONE, epoch=99)),
@@ -458,6 +516,25 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
         "a life before the last one's records",
         lambda: edited(two_lives, "boot", {"incarnation": LIFE[1]}, boot_ns=2 * S, wall_ns=WALL + 2 * S),
     ),
+    ("S4", "a tightening of other limits", lambda: edited(tightening, "tighten", before="0" * 64)),
+    ("S4", "a tightening to other limits than it names", lambda: edited(tightening, "tighten", after="0" * 64)),
+    ("S4", "a tightening that does not tell what it changed", lambda: edited(tightening, "tighten", changes=[])),
+    (
+        "S4",
+        "a tightening that was another",
+        lambda: edited(tightening, "tighten", changes=[j.change("symbols", "bybit:BTCUSDT", "max_order_lots", 99)]),
+    ),
+    (
+        "S11",
+        "a write that was judged by the limits before",
+        judged_before,
+    ),
+    (
+        "S11",
+        "a permit by the bounds of the limits before",
+        lambda: edited(tightening, "permit", {"client_id": cid(3)}, evaluations=j.bounded(j.sheet())),
+    ),
+    *(("S11", f"limits that are looser: {key}", lambda case=(key, *case): tightened_to(*case)) for key, case in LOOSER.items()),
     ("S29", "a drill that left an order", lambda: edited(drilling, "drill", {"kind": "order"}, remaining=1)),
     ("S29", "a drill of nothing", lambda: edited(drilling, "drill", {"kind": "order"}, placed=0, cancelled=0)),
     ("S29", "a sweep that the venue refused", lambda: edited(drilling, "drill", {"kind": "sweep"}, authenticated=False)),
@@ -473,6 +550,21 @@ def test_a_planted_violation_is_caught_by_its_rule(tmp_path: Path, invariant: st
     fills = [one for one in j.truth_of(records) if isinstance(one["is"]["lots"], int) and one["is"]["lots"] > 0]
     report = judged(tmp_path, records, truth=fills)
     assert broken(report) == [invariant], told(report)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        j.change("symbols", "nobody", "max_order_lots", 100),
+        j.change("nothing", "bybit:BTCUSDT", "max_order_lots", 100),
+        j.change("account", "", "max_luck", 100),
+        {**j.change("symbols", "bybit:BTCUSDT", "max_order_lots", 100), "was": "[" * 100_000},
+        {**j.change("symbols", "bybit:BTCUSDT", "max_order_lots", 100), "was": "ten"},
+    ],
+)
+def test_a_tightening_of_what_is_not_there_is_believed_in_nothing(tmp_path: Path, change: Map) -> None:
+    report = judged(tmp_path, edited(tightening, "tighten", changes=[change]))
+    assert broken(report) == ["S11", "S4"], told(report)
 
 
 def test_a_missing_intent_is_told_by_the_permit(tmp_path: Path) -> None:

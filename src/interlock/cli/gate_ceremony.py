@@ -107,8 +107,15 @@ def _shown(stands: Status, wish: Wish) -> str:
         "cap, USD": wish.max_notional_usd or os.environ.get(CAP_NAME, "not set"),
         "lifetime, s": wish.lifetime_ns // NS_PER_S,
         "leave to reduce after that, s": wish.mandate_ns // NS_PER_S,
+        "limits looser than in the life before": _looser(report.get("limits")),
     }
     return "\n".join(f"{name}: {value}" for name, value in rows.items())
+
+
+def _looser(limits: object) -> str:
+    """What the gate tells of limits that had been tightened; whoever arms takes them as they are."""
+    told = limits.get("looser_than_before") if isinstance(limits, dict) else None
+    return "not told" if not isinstance(told, list | tuple) else "; ".join(map(str, told)) or "none"
 
 
 def _typed() -> str:

@@ -36,6 +36,7 @@ VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     ("resume", "interlock.cli.resume:resume", "Clear a latch of a running gate, or raise its level."),
     ("status", "interlock.cli.status:status", "Show how a running gate stands."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
+    ("tighten", "interlock.cli.tighten:tighten", "Put tighter limits in force in a running gate, at once."),
     ("trace", "interlock.cli.trace:app", "Check a journal against the invariants, independently of the gate."),
     ("venues", "interlock.cli.venues:app", "Simulated venues that speak the real wire protocols."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),

@@ -163,7 +163,7 @@ class ArmDesk:
         """A post-only order of the smallest size, half the collar below the bid: real, and unlikely to fill while it waits to be cancelled."""
         parts, now = self._parts, self._parts.clock()
         reference = parts.readings.references.references.get((venue, symbol))
-        sheet = parts.setup.sheet.symbols.get(f"{venue}:{symbol}")
+        sheet = parts.keeper.state.sheet.symbols.get(f"{venue}:{symbol}")
         strategy = min(parts.setup.tags, default="")
         if reference is None or sheet is None or not strategy:
             return None

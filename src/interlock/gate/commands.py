@@ -1,28 +1,40 @@
-"""What people ask for besides arming: to stop, freeze and disarm, and with a fresh nonce and the state they saw, to resume, adopt and announce.
+"""What people ask for besides arming: to stop, freeze, disarm and tighten limits, and with a fresh nonce and the state they saw, to resume, adopt and
+announce.
 
-Lowering is never refused. Whoever asks is known by the user that the kernel names.
+Lowering is never refused, and limits that are somewhere looser are no lowering. Whoever asks is known by the user that the kernel names.
 """
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal, InvalidOperation
 
+import msgspec
+
+from interlock.domain.errors import BadInput
 from interlock.domain.orders import OrderState
 from interlock.gate import lattice
 from interlock.gate import records as r
 from interlock.gate.arming import CeremonyFailed
-from interlock.gate.condition_watch import edge_collapse
+from interlock.gate.condition_watch import cancels_called_for, edge_collapse
 from interlock.gate.core import LONGEST_DETAIL
-from interlock.gate.frames import Adjust, Disarm, Done, Edge, Expect, Frame, Freeze, Kill, Refusal, Release, Resume
+from interlock.gate.frames import Adjust, Disarm, Done, Edge, Expect, Frame, Freeze, Kill, Refusal, Release, Resume, Tighten
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.lattice import refuse_nonce, refuse_version
+from interlock.gate.limit_sheet import LimitSheet, parse, sheet_hash
 from interlock.gate.parts import Parts
 from interlock.gate.proposals import Proposals
 from interlock.gate.refusal import Refusal as No
+from interlock.gate.tightening import Change, changes
 from interlock.gate.verbs import Cause
 
 LONGEST_NAME = 64
 MOST_DIGITS = 30
+LONGEST_SHEET = 1 << 16
+"""Characters of a file of limits: enough for fifty instruments, and read in a moment."""
+LARGEST_TIGHTENING = 1 << 17
+"""Bytes of its record: half of what a batch of the journal can hold."""
+MOST_TOLD = 20
 LONGEST_WITHIN_NS = 7 * 86_400 * 1_000_000_000
 
 
@@ -96,6 +108,56 @@ class Commands:
         now, reason = self._parts.clock(), request.reason[:LONGEST_DETAIL] or "disarmed"
         written = self._parts.take(r.Disarmed(boot_ns=now.boot_ns, reason=reason, actor=actor, mandate_ends=request.mandate))
         return Done(report={"disarmed": True, "journaled": written, "state_version": self._parts.keeper.state.lattice.version})
+
+    async def tighten(self, request: Tighten, actor: str) -> Frame:
+        """Put a sheet in force that is nowhere looser than the one that is, for everything that is judged from here on.
+
+        Orders at rest were judged by the sheet before, and nothing judges them again: those that could raise risk are cancelled.
+        """
+        if len(request.limits) > LONGEST_SHEET:
+            detail = f"expected at most {LONGEST_SHEET} characters, found {len(request.limits)}; leave the comments out"
+            return Refusal(rule="limits", detail=detail)
+        try:
+            # In a thread: while a long text is read the stop word must be looked at.
+            wanted = await asyncio.to_thread(parse, request.limits, "the limits that were sent")
+        except BadInput as error:
+            return Refusal(rule="limits", detail=str(error)[:LONGEST_DETAIL])
+        # From here on nothing is awaited, so that the sheet compared with is the one that is replaced.
+        found = changes(self._parts.keeper.state.sheet, wanted)
+        looser = [change.looser for change in found if change.looser]
+        if looser:
+            more = f"; and {len(looser) - MOST_TOLD} more" if len(looser) > MOST_TOLD else ""
+            return Refusal(rule="looser", detail=f"{'; '.join(looser[:MOST_TOLD])}{more}; nothing was changed")
+        return self._tightened(wanted, found, request.reason[:LONGEST_DETAIL], actor)
+
+    def _tightened(self, sheet: LimitSheet, found: tuple[Change, ...], reason: str, actor: str) -> Frame:
+        parts, now = self._parts, self._parts.clock()
+        state = parts.keeper.state
+        told = {
+            "before": state.limits.hash,
+            "changed": [{"key": change.key, "was": change.before, "now": change.after} for change in found],
+        }
+        if not found:
+            return Done(report={**told, "after": state.limits.hash, "journaled": True, "cancelling": 0})
+        record = r.LimitsTightened(
+            boot_ns=now.boot_ns,
+            before=state.limits.hash,
+            after=sheet_hash(sheet),
+            sheet=sheet,
+            changes=tuple(change.recorded for change in found),
+            actor=actor,
+            reason=reason,
+            wall_ns=now.wall_ns,
+        )
+        if (size := len(r.encode(record))) > LARGEST_TIGHTENING:
+            detail = f"expected a record of at most {LARGEST_TIGHTENING} bytes, found {size}; change fewer limits at once"
+            return Refusal(rule="too_large", detail=detail)
+        written = parts.take(record)
+        universe = parts.readings.references.universe
+        stale = cancels_called_for(state, now, universe=universe, leave=lambda _symbol: False)
+        written = parts.take(*[msgspec.structs.replace(one, reason="the limits were tightened") for one in stale]) and written
+        parts.send_cancels()
+        return Done(report={**told, "after": state.limits.hash, "journaled": written, "cancelling": len(stale)})
 
     def edge(self, request: Edge) -> Frame:
         """Take the edge that the engine measures: one that has collapsed, or is no number, holds its strategy at reduce_only."""

@@ -195,6 +195,8 @@ def recheck(
     )
     if may.may is May.NOTHING or (may.may is May.REDUCE and not permitted.mandate):
         return str(may.denial)
+    if permitted.limits != state.limits.hash:
+        return "limits"
     if state.live is None or state.live.grant.grant_id != permitted.grant_id:
         return "another grant"
     for name, alive in (("sentinel", readings.sentinel_alive), ("checker", readings.checker_alive)):
@@ -346,7 +348,7 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
         mandate = clause.value
     _refuse_unresolved(setup, state, intent, mandate)
     cap = int(live.grant.cap_usd * MICRO)
-    found = evaluate(setup.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
+    found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)
     wire = setup.wires[intent.venue]
@@ -354,15 +356,15 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
     frame = encode(intent, now.wall_ns)
     permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)
     planned = Planned(intent.venue, intent.client_id, intent.revision, frame, now.wall_ns, wire.receive_window_ns, intent.deadline_boot_ns)
-    begun = () if mandate else _group(setup, state, readings, intent, now)
+    begun = () if mandate else _group(state, readings, intent, now)
     return Effects((intent, *begun, permit), planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
 
 
-def _group(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> tuple[GroupReserved, ...]:
+def _group(state: GateState, readings: Readings, intent: Intent, now: Now) -> tuple[GroupReserved, ...]:
     """The beginning of a group with its first order under the grant; a mandate begins none, or it could go on for ever."""
     if not intent.group or state.group(intent.group, now.boot_ns) is not None:
         return ()
-    asset = setup.sheet.assets[readings.references.universe.facts[intent.venue, intent.symbol].asset]
+    asset = state.sheet.assets[readings.references.universe.facts[intent.venue, intent.symbol].asset]
     return (
         GroupReserved(
             boot_ns=now.boot_ns,

@@ -62,6 +62,8 @@ class Desk:
                 return self._commands.freeze(request, actor)
             case f.Disarm():
                 return self._commands.disarm(request, actor)
+            case f.Tighten():
+                return await self._commands.tighten(request, actor)
             case f.ArmBegin():
                 return await self._arm_desk.begin(request)
             case f.ArmAnswer():

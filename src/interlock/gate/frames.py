@@ -16,7 +16,7 @@ import msgspec
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when a frame is added or changed; both sides must speak the same."""
 
 MAX_FRAME_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class Role(StrEnum):
     READ = "read"
     """Anyone allowed: look."""
     LOWER = "lower"
-    """Stop, freeze, disarm: nothing that raises."""
+    """Stop, freeze, disarm, tighten limits: nothing that raises."""
     RAISE = "raise"
     """A person's ceremonies: arm, resume, adopt."""
 
@@ -158,6 +158,13 @@ class Disarm(Frame, frozen=True, kw_only=True, tag="disarm"):
     mandate: bool = False
 
 
+class Tighten(Frame, frozen=True, kw_only=True, tag="tighten"):
+    """Put tighter limits in force now. `limits` is the text of a whole file of limits; refused whole if any key of it is looser."""
+
+    limits: str
+    reason: str
+
+
 class ArmBegin(Frame, frozen=True, kw_only=True, tag="arm_begin"):
     """Begin the ceremony. `conditions` are the environment variables as the person's terminal has them, by name.
 
@@ -250,7 +257,21 @@ class Done(Frame, frozen=True, kw_only=True, tag="done"):
 
 
 Request = (
-    Propose | CancelOwn | Edge | GetStatus | Kill | Freeze | Disarm | ArmBegin | ArmAnswer | DrillEnd | Resume | Expect | Release | Adjust
+    Propose
+    | CancelOwn
+    | Edge
+    | GetStatus
+    | Kill
+    | Freeze
+    | Disarm
+    | Tighten
+    | ArmBegin
+    | ArmAnswer
+    | DrillEnd
+    | Resume
+    | Expect
+    | Release
+    | Adjust
 )
 Answer = Decided | Status | Challenge | Done | Refusal
 AnyFrame = Hello | Welcome | Request | Answer
@@ -258,7 +279,7 @@ AnyFrame = Hello | Welcome | Request | Answer
 ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
     Role.INTENT: (Propose, CancelOwn, Edge, GetStatus),
     Role.READ: (GetStatus,),
-    Role.LOWER: (Kill, Freeze, Disarm, GetStatus),
+    Role.LOWER: (Kill, Freeze, Disarm, Tighten, GetStatus),
     Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, GetStatus),
 }
 """Which requests a socket takes. None of them raises anything but those of RAISE; all may look."""

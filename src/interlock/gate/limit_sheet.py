@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
@@ -29,7 +29,7 @@ LARGEST = 1 << 53
 NO_PEER = "none"
 
 
-class Allow(msgspec.Struct, frozen=True, kw_only=True):
+class Allow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way in which orders may be placed; what is not listed is denied."""
 
     side: Side
@@ -38,7 +38,7 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True):
     reduce_only: bool
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for everything together."""
 
     max_order_notional_micro_usd: int
@@ -54,7 +54,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     shock_millionths: int
 
 
-class Venue(msgspec.Struct, frozen=True, kw_only=True):
+class Venue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for one venue and each of its accounts."""
 
     accounts: tuple[str, ...]
@@ -71,7 +71,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     expected_reject_codes: tuple[str, ...]
 
 
-class Symbol(msgspec.Struct, frozen=True, kw_only=True):
+class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for one instrument."""
 
     allow: tuple[Allow, ...]
@@ -92,7 +92,7 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
     """(range of the reference within the drift window, factor), both millionths, by rising range and falling factor."""
 
 
-class Asset(msgspec.Struct, frozen=True, kw_only=True):
+class Asset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for one coin over all venues."""
 
     max_naked_notional_micro_usd: int
@@ -100,7 +100,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     max_naked_ns: int
 
 
-class Currency(msgspec.Struct, frozen=True, kw_only=True):
+class Currency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a rate of a quote currency to the US dollar must be to be used."""
 
     freshness_rate_ns: int
@@ -110,7 +110,7 @@ class Currency(msgspec.Struct, frozen=True, kw_only=True):
     highest_rate_micro_usd: int
 
 
-class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What holds for one strategy."""
 
     max_orders_count: int
@@ -121,7 +121,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
     max_losing_streak_count: int
 
 
-class LimitSheet(msgspec.Struct, frozen=True, kw_only=True):
+class LimitSheet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All limits. `symbols` is keyed by "venue:symbol", the others by name."""
 
     account: Account
@@ -130,6 +130,15 @@ class LimitSheet(msgspec.Struct, frozen=True, kw_only=True):
     assets: dict[str, Asset]
     currencies: dict[str, Currency]
     strategies: dict[str, Strategy]
+
+
+class Limits(Protocol):
+    """Where the limits in force are read. They can be tightened at any moment, so that nobody keeps the sheet that was read here."""
+
+    @property
+    def sheet(self) -> LimitSheet:
+        """The sheet that is in force now."""
+        ...
 
 
 _SUFFIXES = {
@@ -160,7 +169,8 @@ def parse(text: str, file: object) -> LimitSheet:
     """The sheet of a TOML text; `file` is its name in errors. Raises BadInput."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Besides what is no TOML: numbers of more digits than Python reads, and tables within tables without end.
         raise BadInput(file, "", f"expected TOML, found {error}") from error
     return _Reader(file).sheet(raw)
 
@@ -176,6 +186,15 @@ def key_of(attribute: str) -> str:
         if attribute.endswith(end):
             return attribute.removesuffix(end) + written
     return attribute
+
+
+def written(attribute: str, value: object) -> str:
+    """The value of an attribute of a parsed table as the file would have it, in the unit of its key; lists as JSON."""
+    if not isinstance(value, int):
+        return msgspec.json.encode(value).decode()
+    scale = next(scale for end, (_, scale, _) in _SUFFIXES.items() if attribute.endswith(end))
+    whole, rest = divmod(value, scale)
+    return f"{whole}.{str(rest).zfill(len(str(scale)) - 1).rstrip('0')}" if rest else str(whole)
 
 
 class _Reader:

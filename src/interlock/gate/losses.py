@@ -47,6 +47,9 @@ def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
         return Losses(day=record.day, peak_equity_micro_usd=-_up(-record.baseline_usd), latched=state.latched)
     if isinstance(record, records.Marked):
         return _marked(state, record, sheet)
+    if isinstance(record, records.LimitsTightened):
+        lost = state.worst_realised_micro_usd > sheet.account.max_daily_loss_micro_usd
+        return msgspec.structs.replace(state, latched=state.latched or lost)
     if isinstance(record, records.LatchCleared) and record.name == DAILY_LOSS:
         return msgspec.structs.replace(state, latched=False, breaches_count=0, breached_boot_ns=None)
     return state

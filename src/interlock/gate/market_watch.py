@@ -22,7 +22,7 @@ from interlock.domain.instruments import Kind
 from interlock.gate import references as refs
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.exposure import PICO, InstrumentFacts, Place, universe_of, valuation_of
-from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.limit_sheet import Limits
 from interlock.gate.profit import Worth
 from interlock.gate.readings import Now, Readings
 from interlock.gate.records import Disarmed
@@ -169,7 +169,7 @@ class MarketWatch:
     def __init__(
         self,
         readings: Readings,
-        sheet: LimitSheet,
+        limits: Limits,
         listings: Mapping[Place, Listing],
         *,
         clock: Callable[[], Now],
@@ -178,7 +178,7 @@ class MarketWatch:
         metadata_every_ns: int = METADATA_EVERY_NS,
     ) -> None:
         self._readings = readings
-        self._sheet = sheet
+        self._limits = limits
         self._clock = clock
         self._take = take
         self._metadata_every_ns = metadata_every_ns
@@ -221,7 +221,7 @@ class MarketWatch:
         out = self._out.get(place)
         if out is not None:
             return out
-        symbol = self._sheet.symbols.get(f"{place[0]}:{place[1]}")
+        symbol = self._limits.sheet.symbols.get(f"{place[0]}:{place[1]}")
         if symbol is None:
             return "no limits for it"
         age, most = boot_ns - self._of(place[0]).metadata_known_ns, METADATA_READS_MISSED * self._metadata_every_ns
@@ -239,7 +239,7 @@ class MarketWatch:
         good = {
             place: listing
             for place, listing in self.listings.items()
-            if not self.problem(place, boot_ns) and not refs.rate_problem(known, self._sheet, listing.quote, boot_ns)
+            if not self.problem(place, boot_ns) and not refs.rate_problem(known, self._limits.sheet, listing.quote, boot_ns)
         }
         return minimums(good, known)
 
@@ -251,7 +251,7 @@ class MarketWatch:
             if place[0] == reads.venue:
                 yield f"quote of {place[1]}", partial(self._quote, reads, place[1])
         currencies = self._currencies(reads.venue)
-        fresh = [self._sheet.currencies[one].freshness_rate_ns // 4 for one in currencies]
+        fresh = [self._limits.sheet.currencies[one].freshness_rate_ns // 4 for one in currencies]
         if currencies and now - times.rates_ns >= min(RATES_EVERY_NS, *fresh):
             times.rates_ns = now
             for currency in currencies:
@@ -266,7 +266,7 @@ class MarketWatch:
     def _currencies(self, venue: str) -> list[str]:
         facts = self._readings.references.universe.facts
         wanted = {one.quote for place, one in facts.items() if place[0] == venue} | set(self._more_currencies.get(venue, ()))
-        return sorted(code for code in wanted if code != DOLLAR and code in self._sheet.currencies)
+        return sorted(code for code in wanted if code != DOLLAR and code in self._limits.sheet.currencies)
 
     async def _one(self, times: _Times, name: str, read: Callable[[], Awaitable[None]], failures: list[tuple[str, ReadFailed]]) -> None:
         try:
@@ -284,12 +284,12 @@ class MarketWatch:
         place = (reads.venue, symbol)
         # One from ahead of our clock would keep out all that come after it.
         if (quote.venue, quote.symbol) == place and place not in self._out and quote.boot_ns <= self._clock().boot_ns:
-            self._readings.references = refs.with_quote(self._readings.references, self._sheet, quote)
+            self._readings.references = refs.with_quote(self._readings.references, self._limits.sheet, quote)
 
     async def _rate(self, reads: VenueReads, currency: str) -> None:
         rate = await reads.rate(currency)
         if rate.currency == currency and rate.boot_ns <= self._clock().boot_ns:
-            self._readings.references = refs.with_rate(self._readings.references, self._sheet, rate)
+            self._readings.references = refs.with_rate(self._readings.references, self._limits.sheet, rate)
 
     async def _sample(self, reads: VenueReads) -> None:
         self.skews[reads.venue] = await reads.clock()

@@ -20,7 +20,7 @@ from interlock.gate import references as refs
 from interlock.gate.exposure import Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
 from interlock.gate.lattice import common_level
 from interlock.gate.ledger import Day, EventKey, Ledger, unexpected_transfers
-from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.limit_sheet import Limits, LimitSheet
 from interlock.gate.limits import widest
 from interlock.gate.profit import Instrument, Results, Unmarked, Worth
 from interlock.gate.readings import Now, Readings
@@ -275,7 +275,7 @@ class MoneyWatch:
     def __init__(
         self,
         readings: Readings,
-        sheet: LimitSheet,
+        limits: Limits,
         worths: Mapping[Instrument, Worth],
         *,
         clock: Callable[[], Now],
@@ -283,7 +283,7 @@ class MoneyWatch:
         equity_every_ns: int = EQUITY_EVERY_NS,
     ) -> None:
         self._readings = readings
-        self._sheet = sheet
+        self._limits = limits
         self._worths = worths
         self._clock = clock
         self._grace_ns = grace_ns
@@ -307,7 +307,7 @@ class MoneyWatch:
             return
         self._asked_ns[where] = asked_ns
         holdings = await reads.holdings()
-        worth = equity_of(holdings, reads.venue, self._worths, self._readings, self._sheet, self._clock().boot_ns)
+        worth = equity_of(holdings, reads.venue, self._worths, self._readings, self._limits.sheet, self._clock().boot_ns)
         if isinstance(worth, Unmarked):
             self.missing["/".join(where)] = worth.missing
             return
@@ -317,8 +317,8 @@ class MoneyWatch:
     def turn(self, state: GateState, now: Now) -> tuple[Record, ...]:
         """After each round of the markets: bring the naked times up to date, and the records that are due now."""
         readings = self._readings
-        naked = naked_values(state.ledger, readings.references, self._sheet, now.boot_ns)
-        tolerance = {asset: limit.naked_tolerance_micro_usd for asset, limit in self._sheet.assets.items()}
+        naked = naked_values(state.ledger, readings.references, self._limits.sheet, now.boot_ns)
+        tolerance = {asset: limit.naked_tolerance_micro_usd for asset, limit in self._limits.sheet.assets.items()}
         readings.naked_since_boot_ns = naked_since(readings.naked_since_boot_ns, naked, tolerance, now.boot_ns)
         return (*self._marks(state, now), *self._transfers(state, now))
 

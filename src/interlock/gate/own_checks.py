@@ -40,7 +40,7 @@ def own_checks(parts: Parts, found: Mapping[str, VenueFinding], *, disk_problem:
     scope = [f"{venue}: {problem}" for venue, one in sorted(found.items()) if one.key for problem in _scope(one.key, now.wall_ns)]
     mode = [f"{venue}: {problem}" for venue, one in sorted(found.items()) if one.key for problem in _mode(one.key)]
     skewed = [f"{venue}: {one.skew.value}" for venue, one in sorted(found.items()) if one.skew is not None]
-    fresh_ns = parts.setup.sheet.account.freshness_equity_ns
+    fresh_ns = parts.keeper.state.sheet.account.freshness_equity_ns
     poor = [
         f"{venue}/{account}: its worth was not read lately"
         for venue, account in sorted(parts.setup.accounts.items())

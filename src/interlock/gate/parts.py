@@ -96,7 +96,7 @@ class Parts:
     """The process is about to end in order: nothing new is decided."""
 
     def binding(self, symbols: tuple[tuple[str, str, str], ...]) -> Binding:
-        """What a grant is bound to now."""
+        """What a grant is bound to now: of the limits those that this life began with, which can only have become tighter since."""
         accounts = ",".join(f"{venue}/{account}" for venue, account in sorted(self.setup.accounts.items()))
         return Binding(
             incarnation=self.life.incarnation,
@@ -152,5 +152,5 @@ class Parts:
         ready = due(state.orders, now.boot_ns, len(state.orders.cancelling))
         for venue, egress in self.egresses.items():
             mine = [client_id for client_id in ready if state.orders.by_id[client_id].venue == venue]
-            egress.cancel_due(mine[: throttles.may_cancel(state.throttles, self.setup.sheet, venue, now.boot_ns)])
+            egress.cancel_due(mine[: throttles.may_cancel(state.throttles, state.sheet, venue, now.boot_ns)])
         return len(ready)

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 
 from interlock.gate.absence import AbsenceRule
 from interlock.gate.exposure import Equity, Place
-from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.records import Binding, Intent
 from interlock.gate.references import References
 
@@ -40,9 +39,8 @@ class Wire(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is fixed for a process life. `accounts`, `wires` and `absence` are by venue, `tags` by strategy."""
+    """What is fixed for a process life; limits are not. `accounts`, `wires` and `absence` are by venue, `tags` by strategy."""
 
-    sheet: LimitSheet
     accounts: Mapping[str, str]
     wires: Mapping[str, Wire]
     absence: Mapping[str, AbsenceRule]

@@ -16,11 +16,12 @@ from enum import StrEnum
 import msgspec
 
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
+from interlock.gate.limit_sheet import LimitSheet
 
 DUPLICATE_ID = "duplicate client id"
 """The reason of a `SendUnknown` whose id the venue already knows: somebody has sent it before."""
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a kind or field is added or changed; segments carry it."""
 
 
@@ -82,7 +83,10 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a grant is good for; every part must still be true when an order is decided. Hashes are SHA-256, hexadecimal."""
+    """What a grant is good for; every part must still be true when an order is decided. Hashes are SHA-256, hexadecimal.
+
+    `limits` is the sheet that the process life began with; in that life only recorded tightenings replace it, and a grant stays good under them.
+    """
 
     incarnation: str
     host: str
@@ -202,6 +206,33 @@ class KillRequested(Record, frozen=True, kw_only=True, tag="kill_req"):
 
 class KillEffective(Record, frozen=True, kw_only=True, tag="kill"):
     """No new risk leaves this gate any more in this process life."""
+
+
+# Limits
+
+
+class LimitChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One limit that was tightened: an attribute of a table of the sheet, and what it was, as JSON. `name` is empty for the account's table."""
+
+    table: str
+    name: str
+    attribute: str
+    was: str
+
+
+class LimitsTightened(Record, frozen=True, kw_only=True, tag="tighten"):
+    """From now on `sheet`, which is nowhere looser than what was in force, judges everything; `before` and `after` are the hashes of the two.
+
+    With `changes` undone it is the sheet before, so that an auditor can tell that none is looser without knowing more than the hash of that one.
+    """
+
+    before: str
+    after: str
+    sheet: LimitSheet
+    changes: tuple[LimitChange, ...]
+    actor: str
+    reason: str
+    wall_ns: int
 
 
 # Lattice
@@ -606,6 +637,7 @@ AnyRecord = (
     | Armed
     | Disarmed
     | Drilled
+    | LimitsTightened
     | KillRequested
     | KillEffective
     | LatchSet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
 from interlock.gate.permission import warnings_due
 from interlock.gate.refusal import Refusal
+from interlock.gate.tightening import looser_than_before
 
 MOST_LISTED = 500
 """How many orders and denials are listed; the counts are of all."""
@@ -31,6 +33,7 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
         "killed": lattice.kill.value,
         "latches": [_hold(hold) for hold in lattice.latches],
         "trips": [{**_hold(trip), "for_s": (now.boot_ns - trip.since_boot_ns) // NS_PER_S} for trip in lattice.trips],
+        "limits": _limits(parts),
         "grant": _grant(parts),
         "orders": _orders(parts),
         "positions": [
@@ -71,6 +74,18 @@ def _hold(hold: Any) -> dict[str, Any]:
 
 def _usd(micro_usd: int) -> str:
     return str(Decimal(micro_usd) / 1_000_000)
+
+
+def _limits(parts: Parts) -> dict[str, Any]:
+    """Which sheet is in force, which one this process life began with, and when the one was tightened to the other; empty if it was not."""
+    held = parts.keeper.state.limits
+    at = datetime.fromtimestamp(held.tightened_wall_ns // NS_PER_S, UTC).isoformat() if held.tightened_wall_ns else ""
+    return {
+        "hash": held.hash,
+        "began_with": parts.life.limits,
+        "tightened_at": at,
+        "looser_than_before": list(looser_than_before(held.forgone, parts.keeper.state.sheet)),
+    }
 
 
 def _grant(parts: Parts) -> dict[str, Any] | None:
@@ -121,7 +136,7 @@ def _order(parts: Parts, client_id: str) -> dict[str, Any]:
 
 
 def _references(parts: Parts) -> list[dict[str, Any]]:
-    now, known, sheet = parts.clock(), parts.readings.references, parts.setup.sheet
+    now, known, sheet = parts.clock(), parts.readings.references, parts.keeper.state.sheet
     found = []
     for (venue, symbol), reference in sorted(known.references.items()):
         quote = reference.quote

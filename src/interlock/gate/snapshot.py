@@ -19,6 +19,7 @@ from interlock.domain.errors import Refused
 from interlock.gate import records
 from interlock.gate.arming import Arming, Machine
 from interlock.gate.drill import Drills
+from interlock.gate.in_force import InForce
 from interlock.gate.journal import Disk, Mark, SnapshotFile, latest_snapshot, recover
 from interlock.gate.lattice import Lattice
 from interlock.gate.ledger import Ledger
@@ -35,8 +36,8 @@ RECORDS_BETWEEN: Final = 50_000
 MOST_RECORDS_BETWEEN: Final = 2 * RECORDS_BETWEEN
 """How many there are at most; then one is written in the midst of work."""
 
-_APART: Final = frozenset({"machine", "sheet"})
-"""Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet only its hash."""
+_APART: Final = frozenset({"machine", "given"})
+"""Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet that it began with only its hash."""
 
 
 class Unfit(Refused):
@@ -59,6 +60,7 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, kw_only
     ledger: Ledger
     throttles: Throttles
     losses: Losses
+    limits: InForce
     drills: Drills
     groups: dict[str, Group]
     permits: dict[str, Permitted]
@@ -97,7 +99,7 @@ def encode(state: GateState) -> bytes:
     """The bytes of a state. Raises OverflowError for a sum beyond 64 bits, and TypeError for a state that has got a part which is missing here."""
     parts = {name: getattr(state, name) for name in GateState.__slots__ if name not in _APART}
     body = _Body(arming=state.arming, lattice=state.lattice, **parts)
-    return _ENCODER.encode(_Envelope(layout(), RULES, sheet_hash(state.sheet), _ENCODER.encode(body)))
+    return _ENCODER.encode(_Envelope(layout(), RULES, sheet_hash(state.given), _ENCODER.encode(body)))
 
 
 def decode(blob: bytes, sheet: LimitSheet) -> GateState:

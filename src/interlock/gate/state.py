@@ -11,9 +11,10 @@ import hashlib
 from decimal import Decimal
 from typing import NamedTuple
 
-from interlock.gate import arming, drill, ledger, losses, orders, throttles
+from interlock.gate import arming, drill, in_force, ledger, losses, orders, throttles
 from interlock.gate.arming import Arming, Event, LiveGrant, Machine, Minted
 from interlock.gate.drill import Drills
+from interlock.gate.in_force import InForce
 from interlock.gate.lattice import Lattice
 from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet
@@ -21,6 +22,7 @@ from interlock.gate.losses import Losses
 from interlock.gate.order_state import Orders
 from interlock.gate.records import (
     DUPLICATE_ID,
+    Armed,
     Boot,
     Deny,
     Epoch,
@@ -29,6 +31,7 @@ from interlock.gate.records import (
     Intent,
     LatchCleared,
     LatchSet,
+    LimitsTightened,
     NotSent,
     Permit,
     Record,
@@ -47,13 +50,14 @@ DENIED_AGAIN_NS = 1_000_000_000
 
 
 class Permitted(NamedTuple):
-    """What a permit fixed, until its write is over: nothing else may leave under it."""
+    """What a permit fixed, until its write is over: nothing else may leave under it. `limits` is the hash of the sheet that it was judged by."""
 
     revision: int
     grant_id: str
     mandate: str
     body_hash: str
     deadline_boot_ns: int
+    limits: str
 
 
 class Group(NamedTuple):
@@ -66,7 +70,10 @@ class Group(NamedTuple):
 
 
 class GateState:
-    """All that the gate knows from its journal. `sheet` says what counts as a loss; a state under another sheet is another state."""
+    """All that the gate knows from its journal, and the one place where the limits in force are read (`sheet`).
+
+    `given` is the sheet that a process life begins with. Limits say what counts as a loss; a state under another sheet is another state.
+    """
 
     __slots__ = (
         "boots",
@@ -75,10 +82,12 @@ class GateState:
         "duplicates",
         "epoch",
         "foreigners",
+        "given",
         "groups",
         "incarnation",
         "last_epoch",
         "ledger",
+        "limits",
         "losses",
         "machine",
         "noted",
@@ -87,16 +96,16 @@ class GateState:
         "records",
         "sequence",
         "sequences",
-        "sheet",
         "throttles",
     )
 
-    def __init__(self, sheet: LimitSheet) -> None:
-        self.sheet = sheet
+    def __init__(self, given: LimitSheet) -> None:
+        self.given = given
+        self.limits = InForce()
         self.machine = Machine()
         self.orders = Orders()
         self.ledger = Ledger()
-        self.throttles = throttles.begin(sheet)
+        self.throttles = throttles.begin(given)
         self.losses = Losses()
         self.drills = Drills()
         """What was proven of the sentinel, over process lives."""
@@ -119,6 +128,11 @@ class GateState:
         self.foreigners = 0
         self.duplicates = 0
         self.records = 0
+
+    @property
+    def sheet(self) -> LimitSheet:
+        """The limits in force. To be asked for each time: a tightening holds from its record on."""
+        return self.given if self.limits.tightened is None else self.limits.tightened
 
     @property
     def arming(self) -> Arming:
@@ -163,6 +177,9 @@ class GateState:
                 self.denied_boot_ns = {}
                 self.permits = {}
                 self.groups = {}
+                self.limits = in_force.apply(self.limits, record)
+            case LimitsTightened() | Armed():
+                self.limits = in_force.apply(self.limits, record)
             case Epoch():
                 if record.number > self.last_epoch:
                     self.epoch = self.last_epoch = record.number
@@ -175,7 +192,7 @@ class GateState:
                 self.denied_boot_ns[record.strategy, record.rule] = record.boot_ns
             case Permit():
                 self.permits[record.client_id] = Permitted(
-                    record.revision, record.grant_id, record.mandate, record.body_hash, record.deadline_boot_ns
+                    record.revision, record.grant_id, record.mandate, record.body_hash, record.deadline_boot_ns, self.limits.hash
                 )
                 order = self.orders.by_id.get(record.client_id)
                 if order is not None and order.group in self.groups:
@@ -250,6 +267,7 @@ class GateState:
             self.foreigners,
             self.duplicates,
             self.records,
+            (self.limits.hash, self.limits.tightened_wall_ns),
             self.arming.digest_parts(),
             self.lattice.digest_parts(),
             self.orders.digest_parts(),

@@ -12,6 +12,8 @@ from interlock.domain.errors import BadInput, UsageError
 from interlock.gate.account_lock import LOCK_FOLDER
 from interlock.gate.records import Endpoint
 
+STOP_NOTE = "stop-note"
+
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The base of all parts; a misspelt key is an error."""
@@ -40,6 +42,8 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     folder: Path
     sockets: Path
     """Where the sockets of gate and sentinel are."""
+    memory: Path
+    """A folder in the host's memory, where writing waits for no disk."""
     limits: Path
     venues: tuple[VenuePart, ...]
     tags: dict[str, str]
@@ -63,7 +67,12 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     @property
     def stop_word(self) -> Path:
         """The file behind the stop word."""
-        return self.sockets / "stop-word"
+        return self.memory / "stop-word"
+
+    @property
+    def stop_note(self) -> Path:
+        """What the sentinel has to finish after the host's next boot, on disk."""
+        return self.folder / "run" / STOP_NOTE
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

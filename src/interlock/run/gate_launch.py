@@ -29,11 +29,13 @@ from interlock.domain.ids import TAG_WIDTH
 from interlock.gate.limit_sheet import LimitSheet, load
 from interlock.gate.records import Endpoint
 from interlock.gate.sockets import private_folder
-from interlock.run.gate_config import GateConfig, VenuePart, write_gate_config
+from interlock.run.gate_config import STOP_NOTE, GateConfig, VenuePart, write_gate_config
+from interlock.run.gate_memory import memory_folder, take_over_word_on_disk
 from interlock.run.gate_process import build_hash
 from interlock.sentinel import control
 from interlock.sentinel.config import check_heartbeat
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
+from interlock.sentinel.note import HostDisk
 from interlock.simulate.fake_venue.flavours import flavour
 from interlock.simulate.fake_venue.server import Addresses
 
@@ -80,11 +82,20 @@ def prepare(
         except Refused as error:
             raise UsageError(str(error)) from error
     lock_fd = _lock(folder / "run" / "gate.lock")
+    try:
+        memory = memory_folder(folder / "run", folder / "run" / STOP_NOTE, HostDisk())
+    except Refused as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(
+            f"{folder / 'run'}: expected a disk that takes the id of the stop word, found: {error}; see what is there"
+        ) from error
     begun: list[subprocess.Popen[bytes]] = [] if started is None else started
     addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
     config = GateConfig(
         folder=folder,
         sockets=sockets,
+        memory=memory,
         limits=sheet_path,
         venues=tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)),
         tags=tags,
@@ -221,6 +232,7 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     told = {
         "folder": str(config.sockets),
         "stop_word": str(config.stop_word),
+        "stop_note": str(config.stop_note),
         "prefixes": sorted(config.tags.values()),
         "users": list(config.users),
         "venues": [
@@ -243,9 +255,11 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     file, text = config.sockets / "sentinel.json", json.dumps(told)
     pid_file = config.sockets / "sentinel.pid"
     running = _pid_in(pid_file)
-    replaced = running is not None and _runs(running, "interlock.sentinel")
+    runs = running is not None and _runs(running, "interlock.sentinel")
+    status = _status(config.sockets) if runs else {}
+    # A copy of a folder names the sentinel of the original, which is none of ours.
+    replaced = bool(status) or (running is not None and runs and _runs(running, str(file)))
     if running is not None and replaced:
-        status = _status(config.sockets)
         if status and file.read_text(encoding="utf-8") == text:
             return running, False
         if status.get("under_way") and not status.get("stuck"):
@@ -255,6 +269,7 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
             )
         os.kill(running, signal.SIGTERM)
         _await_end(running)
+    take_over_word_on_disk(config.sockets / "stop-word", config.stop_note, HostDisk())
     file.write_text(text, encoding="utf-8")
     log = logs / "sentinel.log"
     process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log, begun)
@@ -301,13 +316,13 @@ def _pid_in(path: Path) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _runs(pid: int, module: str) -> bool:
-    """Whether this process id is of a living process of that module: ids are given again."""
+def _runs(pid: int, word: str) -> bool:
+    """Whether this process id is of a living process whose command has that word, a module or a file: ids are given again."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return module.encode() in command
+    return word.encode() in command
 
 
 def _identity(pid: int) -> tuple[int, int] | None:

@@ -36,7 +36,8 @@ from interlock.run.gate_config import GateConfig, read_gate_config
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
 from interlock.sentinel import control
-from interlock.sentinel.gate_process import GateIdentity, Life, look
+from interlock.sentinel.gate_process import GateIdentity, Life, kernel_boot_id, look
+from interlock.sentinel.note import HostDisk, note_beside, unfinished
 from interlock.sentinel.stop_word import StopWord
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -130,14 +131,6 @@ def build_hash() -> str:
             digest.update(f"{file.relative_to(base)}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def kernel_boot_id() -> str:
-    """Which boot of the host this is; empty where that cannot be read, which no other boot equals."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def _own_group() -> None:
@@ -258,16 +251,17 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
 
 
 def _sweep_is_unfinished(config: GateConfig) -> bool:
-    """Whether a stop of this folder has been asked for and is not at its end; True where its word is there and cannot be read."""
-    if not os.path.lexists(config.stop_word):
-        return False  # no gate has lived here
+    """Whether a stop of this folder has been asked for and is not at its end; True where its word or its note is there and cannot be read."""
     try:
-        word = StopWord.attach(config.stop_word)
+        if os.path.lexists(config.stop_word):  # otherwise no gate has lived here since the host's boot
+            word = StopWord.attach(config.stop_word)
+            sweeps = word.unfinished != 0
+            word.close()
+            if sweeps:
+                return True
+        return unfinished(note_beside(config.stop_word), config.stop_note, HostDisk()) is not None
     except InterlockError:
         return True
-    unfinished = word.unfinished
-    word.close()
-    return unfinished != 0
 
 
 def main(argv: list[str]) -> int:

@@ -20,7 +20,6 @@ from interlock.gate.desk import Desk
 from interlock.gate.egress import Egress
 from interlock.gate.exposure import Place, universe_of
 from interlock.gate.keeper import Keeper
-from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
 from interlock.gate.money_watch import MoneyWatch
 from interlock.gate.parts import Guard, Life, Parts
@@ -68,7 +67,6 @@ def share(
     ports: Ports,
     *,
     life: Life,
-    sheet: LimitSheet,
     listings: Mapping[Place, Listing],
     leases: Mapping[str, Lease],
     keeper: Keeper,
@@ -79,7 +77,6 @@ def share(
     """What all rooms share: one state and journal, one way out for each venue. Nothing is bound to what was not listed."""
     wires = {part.venue: FakeWire(part.receive_window_ns) for part in config.venues}
     setup = Setup(
-        sheet=sheet,
         accounts={part.venue: part.account for part in config.venues},
         wires=wires,
         absence={part.venue: rule_for(part.venue, part.visibility_lag_ns, part.receive_window_ns) for part in config.venues},
@@ -129,10 +126,10 @@ def compose(
     read_only: Refusal | None,
 ) -> Rooms:
     """All rooms over what they share."""
-    readings, sheet = parts.readings, parts.setup.sheet
+    readings, limits = parts.readings, parts.keeper.state
     worths = {place: listing_worth(listing) for place, listing in listings.items()}
-    market = MarketWatch(readings, sheet, listings, clock=ports.now, take=parts.take)
-    money = MoneyWatch(readings, sheet, worths, clock=ports.now)
+    market = MarketWatch(readings, limits, listings, clock=ports.now, take=parts.take)
+    money = MoneyWatch(readings, limits, worths, clock=ports.now)
     conditions = ConditionWatch(
         readings,
         parts.setup.accounts,

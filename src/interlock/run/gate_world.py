@@ -20,6 +20,7 @@ from interlock.gate.limit_sheet import load, sheet_hash
 from interlock.gate.parts import Life, Parts
 from interlock.gate.refusal import Refusal
 from interlock.gate.sockets import Sockets, only_user
+from interlock.gate.tightening import looser_than_before
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_journal import Snapshots, open_and_fold, require_all_known
 from interlock.run.gate_meeting import hold_account, meet, reads_of, require_covered
@@ -106,11 +107,12 @@ class GateWorld:
         await sweep_is_over(ports.ask_sentinel, ports.now, ports.log)
         word = StopWord.create(config.stop_word, self._life.incarnation)
         await self._begin_life(keeper, opened.kernels, disk_error=opened.disk_error)
+        for said in looser_than_before(keeper.state.limits.forgone, keeper.state.sheet):
+            ports.log(f"limits: looser than what an earlier life was tightened to, {said}; look at them before you arm")
         self._parts = share(
             config,
             ports,
             life=self._life,
-            sheet=self._sheet,
             listings=met.listings,
             leases=self._leases,
             keeper=keeper,

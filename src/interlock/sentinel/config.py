@@ -54,6 +54,9 @@ class Config(_Part, frozen=True, kw_only=True):
 
     folder: Path
     stop_word: Path
+    """In memory; beside it the sentinel keeps its note of a stop."""
+    stop_note: Path
+    """The same note on disk."""
     prefixes: tuple[str, ...]
     users: tuple[int, ...]
     venues: tuple[VenuePart, ...]

@@ -21,11 +21,15 @@ _STATE, _START_TICKS = 0, 19
 
 @dataclass(frozen=True, slots=True)
 class GateIdentity:
-    """A process for certain: its id, its start in clock ticks since the machine's boot, and whose ids these are (0: not known, taken as ours)."""
+    """A process for certain: its id, its start in clock ticks since the machine's boot, and whose ids these are (0: not known, taken as ours).
+
+    `kernel_boot_id`: which boot that was; "" is this one.
+    """
 
     pid: int
     start_ticks: int
     pid_namespace: int = 0
+    kernel_boot_id: str = ""
 
     def __post_init__(self) -> None:
         if self.pid <= 1 or self.start_ticks < 0 or self.pid_namespace < 0:
@@ -56,8 +60,18 @@ def _namespace() -> int:
     return (PROC / "self/ns/pid").stat().st_ino
 
 
+def kernel_boot_id(proc: Path = PROC) -> str:
+    """Which boot of the host this is; empty where that cannot be read, which no other boot equals."""
+    try:
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def look(gate: GateIdentity, proc: Path = PROC) -> Life:
     """Whether it lives. Only what is certain counts as gone: another user's hidden process is unseen."""
+    if gate.kernel_boot_id and kernel_boot_id(proc) not in ("", gate.kernel_boot_id):
+        return Life.GONE
     if gate.pid_namespace not in (0, _namespace()):
         return Life.UNSEEN
     try:

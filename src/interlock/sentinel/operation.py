@@ -87,6 +87,18 @@ class Operation:
         """Whether that venue is at its end."""
         return venue in self._final
 
+    @property
+    def resolved(self) -> int:
+        """Of how many client ids the end is known."""
+        with self.changed:
+            return sum(len(sweep.ended) for sweep in self.sweeps.values())
+
+    def unresolved(self) -> dict[str, tuple[str, ...]]:
+        """The client ids that were named, by venue, without those whose end is known."""
+        with self.changed:
+            ended = {venue: sweep.ended for venue, sweep in self.sweeps.items()}
+            return {venue: tuple(one for one in ids if one not in ended.get(venue, {})) for venue, ids in self.client_ids.items()}
+
     def note(self, venue: str, sweep: Sweep, boot_ns: int) -> None:
         """Take up how a venue's sweep stands, and tell what is new."""
         with self.changed:

@@ -17,6 +17,7 @@ from interlock.domain.errors import InterlockError, Refused
 from interlock.sentinel import control
 from interlock.sentinel.beats import Beats
 from interlock.sentinel.config import Config, clients, read_config
+from interlock.sentinel.note import Disk, HostDisk
 from interlock.sentinel.operation import Event, Operation
 from interlock.sentinel.pulse import Pulse
 from interlock.sentinel.sentinel import Sentinel
@@ -35,11 +36,11 @@ def boot_ns() -> int:
 class Process:
     """The parts of a running sentinel, put together. Raises Refused when its socket cannot be had."""
 
-    def __init__(self, config: Config, now_ns: Callable[[], int] = boot_ns) -> None:
+    def __init__(self, config: Config, now_ns: Callable[[], int] = boot_ns, disk: Disk | None = None) -> None:
         make = clients(config)
         self.listening, self._lock = control.listen(config.folder)
         self.path = config.folder / control.NAME
-        self.sentinel = Sentinel(config, make, now_ns)
+        self.sentinel = Sentinel(config, make, now_ns, HostDisk() if disk is None else disk)
         self.beats = {
             part.venue: Beats(part, config.prefixes, make[part.venue], lambda: self.sentinel.gate_is_fresh, now_ns)
             for part in config.venues
@@ -70,7 +71,7 @@ class Process:
             os.close(self._lock)
 
     def stop(self) -> None:
-        """Let `run` end soon. A stop that is under way is remembered in the stop word, and the next sentinel goes on with it."""
+        """Let `run` end soon. A stop that is under way is remembered by its word and its note, and the next sentinel goes on with it."""
         self.sentinel.stopping = True
 
     def status(self) -> dict[str, object]:
@@ -106,7 +107,8 @@ class Process:
 
 def _client_ids(given: object) -> tuple[dict[str, tuple[str, ...]], str]:
     right = isinstance(given, dict) and all(
-        isinstance(ids, list) and all(isinstance(client_id, str) and client_id for client_id in ids) for ids in given.values()
+        venue.isprintable() and isinstance(ids, list) and all(isinstance(one, str) and one and one.isprintable() for one in ids)
+        for venue, ids in given.items()
     )
     if not right or not isinstance(given, dict):
         return {}, f"client_ids: expected lists of ids by venue, found {given!r}"

@@ -15,7 +15,9 @@ from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import InterlockError, Refused
 from interlock.sentinel.config import Config
 from interlock.sentinel.drive import drive
-from interlock.sentinel.gate_process import GateIdentity, Life, kill, look
+from interlock.sentinel.gate_process import GateIdentity, Life, kernel_boot_id, kill, look
+from interlock.sentinel.note import Disk, Stop, note_beside
+from interlock.sentinel.note_keeper import NoteKeeper
 from interlock.sentinel.operation import Operation
 from interlock.sentinel.stop_word import StopWord
 from interlock.sentinel.sweep import Scope, Sweep, Task
@@ -36,7 +38,7 @@ _WHAT = {Scope.OWN: 1, Scope.ALL: 2}
 class Sentinel:
     """`tend` is the watching thread's work; `kill`, `drill` and `status` may be called from any thread."""
 
-    def __init__(self, config: Config, make: Mapping[str, Callable[[], CancelOnly]], boot_ns: Callable[[], int]) -> None:
+    def __init__(self, config: Config, make: Mapping[str, Callable[[], CancelOnly]], boot_ns: Callable[[], int], disk: Disk) -> None:
         self.config = config
         self.boot_ns = boot_ns
         self.progress = Progress(config.bounds)
@@ -44,11 +46,15 @@ class Sentinel:
         self.word: StopWord | None = None
         self.stopping = False
         self._new = threading.Condition(threading.RLock())
+        self._note = NoteKeeper(note_beside(config.stop_word), config.stop_note, disk)
+        self._noted: tuple[Operation, int, StopWord | None] | None = None
+        self._former_gate: GateIdentity | None = None
         self._file = (0, 0)
+        self._unreadable = ""
         self._look_for_end_ns = 0
         self._gone_since_ns: int | None = None
         self._not_before: dict[str, int] = {}
-        self._work: dict[str, Callable[[], None]] = {"gate": self._stop_gates}
+        self._work: dict[str, Callable[[], None]] = {"gate": self._stop_gates, "note": self._note.work}
         self._threads: dict[str, tuple[threading.Thread, int]] = {}
         for part in config.venues:
             self._work[part.venue] = self._sweeper(part.venue, part.expiry_ns, make[part.venue])
@@ -61,11 +67,25 @@ class Sentinel:
         """Start the threads, and go on with a stop that an earlier life of the sentinel did not finish."""
         # Before anybody can ask: a drill that began without the gate's word would not know that the gate stands.
         self._attach()
+        self._resume()
         for name in self._work:
             self._replace(name)
-        unfinished = 0 if self.word is None else self.word.unfinished
-        if unfinished:
-            self.kill(Scope.ALL if unfinished == _WHAT[Scope.ALL] else Scope.OWN, "resumed", {})
+
+    def _resume(self) -> None:
+        """Go on with the stop that word or note tell of. The word has it from its first moment, the note its orders, and what outlives the host.
+
+        What cannot be read is one too.
+        """
+        left = self._note.read()
+        in_word = 0 if self.word is None else self.word.unfinished
+        if left is None and not in_word and not self._unreadable:
+            return
+        if left is not None:
+            self._former_gate = left.gate_identity
+        everything = in_word == _WHAT[Scope.ALL] or (left is not None and left.scope is Scope.ALL)
+        operation = self.kill(Scope.ALL if everything else Scope.OWN, "resumed", {} if left is None else left.client_ids)
+        for reason in filter(None, (self._unreadable, self._note.unreadable)):
+            operation.tell("UNREADABLE", self.boot_ns(), reason=reason)
 
     def join(self) -> None:
         """Let the threads end, after `stopping` was set; the venues are left as they are."""
@@ -74,6 +94,7 @@ class Sentinel:
             self._new.notify_all()
             if self.current is not None:
                 self.current.end()
+        self._note.stop()
         for thread, _ in self._threads.values():
             thread.join(self.config.request_timeout_ns / NS_PER_S + 1)
 
@@ -141,6 +162,7 @@ class Sentinel:
             "beat": 0 if self.word is None else self.word.sentinel_beat,
             "missing": [name for name, (thread, _) in list(self._threads.items()) if not thread.is_alive()],
             "stuck": running is not None and running.stuck,
+            "note": self._note.status(),
             "under_way": None if running is None else ("drill" if running.drill else running.scope.value),
         }
 
@@ -164,6 +186,7 @@ class Sentinel:
                 self.word.beat()
             self.progress.see(self.word.incarnation, self.word.progress, now_ns)
         self._close_up(now_ns)
+        self._note_down()
         self._retire(now_ns)
         if self.progress.stalled and self.word is not None and not self.word.stopped and not self._in_drill():
             self.kill(Scope.OWN, f"the gate stands still for {self.progress.stood_ns} ns", {})
@@ -202,7 +225,7 @@ class Sentinel:
                 running.tell("FINAL", now_ns)
                 if self.word is not None:
                     self.word.finish_sweep(now_ns)
-                running.end()
+                self._is_over(running)
 
     def _drilled(self, operation: Operation) -> dict[str, object]:
         ends = {venue: list(sweep.ended.values()) for venue, sweep in operation.sweeps.items()}
@@ -219,20 +242,24 @@ class Sentinel:
         """Keep to the word of the newest life. What cannot be read leaves the old word, whose progress then stands still."""
         try:
             found = os.lstat(self.config.stop_word)
-            if (found.st_dev, found.st_ino) == self._file:
-                return
+        except OSError:
+            return
+        if (found.st_dev, found.st_ino) == self._file:
+            return
+        try:
             word = StopWord.attach(self.config.stop_word)
-        except (OSError, InterlockError):
+        except (OSError, InterlockError) as error:
+            self._unreadable = str(error)
             return
         with self._new:
-            self.word, self._file = word, (found.st_dev, found.st_ino)
+            self.word, self._file, self._unreadable = word, (found.st_dev, found.st_ino), ""
             running = self._running()
             if running is None or running.drill:
                 return
             if running.stuck:
                 # Waiting will not end it, and a new life of the gate begins disarmed: a person has to come by anyway.
                 running.tell("ENDED_UNRESOLVED", self.boot_ns())
-                running.end()
+                self._is_over(running)
                 return
             # A gate that begins in the middle of a stop begins stopped.
             word.begin_sweep(_WHAT[running.scope])
@@ -246,8 +273,31 @@ class Sentinel:
         self.word.stop(now_ns)
         return ""
 
+    def _note_down(self) -> None:
+        """Note what a next sentinel has to go on with, where it is not what was noted last. The word is set before, and waits for no note."""
+        with self._new:
+            running = self._running()
+            if running is None or running.drill or self._noted == (running, running.resolved, self.word):
+                return
+            self._noted = running, running.resolved, self.word
+            gate = self._gate()
+            self._note.keep(
+                Stop(
+                    scope=running.scope,
+                    client_ids=running.unresolved(),
+                    gate=None if gate is None else (gate.pid, gate.start_ticks, gate.pid_namespace),
+                    kernel_boot_id="" if gate is None else gate.kernel_boot_id or kernel_boot_id(),
+                )
+            )
+
+    def _is_over(self, running: Operation) -> None:
+        self._noted = self._former_gate = None
+        self._note.keep(None)
+        running.end()
+
     def _gate(self) -> GateIdentity | None:
-        return (None if self.word is None else self.word.gate) or self.config.gate_identity
+        # Whoever has a word began after the one that a note tells of was gone.
+        return (self._former_gate if self.word is None else self.word.gate) or self.config.gate_identity
 
     def _gate_life(self) -> Life:
         gate = self._gate()
@@ -258,6 +308,7 @@ class Sentinel:
         if before is not None:
             before.supersede(operation, self.boot_ns())
         self._new.notify_all()
+        self._note_down()
 
     def _await_operation(self, is_for_me: Callable[[Operation], bool]) -> Operation | None:
         with self._new:

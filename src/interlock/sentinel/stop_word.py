@@ -1,5 +1,8 @@
 """The stop word: a few bytes of memory that gate and sentinel share, so that a stop needs nothing of the one that is to be stopped.
 
+It has a name in the host's memory (tmpfs), so that it outlives either process and no write to it waits for a disk. What has to outlive the host
+too is in the note (`note.py`).
+
 The sentinel sets it before its first cancel and never clears it; the gate reads it immediately before every order write, which costs
 nothing and waits for nothing. In the other direction the gate acknowledges the stop and shows its progress. A new process life of the gate
 makes a new file: a word that was set stays set for the life that it stopped.
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from pathlib import Path
 
 from interlock.domain.errors import DamagedState, Refused
@@ -33,17 +37,21 @@ class StopWord:
 
     @staticmethod
     def create(path: Path, incarnation: str) -> StopWord:
-        """Make the word of a new process life, which is the caller's; replaces the one of an earlier life. Raises OSError.
+        """Make the word of a new process life, which is the caller's; replaces the one of an earlier life. Raises Refused where there is no room.
 
         `incarnation` is 32 hexadecimal digits.
         """
         temporary = path.with_name(path.name + ".new")
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
         try:
-            os.posix_fallocate(descriptor, 0, SIZE_BYTES)
-            word = StopWord(mmap.mmap(descriptor, SIZE_BYTES))
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                # Without its pages from the start, a full memory would end the process at the first write.
+                os.posix_fallocate(descriptor, 0, SIZE_BYTES)
+                word = StopWord(mmap.mmap(descriptor, SIZE_BYTES))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise Refused(f"stop word {path}: expected room for {SIZE_BYTES} bytes, found: {error.strerror}; make some there") from error
         number = int(incarnation, 16)
         word._words[_INCARNATION] = number >> 64
         word._words[_INCARNATION + 1] = number & (2**64 - 1)
@@ -58,14 +66,15 @@ class StopWord:
     def attach(path: Path) -> StopWord:
         """Map the word of a running gate. Raises Refused if there is none, DamagedState if the file is something else."""
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise Refused(f"stop word {path}: expected the one of a running gate, found: {error.strerror}; is the gate running?") from error
         try:
-            if os.fstat(descriptor).st_size != SIZE_BYTES:
-                raise DamagedState(
-                    f"stop word {path}: expected {SIZE_BYTES} bytes, found {os.fstat(descriptor).st_size}; start the gate again"
-                )
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                raise DamagedState(f"stop word {path}: expected a file of user {os.geteuid()}, found another one; remove it")
+            if found.st_size != SIZE_BYTES:
+                raise DamagedState(f"stop word {path}: expected {SIZE_BYTES} bytes, found {found.st_size}; start the gate again")
             word = StopWord(mmap.mmap(descriptor, SIZE_BYTES))
         finally:
             os.close(descriptor)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from interlock.trace.facts import Facts
+from interlock.trace.rules_limits import s4_tighten, s11_bounds, s11_tighten, s11_wire
 from interlock.trace.rules_wire import s2_wire, s3_drill_wire, s3_wire, s4_wire, s8_wire, s16_wire, s17_wire, s20_wire
 from interlock.trace.state import INCARNATION_WIDTH, RANK, State
 from interlock.trace.values import Entry, Finding
@@ -375,12 +376,13 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "boot": (s28_boot,),
     "epoch": (s7_epoch,),
     "arm": (s3, s4),
+    "tighten": (s4_tighten, s11_tighten),
     "drill": (s29_drill,),
     "level": (s5,),
     "unlatch": (s16_clear,),
     "day": (s16_day,),
     "intent": (s7,),
-    "permit": (s2, s3_drill, s8, s11, owed, s18, s27, s29),
+    "permit": (s2, s3_drill, s8, s11, s11_bounds, owed, s18, s27, s29),
     "deny": (s27,),
     "wire": (s2_wire, s8_wire),
     "not_sent": (s9_local,),
@@ -394,5 +396,5 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
 }
 """What is asked before a record of each kind."""
 
-WIRE_RULES: Final[tuple[Rule, ...]] = (s3_wire, s3_drill_wire, s4_wire, s16_wire, s17_wire, s20_wire, owed)
+WIRE_RULES: Final[tuple[Rule, ...]] = (s3_wire, s3_drill_wire, s4_wire, s11_wire, s16_wire, s17_wire, s20_wire, owed)
 """What is asked at the wire and holds only if the write was not called off."""

@@ -135,6 +135,10 @@ class State:
     held: dict[Key, list[Finding]] = field(default_factory=dict)
     """Found at the wire and not told yet: a write that is proven not to have happened breaks nothing."""
     sends: int = 0
+    limits: str = ""
+    """The hash of the limits in force, the record since which they are, and the sheet itself once a tightening has told it in this process life."""
+    limits_lsn: int = 0
+    sheet: Fields | None = None
 
     def level_of(self, request: Request) -> tuple[str, list[Latch]]:
         """The lowest level that holds for a request, and the latches that hold for it below RUN."""
@@ -157,7 +161,7 @@ class State:
 
     def fold(self, entry: Entry) -> None:
         """Take one record up; kinds that no rule asks about change nothing."""
-        if entry.kind in ("boot", "tick", "arm", "kill_req", "day"):
+        if entry.kind in ("boot", "tick", "arm", "kill_req", "day", "tighten"):
             self.wall_offset_ns = int(entry.fields["wall_ns"]) - entry.boot_ns
         handler = _HANDLERS.get(entry.kind)
         if handler is not None:
@@ -195,6 +199,7 @@ def _boot(state: State, entry: Entry) -> None:
     state.epoch, state.id_incarnation = None, ""
     state.grant, state.ended, state.mandate_over = None, "", ""
     state.symbols_out, state.symbols_over = set(), set()
+    state.limits, state.limits_lsn, state.sheet = entry.fields["limits"], entry.lsn, None
     state.killing_lsn = state.kill_lsn = 0
     state.base, state.trips = "halt", {}
     state.explained, state.unexplained = set(), set()
@@ -208,6 +213,10 @@ def _boot(state: State, entry: Entry) -> None:
 def _epoch(state: State, entry: Entry) -> None:
     state.epoch = entry.fields["number"]
     state.last_epoch = max(state.last_epoch, entry.fields["number"])
+
+
+def _tighten(state: State, entry: Entry) -> None:
+    state.limits, state.limits_lsn, state.sheet = entry.fields["after"], entry.lsn, entry.fields["sheet"]
 
 
 def _arm(state: State, entry: Entry) -> None:
@@ -500,6 +509,7 @@ def _day(state: State, entry: Entry) -> None:
 _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "boot": _boot,
     "epoch": _epoch,
+    "tighten": _tighten,
     "arm": _arm,
     "disarm": _disarm,
     "kill_req": _kill,

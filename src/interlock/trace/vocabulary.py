@@ -79,6 +79,16 @@ def _texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
 
 
+def _sheet(value: Any) -> bool:
+    """A sheet of limits: one table for the account, and of each other kind one by name."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"account", "venues", "symbols", "assets", "currencies", "strategies"}
+        and all(isinstance(tables, dict) for tables in value.values())
+        and all(isinstance(table, dict) for kind, tables in value.items() if kind != "account" for table in tables.values())
+    )
+
+
 _LEVEL = _one_of("run", "reduce_only", "cancel_only", "halt")
 _SCOPE = _one_of("order", "symbol", "strategy", "account", "all")
 _ENDPOINT = _one_of("real", "testnet", "loopback")
@@ -168,6 +178,15 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "cancelled": _count,
         "remaining": _count,
         "verdict": _one_of("pass", "fail", "unknown"),
+        "wall_ns": _time,
+    },
+    "tighten": {
+        "before": _text,
+        "after": _text,
+        "sheet": _sheet,
+        "changes": _list(_map(table=_text, name=_text, attribute=_text, was=_text)),
+        "actor": _text,
+        "reason": _text,
         "wall_ns": _time,
     },
     "kill_req": {"source": _text, "wall_ns": _time},

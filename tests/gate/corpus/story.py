@@ -24,7 +24,9 @@ HERE = Path(__file__).parent
 
 
 def live(world: World) -> None:
-    """Three process lives: trade, amend, lose an answer, freeze; a crash with an order in flight; a power cut; a kill, and a gate that began anew."""
+    """Three process lives: trade, amend, lose an answer, tighten, freeze; a crash with an order in flight; a power cut; a kill, and a gate that began
+    anew.
+    """
     world.boot()
     world.ready()
     taken = world.place(away=-5, lots=2, tif=TimeInForce.IOC)
@@ -40,6 +42,10 @@ def live(world: World) -> None:
     world.wait(5 * S)
     world.read()
     world.place(Side.SELL, away=-5, tif=TimeInForce.IOC, reduce_only=True)
+    world.hear()
+    world.tighten(max_order_lots=1)
+    assert world.propose(world.proposal(away=60, lots=2))[0].rule == "max_order_lots"
+    world.cancel(world.place(away=60))
     world.hear()
     world.freeze(r.Level.REDUCE_ONLY)
     assert world.propose(world.proposal())[0].result == "DENY"
