@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.installed
 LOCKS := requirements/bootstrap.txt requirements/runtime.txt requirements/dev.txt
 
 # command:package pairs that must be on the system before set-up; none so far.
@@ -26,7 +28,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 MUTANTS ?= --json tests/mutants/result.json
 
-.PHONY: help setup lock demo test check format bench mutants soak clean
+.PHONY: help setup clients lock demo test check format bench mutants soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,6 +46,14 @@ $(STAMP): $(LOCKS) pyproject.toml Makefile scripts/system_packages.sh
 	@touch $@
 	@echo "setup: done; the command is $(BIN)/interlock"
 
+clients: $(CLIENTS_STAMP) ## make .venv-clients: venue clients that others wrote, for the tests of the simulators
+
+$(CLIENTS_STAMP): requirements/clients.txt $(STAMP)
+	@[ -x $(CLIENTS)/bin/python ] || $(PYTHON) -m venv $(CLIENTS)
+	@$(UV) pip sync --quiet --python $(CLIENTS)/bin/python --require-hashes requirements/clients.txt
+	@touch $@
+	@echo "clients: done"
+
 # The locks are compiled on request only: a newer .in file must not re-resolve the world during set-up.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS)
@@ -52,11 +62,12 @@ lock: $(STAMP) ## recompile requirements/*.txt (LOCK_ARGS=--upgrade for newer ve
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(COMPILE) requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) requirements/dev.in -c requirements/bootstrap.txt -c requirements/runtime.txt -o requirements/dev.txt
+	@$(COMPILE) requirements/clients.in -o requirements/clients.txt
 
 demo: $(STAMP) ## the demonstration (DEMO_ARGS="...")
 	@$(BIN)/interlock demo $(DEMO_ARGS)
 
-test: $(STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
+test: $(STAMP) $(CLIENTS_STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
@@ -79,6 +90,6 @@ soak: $(STAMP) ## the long tests, which `make test` leaves out, and the property
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or hypothesis" $(PYTEST_ARGS)
 
 clean: ## remove the environment, caches and reports
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -depth -name __pycache__ -type d -exec rm -rf {} +

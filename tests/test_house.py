@@ -128,7 +128,8 @@ def test_locks_hold_no_address_and_a_hash_for_every_requirement() -> None:
 
 def test_locks_agree_with_each_other() -> None:
     versions: dict[str, tuple[str, str]] = {}
-    for lock in locks():
+    # The clients have an environment of their own, and pin what they like.
+    for lock in (lock for lock in locks() if lock.name != "clients.txt"):
         for line in lock.read_text(encoding="utf-8").splitlines():
             pinned = re.match(r"([\w.-]+)==(\S+)( ;.*?)?(?: \\)?$", line)
             if not pinned:
