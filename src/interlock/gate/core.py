@@ -453,7 +453,7 @@ def _exposure(state: GateState, readings: Readings) -> Exposure:
                 # The other price that it may have, without its size a second time.
                 open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, order.amend.ticks, 0))
     positions = {market: position.lots for market, position in state.ledger.positions.items()}
-    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns, readings.attended)
+    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns, readings.attended, readings.burdens)
 
 
 def _malformed(proposal: Proposal) -> str:

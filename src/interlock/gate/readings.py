@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from interlock.gate.absence import AbsenceRule
-from interlock.gate.exposure import Equity, Place
+from interlock.gate.exposure import Burden, Equity, Place
 from interlock.gate.records import Binding, Intent
 from interlock.gate.references import References
 
@@ -59,6 +59,8 @@ class Readings:
     binding: Binding
     read_only: bool = True
     equity: dict[Place, Equity] = field(default_factory=dict)
+    burdens: dict[Place, Burden] = field(default_factory=dict)
+    """By (venue, account) of those that are shared: what others hold and have open there."""
     naked_since_boot_ns: dict[str, int | None] = field(default_factory=dict)
     attended: set[Place] = field(default_factory=set)
     """Instruments whose orders the venue would cancel by itself: its dead-man was confirmed and is kept armed."""

@@ -535,6 +535,8 @@ class LedgerKind(StrEnum):
     SETTLEMENT = "settlement"
     AIRDROP = "airdrop"
     ADJUST = "adjust"
+    FOREIGN = "foreign"
+    """What others did in an unmanaged asset of a shared account: an execution with its fee, its reversal, or any of the kinds above."""
 
 
 class LedgerEvent(Record, frozen=True, kw_only=True, tag="ledger"):
@@ -573,7 +575,7 @@ class LedgerExpected(Record, frozen=True, kw_only=True, tag="expect"):
 class Foreign(Record, frozen=True, kw_only=True, tag="foreign"):
     """An order or execution on our account that is not ours. `own_prefix`: its id looks like ours but is not in the journal.
 
-    `tolerated`: the account is shared on purpose; then it is only written down.
+    `tolerated`: it is in an unmanaged asset of an account that is shared on purpose; then it is only written down.
     """
 
     venue: str

@@ -53,12 +53,12 @@ def number(text: str) -> Decimal | None:
 
 def shown(view: wire.OrderView, source: str, boot_ns: int) -> ShownOrder | None:
     """An order of a list or the stream; None if its numbers or texts make no sense. More filled than there is of it is told as it is."""
-    counted = 0 < view.lots < LARGEST and 0 <= view.filled_lots < LARGEST and view.updated_ns >= 0
+    counted = 0 < view.lots < LARGEST and 0 <= view.filled_lots < LARGEST and 0 <= view.ticks < LARGEST and view.updated_ns >= 0
     if not (counted and view.symbol and _short(view.client_id, view.venue_order_id, view.symbol, view.code)):
         return None
     report = reported(view, source, boot_ns)
     left = 0 if report.state.final else max(view.lots - view.filled_lots, 0)
-    return ShownOrder(report=report, symbol=view.symbol, open_lots=left)
+    return ShownOrder(report=report, symbol=view.symbol, side=view.side, ticks=view.ticks, open_lots=left)
 
 
 def told(execution: wire.Execution, venue: str, account: str, boot_ns: int) -> r.Filled | r.FillReversed | None:

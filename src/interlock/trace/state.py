@@ -91,6 +91,8 @@ class State:
     id_incarnation: str = ""
     grant: Fields | None = None
     grants: set[str] = field(default_factory=set)
+    traded: set[tuple[str, str]] = field(default_factory=set)
+    """(venue, symbol) of all that was ever granted."""
     drills: set[str] = field(default_factory=set)
     """Grants that were for a kill drill, each good for one order."""
     drill_permits: dict[str, Key] = field(default_factory=dict)
@@ -223,6 +225,7 @@ def _arm(state: State, entry: Entry) -> None:
     state.grant = entry.fields["grant"]
     state.grants.add(state.grant["grant_id"])
     state.nonces.add(state.grant["grant_id"])
+    state.traded.update((venue, symbol) for venue, symbol, _ in state.grant["binding"]["symbols"])
     if state.grant["purpose"] == "drill":
         state.drills.add(state.grant["grant_id"])
     state.ended = state.mandate_over = ""
@@ -467,15 +470,25 @@ def _reversal(state: State, entry: Entry) -> None:
 
 def _ledger(state: State, entry: Entry) -> None:
     about = entry.fields
-    if about["lots"]:
+    if about["kind"] == "foreign":
+        _tolerated(state, entry)
+    elif about["lots"]:
         market = (about["venue"], about["account"], about["symbol"])
         state.positions[market] = state.positions.get(market, 0) + about["lots"]
     if about["nonce"]:
         state.nonces.add(about["nonce"])
 
 
+def _tolerated(state: State, entry: Entry) -> None:
+    """What others do in an asset that is not ours is no more than told; but not where a grant was given to trade."""
+    where = (entry.fields["venue"], entry.fields["symbol"])
+    if where in state.traded:
+        state.owe("S15", entry, f"activity of others on {where[0]} {where[1]}, which was granted for trading")
+
+
 def _foreign(state: State, entry: Entry) -> None:
     if entry.fields["tolerated"]:
+        _tolerated(state, entry)
         return
     state.owe("S15", entry, f"foreign activity of {entry.fields['client_id']!r} on {entry.fields['venue']} {entry.fields['symbol']}")
     _over(state, "foreign activity")

@@ -122,6 +122,7 @@ _LEDGER = _one_of(
     "settlement",
     "airdrop",
     "adjust",
+    "foreign",
 )
 _BOOKS = _list(_map(venue=_text, symbol=_text, bid_ticks=_count, ask_ticks=_count, boot_ns=_time))
 _BINDING = _map(
