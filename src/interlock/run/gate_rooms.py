@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+import msgspec
+
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
@@ -19,6 +21,7 @@ from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
 from interlock.gate.egress import Egress
 from interlock.gate.exposure import Place, universe_of
+from interlock.gate.foreign import Unmanaged
 from interlock.gate.keeper import Keeper
 from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
 from interlock.gate.money_watch import MoneyWatch
@@ -33,6 +36,7 @@ from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import Listing
 from interlock.run.gate_arming import ArmingView
 from interlock.run.gate_config import GateConfig
+from interlock.run.gate_meeting import Met
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_sentinel import SentinelLine
 from interlock.run.gate_venue import VenueDesk
@@ -121,12 +125,12 @@ def compose(
     ports: Ports,
     parts: Parts,
     *,
-    listings: Mapping[Place, Listing],
+    met: Met,
     reads: Mapping[str, FakeReads],
     read_only: Refusal | None,
 ) -> Rooms:
     """All rooms over what they share."""
-    readings, limits = parts.readings, parts.keeper.state
+    readings, limits, listings = parts.readings, parts.keeper.state, met.listings
     worths = {place: listing_worth(listing) for place, listing in listings.items()}
     market = MarketWatch(readings, limits, listings, clock=ports.now, take=parts.take)
     money = MoneyWatch(readings, limits, worths, clock=ports.now)
@@ -147,7 +151,8 @@ def compose(
             market=market,
             money=money,
             conditions=conditions,
-            managed=managed,
+            managed=_managed(managed, part.venue, met.unmanaged[part.venue]),
+            unmanaged=met.unmanaged[part.venue],
             listings=listings,
             nonce=ports.nonce,
         )
@@ -163,6 +168,12 @@ def compose(
     arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build)
     desk = Desk(parts, proposals, commands, arm_desk, arming.report, attendant.enforce)
     return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
+
+
+def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:
+    """What of one venue's account is ours to explain."""
+    theirs = {(venue, symbol): listing_worth(listing) for symbol, listing in unmanaged.listings.items()}
+    return msgspec.structs.replace(managed, unmanaged=unmanaged.assets, foreign=theirs)
 
 
 def _called_for(parts: Parts) -> tuple[r.Record, ...]:

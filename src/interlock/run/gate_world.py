@@ -96,7 +96,7 @@ class GateWorld:
     async def begin(self) -> None:
         """Everything up to the open sockets. Raises InterlockError for a start condition that does not hold."""
         config, ports = self._config, self._ports
-        met = await meet(config, self._reads)
+        met = await meet(config, self._sheet, self._reads)
         require_covered(config, self._sheet, met.listings)
         for venue, identity in met.identities.items():
             self._leases[venue] = hold_account(config, venue, identity)
@@ -120,7 +120,7 @@ class GateWorld:
             sentinel=self._sentinel,
             read_only=self._read_only,
         )
-        self._rooms = compose(config, ports, self._parts, listings=met.listings, reads=self._reads, read_only=self._read_only)
+        self._rooms = compose(config, ports, self._parts, met=met, reads=self._reads, read_only=self._read_only)
         await self._open_sockets()
         self._employ(self._rooms, Snapshots(keeper, opened.snapshot_lsn, ports.log))
 
