@@ -38,6 +38,8 @@ MICRO = 1_000_000
 LONGEST_TEXT = 64
 LONGEST_DETAIL = 500
 MOST_BOOKS = 16
+VENUE_BUDGET = "venue_budget"
+"""The rule by which nothing new goes to a venue while what placements may use of its limits is used up."""
 NO_ORDER = "none"
 """Of an order that has no id yet: no latch on an order is about it."""
 LARGEST_TIME_NS = 1 << 63
@@ -347,6 +349,9 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
             raise _No(str(may.denial), f"and it does not fit the reduce mandate: {clause}")
         mandate = clause.value
     _refuse_unresolved(setup, state, intent, mandate)
+    left_ns = 0 if (room := readings.budgets.get(intent.venue)) is None else room(state.throttles.pending.get(intent.venue, 0), now.boot_ns)
+    if left_ns:
+        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {intent.venue} is used up for {left_ns} ns at least")
     cap = int(live.grant.cap_usd * MICRO)
     found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):

@@ -5,7 +5,7 @@ The permits that were decided on a reading carry what they used of it. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -62,6 +62,9 @@ class Readings:
     burdens: dict[Place, Burden] = field(default_factory=dict)
     """By (venue, account) of those that are shared: what others hold and have open there."""
     naked_since_boot_ns: dict[str, int | None] = field(default_factory=dict)
+    budgets: Mapping[str, Callable[[int, int], int]] = field(default_factory=dict)
+    """By venue: given how many placements are under way and the boot time, how long until one more has room in its limits; 0: now. A venue that is
+    not here has declared none. Egress asks again itself."""
     attended: set[Place] = field(default_factory=set)
     """Instruments whose orders the venue would cancel by itself: its dead-man was confirmed and is kept armed."""
     lease_held: bool = False

@@ -17,6 +17,8 @@ from interlock.gate.readings import Now
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import Listing, ReadFailed
 from interlock.run.gate_config import GateConfig, VenuePart
+from interlock.venues.budget import Meter, kept_for_sentinel
+from interlock.venues.fake import budget
 
 START_S = 10.0
 """How long the venues may take to answer at the start."""
@@ -32,9 +34,23 @@ class Met:
     """By venue: what others may be active in; nothing where the account is ours alone."""
 
 
-def reads_of(part: VenuePart, now: Callable[[], Now]) -> FakeReads:
+def reads_of(part: VenuePart, now: Callable[[], Now], meter: Meter) -> FakeReads:
     """Whoever reads one account at its venue. Nothing is connected yet."""
-    return FakeReads(part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns)
+    return FakeReads(
+        part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns, meter=meter
+    )
+
+
+def require_sweepable(sheet: LimitSheet) -> None:
+    """Raise UsageError if more orders may be open at a venue than the sentinel could sweep with what is always left to it of the limits there."""
+    kept = kept_for_sentinel(budget.REQUESTS)
+    for venue in sheet.venues:
+        orders = sum(limits.max_open_orders_count for name, limits in sheet.symbols.items() if name.partition(":")[0] == venue)
+        if budget.sweep_cost(orders) > kept:
+            raise UsageError(
+                f"limits, max_open_orders_count of {venue}: expected so few orders that the sentinel can cancel them with {kept} requests, "
+                f"found {orders}, which take {budget.sweep_cost(orders)}; allow fewer"
+            )
 
 
 async def meet(config: GateConfig, sheet: LimitSheet, reads: Mapping[str, FakeReads]) -> Met:

@@ -42,6 +42,8 @@ from interlock.run.gate_sentinel import SentinelLine
 from interlock.run.gate_venue import VenueDesk
 from interlock.run.gate_watch import GateWatch
 from interlock.sentinel.stop_word import StopWord
+from interlock.venues.budget import Meter, Spend
+from interlock.venues.fake import budget
 
 SENTINEL_SILENT_NS = NS_PER_S
 BEAT_GOOD_FOR_NS = 20 * NS_PER_S
@@ -76,6 +78,7 @@ def share(
     keeper: Keeper,
     word: StopWord,
     sentinel: SentinelLine,
+    meters: Mapping[str, Meter],
     read_only: Refusal | None,
 ) -> Parts:
     """What all rooms share: one state and journal, one way out for each venue. Nothing is bound to what was not listed."""
@@ -90,6 +93,7 @@ def share(
     guard = Guard(word, leases)
     readings = Readings(references=nothing_seen(universe), binding=_NO_BINDING)
     readings.read_only = read_only is not None
+    readings.budgets = {venue: partial(_placement_waits_ns, meter) for venue, meter in meters.items()}
     parts = Parts(
         life=life,
         setup=setup,
@@ -106,6 +110,7 @@ def share(
                 partial(ports.connect, part.venue, part.orders_port),
                 ports.now,
                 answer_ns=part.answer_ns,
+                meter=meters[part.venue],
             )
             for part in config.venues
         },
@@ -168,6 +173,10 @@ def compose(
     arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build)
     desk = Desk(parts, proposals, commands, arm_desk, arming.report, attendant.enforce)
     return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
+
+
+def _placement_waits_ns(meter: Meter, pending: int, boot_ns: int) -> int:
+    return meter.wait_ns(Spend.PLACE, budget.PLACEMENT, boot_ns, pending)
 
 
 def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:
