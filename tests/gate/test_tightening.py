@@ -480,13 +480,14 @@ def test_an_order_is_held_against_the_limits_from_the_tightening_on(name: str) -
 def test_no_family_of_limits_is_left_out() -> None:
     tried = {attribute for _, _, tight, near, _, _ in FAMILIES.values() for attribute in (*tight, *near)}
     fixed = {attribute for attribute, way in WAYS.items() if way is Way.SAME}
-    # Of a second leg and of a peer this world has none; how marks are counted and when nakedness begins has tests of its own.
+    # Of a second leg, a peer and a group this world has none; how marks are counted and when nakedness begins has tests of its own.
     elsewhere = {
         "max_leg_skew_ns",
         "collar_peer_millionths",
         "unrealised_breach_marks_count",
         "mark_spacing_ns",
         "naked_tolerance_micro_usd",
+        "max_group_loss_micro_usd",
     }
     assert WAYS.keys() - tried - fixed == elsewhere
 

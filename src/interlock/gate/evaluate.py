@@ -117,14 +117,17 @@ def evaluate(
     losses: Losses,
     boot_ns: int,
     cap_micro_usd: int,
+    ahead: str = "",
 ) -> Allowed | Denied:
     """Judge one order, of which `exposure` does not yet know. `cap_micro_usd` is the grant's cap on gross notional, which no single order exceeds.
 
-    For an amend the exposure must still hold the order as it was: both count until the venue has answered.
+    For an amend the exposure must still hold the order as it was: both count until the venue has answered. `ahead` is the venue of another order of
+    the same strategy that goes before this one and that `throttle` does not know yet; empty if there is none.
     """
     subject = _subject(sheet, intent, exposure, references, throttle, losses, boot_ns, cap_micro_usd)
     if isinstance(subject, Denied):
         return subject
+    subject.ahead = ahead
     rows: list[Row] = [("quantities", 0, 0, ""), ("known", 0, 0, "")]
     for stage in _STAGES:
         for row in stage(subject):
@@ -154,6 +157,7 @@ class _Subject:
 
     __slots__ = (
         "after",
+        "ahead",
         "ask",
         "asset",
         "before",
@@ -183,6 +187,7 @@ class _Subject:
     )
 
     after: Load
+    ahead: str
     ask: int
     asset: Asset
     before: Load
@@ -483,7 +488,7 @@ def _losses(s: _Subject) -> Iterator[Row]:
 def _throttles(s: _Subject) -> Iterator[Row]:
     venue, strategy, name = s.intent.venue, s.strategy, s.intent.strategy
     lowering = s.shrinks or s.reduces
-    used = throttles.messages_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns) + 1
+    used = throttles.messages_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns) + 1 + (s.ahead == venue)
     yield ("max_messages", used, limits.budget_left(s.venue.max_messages_count, 0, s.venue.cancel_reserve_count, False), "")
     open_orders = 1
     for key, load in s.exposure.loads.items():
@@ -493,7 +498,7 @@ def _throttles(s: _Subject) -> Iterator[Row]:
     cancels = throttles.cancels_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns)
     room = min(s.venue.max_messages_count - used, s.venue.max_cancels_count - cancels)
     yield ("cancel_reserve", open_orders, room, "")
-    orders = throttles.orders_used(s.throttle, name, s.boot_ns, strategy.orders_window_ns) + 1
+    orders = throttles.orders_used(s.throttle, name, s.boot_ns, strategy.orders_window_ns) + 1 + (s.ahead != "")
     yield ("max_orders", orders, strategy.max_orders_count, "")
     signature = (name, venue, s.intent.symbol, s.side, s.intent.ticks, s.lots)
     same = throttles.identical_used(s.throttle, signature, s.boot_ns, strategy.identical_orders_window_ns) + 1

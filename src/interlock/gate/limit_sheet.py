@@ -102,6 +102,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_naked_notional_micro_usd: int
     naked_tolerance_micro_usd: int
     max_naked_ns: int
+    max_group_loss_micro_usd: int = 0
+    """A sheet in a journal of before there was this bound lets nothing be lost; a file must name it like every other."""
 
 
 class Currency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -74,6 +74,7 @@ WAYS: dict[str, Way] = {
     "max_naked_notional_micro_usd": Way.DOWN,
     "naked_tolerance_micro_usd": Way.DOWN,
     "max_naked_ns": Way.DOWN,
+    "max_group_loss_micro_usd": Way.DOWN,
     # [currencies]
     "freshness_rate_ns": Way.SAME,
     "min_sources_count": Way.UP,
