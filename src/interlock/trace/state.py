@@ -53,6 +53,8 @@ class Order:
     group: str
     side: int
     lots: int
+    least_lots: int = 0
+    """Of its revisions that were permitted, the smallest size: what it asks for at least, whatever became of its amends."""
     unit_usd: Decimal = Decimal(0)
     filled: int = 0
     reported: int = 0
@@ -71,6 +73,21 @@ class Latch:
 
     level: str
     life: int
+
+
+@dataclass(slots=True)
+class Pair:
+    """A group whose record reserved two legs, with the orders that were permitted in it."""
+
+    record: Entry
+    client_ids: set[str]
+
+    def leg_on(self, market: Market) -> int | None:
+        """Which leg is on a market; None if neither is."""
+        for number, leg in enumerate(self.record.fields["legs"]):
+            if (leg["venue"], leg["account"], leg["symbol"]) == market:
+                return number
+        return None
 
 
 LatchKey = tuple[str, str, str]
@@ -116,6 +133,8 @@ class State:
     requests: dict[Key, Request] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+    """By group, of this process life."""
     live: set[str] = field(default_factory=set)
     open_intents: dict[Key, Request] = field(default_factory=dict)
     counted_denials: dict[str, int] = field(default_factory=dict)
@@ -204,6 +223,7 @@ def _boot(state: State, entry: Entry) -> None:
     state.limits, state.limits_lsn, state.sheet = entry.fields["limits"], entry.lsn, None
     state.killing_lsn = state.kill_lsn = 0
     state.base, state.trips = "halt", {}
+    state.pairs = {}
     state.explained, state.unexplained = set(), set()
     state.kills = [(begin, end or int(entry.fields["wall_ns"])) for begin, end in state.kills]
     for client_id in state.live:
@@ -309,6 +329,15 @@ def _intent(state: State, entry: Entry) -> None:
         state.orders[client_id] = Order(market, about["group"], about["side"], 0)
 
 
+def _group(state: State, entry: Entry) -> None:
+    """A group begins, or begins anew: with what is alive of it besides the orders that the record names."""
+    name = entry.fields["group"]
+    state.pairs.pop(name, None)
+    if len(entry.fields["legs"]) == 2:
+        alive = {client_id for client_id in state.live if state.orders[client_id].group == name}
+        state.pairs[name] = Pair(entry, alive | set(entry.fields["client_ids"]))
+
+
 def _permit(state: State, entry: Entry) -> None:
     request = state.requests.get(entry.key)
     if request is None:
@@ -322,6 +351,9 @@ def _permit(state: State, entry: Entry) -> None:
         state.drill_permits.setdefault(entry.fields["grant_id"], entry.key)
     order, lots = state.orders[entry.key[0]], request.intent.fields["lots"]
     order.lots = max(order.lots, lots)
+    order.least_lots = min(order.least_lots, lots) if entry.key[1] else lots
+    if order.group in state.pairs:
+        state.pairs[order.group].client_ids.add(entry.key[0])
     if lots:
         order.unit_usd = Decimal(entry.fields["notional_usd"]) / lots
         state.lowest_unit_usd[order.market] = min(order.unit_usd, state.lowest_unit_usd.get(order.market, order.unit_usd))
@@ -533,6 +565,7 @@ _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "untrip": _untrip,
     "level": _level,
     "intent": _intent,
+    "group": _group,
     "permit": _permit,
     "deny": _deny,
     "wire": _wire,
