@@ -91,7 +91,14 @@ def ask(world: World, side: Side, **more: Any) -> Effects:
 def legs(first: Side = Side.BUY, lots: int = 2, **second: Any) -> tuple[PlannedLeg, PlannedLeg]:
     """The first leg here and the second there, IOC and a tick of room in the price."""
     worst = {Side.BUY: 200_002, Side.SELL: 199_999}
-    here: dict[str, Any] = {"venue": "bybit", "symbol": "BTCUSDT", "side": first, "tif": TimeInForce.IOC, "ticks": worst[first], "lots": lots}
+    here: dict[str, Any] = {
+        "venue": "bybit",
+        "symbol": "BTCUSDT",
+        "side": first,
+        "tif": TimeInForce.IOC,
+        "ticks": worst[first],
+        "lots": lots,
+    }
     there = {**here, "venue": "other", "symbol": "BTC", "side": Side(-first), "ticks": worst[Side(-first)], **second}
     return PlannedLeg(**here), PlannedLeg(**there)
 

@@ -18,7 +18,7 @@ from tests.gate import limit_cases as lc
 from tests.gate.core_world import S, World, proposal, records_until_run
 from tests.gate.pair_world import SYMBOLS, facts_of_two, pair
 
-from interlock.domain.orders import OrderState, Side, TimeInForce
+from interlock.domain.orders import Liquidity, OrderState, Side, TimeInForce
 from interlock.gate import core, pairs, snapshot
 from interlock.gate import records as r
 from interlock.gate.core import PERMIT, Effects
@@ -258,7 +258,7 @@ class Pairs(RuleBasedStateMachine):
                 side=order.side,
                 ticks=BID,
                 lots=lots,
-                liquidity="taker",
+                liquidity=Liquidity.TAKER,
                 fee=Decimal("0.001"),
                 fee_currency="USDT",
                 venue_ns=self.trades,

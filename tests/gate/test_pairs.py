@@ -40,6 +40,7 @@ from interlock.gate.exposure import Equity, universe_of
 from interlock.gate.frames import Plan
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.readings import Now
+from interlock.gate.state import GateState
 
 USD = 1_000_000
 
@@ -191,6 +192,27 @@ def test_after_its_time_a_pair_keeps_only_what_may_need_an_answer() -> None:
     enter(over)
     later(over, LONGEST_NAKED_NS + 1)
     assert pairs.reserved(over.state, over.now.boot_ns) == []
+
+
+def test_what_would_enter_a_pair_after_its_time_is_cancelled() -> None:
+    world = pair()
+    rests = plan(world, *(leg(one, tif=TimeInForce.GTC) for one in legs()))
+    first = sent(world, enter(world, rests, ticks=199_990, lots=1))
+    over = sent(world, ask(world, Side.BUY, **{**HERE, "tif": TimeInForce.GTC, "ticks": 199_991}, group="p"))
+    fills(world, over)
+    second = sent(world, answer(world, 1, 200_100, tif=TimeInForce.GTC))
+    assert pairs.overdue(world.state, NOW.boot_ns + 60 * S) == ()
+    (wanted,) = pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1)
+    assert (wanted.client_id, wanted.actor) == (first, "gate")
+    assert second in world.state.orders.live, "what answers an execution stays"
+    killed = GateState(world.state.sheet)
+    killed.groups, killed.orders = world.state.groups, world.state.orders
+    killed.apply(r.KillEffective(boot_ns=NOW.boot_ns))
+    assert pairs.overdue(killed, NOW.boot_ns + 60 * S + 1) == (), "after a kill the sentinel cancels"
+    world.state.apply(wanted)
+    assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
+    del world.state.orders.by_id[first]
+    assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
 
 
 def test_unwinding_a_pair_ends_the_entering_of_it() -> None:
@@ -546,6 +568,44 @@ def test_once_its_time_is_over_a_pair_excuses_nothing() -> None:
     later(world, LONGEST_NAKED_NS + 1)
     assert rule(answer(world, 1)) == "", "the name begins a group anew, of one order and no plan"
     assert world.state.groups["p"].legs == ()
+
+
+OUTCOMES = ("full", "part", "rejected", "unknown", "late")
+
+
+def outcome(world: World, client_id: str, how: str) -> tuple[int, int]:
+    """What becomes of an order on the wire: (lots executed, lots that may still be)."""
+    lots = world.state.orders.by_id[client_id].lots
+    if how == "unknown":
+        unknown(world, client_id)
+        return 0, lots
+    if how == "rejected":
+        refused = r.Answered(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, state=OrderState.REJECTED, venue_order_id="", code="no")
+        world.state.apply(refused)
+        return 0, 0
+    executed = {"full": lots, "part": lots // 2, "late": lots}[how]
+    if how != "full":
+        ended(world, client_id, executed if how == "part" else 0)
+    if executed:
+        fills(world, client_id, executed)
+    return executed, 0
+
+
+@pytest.mark.parametrize("second", OUTCOMES)
+@pytest.mark.parametrize("first", OUTCOMES)
+def test_whatever_becomes_of_two_legs_what_was_executed_may_be_answered_and_no_more(first: str, second: str) -> None:
+    world, one = entered()
+    executed, still_open = outcome(world, one, first)
+    answered = 0
+    if executed:
+        other = sent(world, answer(world, executed))
+        answered = sum(outcome(world, other, second))
+    later(world, 2 * S)
+    assert rule(answer(world, executed - answered + 1)) == "pair_not_proven"
+    if executed - answered:
+        assert mandate_of(answer(later(world, 2 * S), executed - answered)) == ""
+    elif not still_open and not (executed and second == "unknown"):
+        assert left(world) == (0, 0), "all has ended and is answered: nothing is reserved any more"
 
 
 def test_lots_are_compared_as_coins_and_rounded_down() -> None:

@@ -18,7 +18,7 @@ from interlock.gate.absence import AbsenceRule, Expiry
 from interlock.gate.exposure import OpenOrder, Universe
 from interlock.gate.frames import Plan
 from interlock.gate.order_state import Order, Orders
-from interlock.gate.records import Intent
+from interlock.gate.records import CancelWanted, Intent
 from interlock.gate.state import GateState, Group
 
 
@@ -119,6 +119,21 @@ def reserved(state: GateState, boot_ns: int, judged: Adding | None = None) -> li
                 if lots:
                     found.append(OpenOrder(leg.venue, leg.account, leg.symbol, leg.side, leg.ticks, lots))
     return found
+
+
+def overdue(state: GateState, boot_ns: int) -> tuple[CancelWanted, ...]:
+    """The cancels of what would still enter a pair after its time: an execution of it would come when its answer is the harder to get."""
+    found = []
+    for group in state.groups.values():
+        if not group.legs or boot_ns <= group.reserved_until_boot_ns or state.lattice.killed:
+            continue
+        for client_id in group.client_ids:
+            order = state.orders.by_id.get(client_id)
+            if order is None or order.state.final or order.cancel is not None:
+                continue
+            if order.side is group.legs[0].side and _leg_on(group, order.market) == 0:
+                found.append(CancelWanted(boot_ns=boot_ns, client_id=client_id, reason="the time of its pair is over", actor="gate"))
+    return tuple(found)
 
 
 def adding_of(intent: Intent, orders: Orders) -> Adding:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from interlock.gate import arming, references
+from interlock.gate import arming, pairs, references
 from interlock.gate.ceremony import NS_PER_S
 from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
@@ -40,6 +40,10 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
             {"venue": venue, "account": account, "symbol": symbol, "lots": position.lots}
             for (venue, account, symbol), position in sorted(state.ledger.positions.items())
             if position.lots
+        ],
+        "reserved": [
+            {"venue": one.venue, "symbol": one.symbol, "side": one.side.name.lower(), "ticks": one.ticks, "lots": one.lots}
+            for one in pairs.reserved(state, now.boot_ns)
         ],
         "references": _references(parts),
         "loss": {

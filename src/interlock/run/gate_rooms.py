@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from interlock.domain.clock import NS_PER_S
+from interlock.gate import pairs
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
 from interlock.gate.account_lock import Lease
@@ -186,7 +187,9 @@ def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:
 
 
 def _called_for(parts: Parts) -> tuple[r.Record, ...]:
-    """The cancels that the state calls for, and the time: nothing that raises risk rests longer than its grant lives."""
+    """The cancels that the state calls for, and the time: nothing that raises risk outlasts its grant, or the entering of its pair."""
     state, now = parts.keeper.state, parts.clock()
     universe = parts.readings.references.universe
-    return cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))
+    found = cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))
+    wanted = {one.client_id for one in found}
+    return (*found, *(one for one in pairs.overdue(state, now.boot_ns) if one.client_id not in wanted))
