@@ -124,6 +124,24 @@ def test_a_pair_is_one_record_before_its_first_permit() -> None:
     assert left(world) == (0, 2)
 
 
+def test_at_every_record_of_its_beginning_the_pair_is_reserved_whole_or_not_at_all() -> None:
+    world = pair()
+    intent, begun, permit = enter(world).records
+    assert isinstance(intent, r.Intent)
+    prefix = GateState(world.state.sheet)
+    prefix.apply(intent)
+    assert pairs.reserved(prefix, NOW.boot_ns) == []
+    prefix.apply(begun)
+    assert [one.lots for one in pairs.reserved(prefix, NOW.boot_ns)] == [2, 2], "neither leg has been permitted"
+    whole = GateState(world.state.sheet)
+    for record in (intent, begun, permit):
+        whole.apply(record)
+    assert [one.lots for one in pairs.reserved(whole, NOW.boot_ns)] == [2]
+    denied = r.Deny(boot_ns=NOW.boot_ns, client_id=intent.client_id, strategy="demo", rule="journal", detail="")
+    prefix.apply(denied)
+    assert pairs.reserved(prefix, NOW.boot_ns) == [], "the journal took no permit: nothing of the pair will leave"
+
+
 def test_a_plan_asks_for_less_than_the_limits_and_never_for_more() -> None:
     world = pair()
     sheet = world.state.sheet.assets["BTC"]
