@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -313,6 +314,62 @@ def test_everything_about_an_intent_can_be_said(gate: Gate, capsys: pytest.Captu
     assert proposal.deadline_boot_ns - proposal.created_boot_ns == 20_000_000
 
 
+PLAN: dict[str, Any] = {
+    "legs": [
+        {"venue": "bybit", "symbol": "BTCUSDT", "side": "buy", "tif": "ioc", "ticks": 500_010, "lots": 2},
+        {"venue": "upbit", "symbol": "KRW-BTC", "side": "sell", "tif": "ioc", "ticks": 9, "lots": 1, "reduce_only": True},
+    ],
+    "deadline_ms": 1500,
+    "naked_cap_usd": "50",
+    "loss_bound_usd": "2.5",
+}
+
+
+def test_a_pair_is_planned_with_its_first_order(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["intent", "--socket", gate.path(Role.INTENT), "--json"]
+    assert main([*line, json.dumps({**ORDER, "group": "p", "plan": PLAN})]) == exit_codes.DONE
+    told(capsys)
+    (sent,) = gate.wanted
+    assert isinstance(sent, f.Propose)
+    (proposal,) = sent.proposals
+    assert proposal.plan == f.Plan(
+        legs=(
+            f.PlannedLeg(venue="bybit", symbol="BTCUSDT", side=Side.BUY, tif=TimeInForce.IOC, ticks=500_010, lots=2),
+            f.PlannedLeg(venue="upbit", symbol="KRW-BTC", side=Side.SELL, tif=TimeInForce.IOC, ticks=9, lots=1, reduce_only=True),
+        ),
+        deadline_boot_ns=proposal.created_boot_ns + 1_500_000_000,
+        naked_cap_usd=Decimal(50),
+        loss_bound_usd=Decimal("2.5"),
+    )
+    assert [book.symbol for book in proposal.books] == ["BTCUSDT"], "the gate has no reference of the other leg to decide on"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("legs", [PLAN["legs"][0]], "plan.legs"),
+        ("legs", "both", "plan.legs"),
+        ("legs", [PLAN["legs"][0], {"venue": "upbit"}], "plan.legs"),
+        ("legs", [PLAN["legs"][0], {**PLAN["legs"][1], "more": 1}], "plan.legs"),
+        ("legs", [PLAN["legs"][0], {**PLAN["legs"][1], "side": "up"}], "plan.legs.side"),
+        ("legs", [PLAN["legs"][0], {**PLAN["legs"][1], "lots": "1"}], "plan.legs.lots"),
+        ("deadline_ms", -1, "plan.deadline_ms"),
+        ("naked_cap_usd", 5, "plan.naked_cap_usd"),
+        ("naked_cap_usd", "five", "plan.naked_cap_usd"),
+        ("loss_bound_usd", "NaN", "plan.loss_bound_usd"),
+        ("loss_bound_usd", "0", "plan.loss_bound_usd"),
+        ("more", "1", "plan"),
+    ],
+)
+def test_a_plan_that_is_none_names_what_is_wrong(
+    gate: Gate, key: str, value: object, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps({**ORDER, "group": "p", "plan": {**PLAN, key: value}})
+    assert main(["intent", "--socket", gate.path(Role.INTENT), text, "--json"]) == exit_codes.USAGE
+    assert error_of(capsys).startswith(f"{named}: expected")
+    assert gate.wanted == []
+
+
 def test_a_denial_has_its_rule_on_stdout_and_its_detail_beside_it(gate: Gate, capsys: pytest.CaptureFixture[str]) -> None:
     gate.answers[f.Propose] = f.Decided(decisions=(f.Decision(result="DENY", rule="halted", client_id="", detail="level is halt"),))
     line = ["intent", "--socket", gate.path(Role.INTENT), json.dumps(ORDER)]
@@ -412,7 +469,7 @@ def test_a_reference_that_makes_no_sense_is_not_decided_on(gate: Gate, capsys: p
 def test_every_frame_with_every_field_is_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert f"Protocol {f.PROTOCOL}" in text
-    described = msgspec.inspect.multi_type_info([*get_args(f.AnyFrame), f.Proposal, f.Decision])
+    described = msgspec.inspect.multi_type_info([*get_args(f.AnyFrame), f.Proposal, f.Plan, f.PlannedLeg, f.Decision])
     for frame in described:
         assert isinstance(frame, msgspec.inspect.StructType)
         kind = frame.cls.__struct_config__.tag

@@ -172,7 +172,16 @@ class Speaker:
 
 def answer(request_id: int, body: wire.AnyBody | None = None, **more: Any) -> wire.Answer:
     """An answer that says yes, but for what is said otherwise."""
-    given: dict[str, Any] = {"status": 200, "code": "", "text": "", "venue_ns": 1, "limit": 1, "remaining": 1, "reset_ns": 1, **more}
+    given: dict[str, Any] = {
+        "status": 200,
+        "code": "",
+        "text": "",
+        "venue_ns": 1,
+        "limit": 3_000,
+        "remaining": 3_000,
+        "reset_ns": 1,
+        **more,
+    }
     return wire.Answer(request_id=request_id, body=body, **given)
 
 

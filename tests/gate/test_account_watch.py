@@ -128,12 +128,12 @@ def test_a_foreign_order_is_told_once_in_a_process_life(name: str) -> None:
         assert len(b.told(r.Foreign)) == 3
 
 
-def test_on_a_shared_account_a_foreign_order_is_written_down_and_one_with_our_prefix_still_stops() -> None:
+def test_on_a_shared_account_a_foreign_order_in_an_unmanaged_asset_is_written_down_and_one_with_our_prefix_still_stops() -> None:
     with bench(shared=True) as b:
-        b.watch.take(shown("web-1"))
+        b.watch.take(shown("web-1", symbol="DOGEUSDT"))
         assert [one.tolerated for one in b.told(r.Foreign)] == [True]
         assert b.latches() == []
-        b.watch.take(shown(own_id(9)))
+        b.watch.take(shown(own_id(9), symbol="DOGEUSDT"))
         assert [one.tolerated for one in b.told(r.Foreign)] == [True, False]
         assert b.latches() == [Cause.FOREIGN_ACTIVITY.value]
 
@@ -151,11 +151,11 @@ def test_an_id_of_ours_on_another_market_is_no_order_of_ours() -> None:
 def test_so_many_foreign_orders_do_not_fill_the_memory() -> None:
     with bench(shared=True) as b:
         for number in range(10_001):
-            b.watch.take(shown("", venue_order_id=f"v{number}"))
+            b.watch.take(shown("", venue_order_id=f"v{number}", symbol="DOGEUSDT"))
         before = b.records
-        b.watch.take(shown("", venue_order_id="v10000"))
+        b.watch.take(shown("", venue_order_id="v10000", symbol="DOGEUSDT"))
         assert b.records == before
-        b.watch.take(shown("", venue_order_id="v0"))  # forgotten, and told again
+        b.watch.take(shown("", venue_order_id="v0", symbol="DOGEUSDT"))  # forgotten, and told again
         assert b.records == before + 1
 
 

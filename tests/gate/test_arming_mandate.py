@@ -12,7 +12,7 @@ from interlock.gate.permission import Denial, May, Permission
 
 NOW = 1_000
 REDUCE = Permission(May.REDUCE, Denial.EXPIRED)
-BOUNDS = MandateBounds(naked_cap_usd=Decimal(50), max_age_ns=100)
+BOUNDS = MandateBounds(naked_cap_usd=Decimal(50), loss_bound_usd=Decimal(7), max_age_ns=100)
 LONG = Leg(held_lots=5, low_lots=3, high_lots=5, derivative=True, reduce_only=True)
 SHORT = Leg(held_lots=-5, low_lots=-5, high_lots=-3, derivative=True, reduce_only=True)
 HEDGE = Claim(
@@ -22,6 +22,9 @@ HEDGE = Claim(
     legs=(),
     naked_before_usd=Decimal(100),
     naked_after_usd=Decimal(0),
+    group_naked_before_usd=Decimal(100),
+    group_naked_after_usd=Decimal(0),
+    loss_usd=Decimal(7),
     group_began_boot_ns=NOW - 100,
 )
 PAIR = msgspec.structs.replace(HEDGE, clause=Clause.SHRINK_PAIR, legs=(LONG, SHORT))
@@ -48,6 +51,13 @@ def test_each_clause_lets_through_what_it_is_for(claim: Claim) -> None:
         ({"naked_after_usd": Decimal("NaN")}, MandateRule.NONSENSE),
         ({"naked_before_usd": Decimal("-Infinity")}, MandateRule.NONSENSE),
         ({"naked_before_usd": Decimal(51), "naked_after_usd": Decimal(52)}, MandateRule.NAKED),
+        ({"group_naked_after_usd": Decimal("NaN")}, MandateRule.NONSENSE),
+        ({"group_naked_before_usd": Decimal("Infinity")}, MandateRule.NONSENSE),
+        ({"group_naked_before_usd": Decimal(51), "group_naked_after_usd": Decimal(52)}, MandateRule.NAKED),
+        ({"loss_usd": Decimal("NaN")}, MandateRule.NONSENSE),
+        ({"loss_usd": Decimal("7.000001")}, MandateRule.LOSS),
+        ({"loss_usd": Decimal(8), "naked_before_usd": Decimal(51), "naked_after_usd": Decimal(52)}, MandateRule.NAKED),
+        ({"loss_usd": Decimal(8), "group_began_boot_ns": NOW + 1}, MandateRule.TIME),
         ({"group_began_boot_ns": NOW - 101}, MandateRule.TIME),
         ({"group_began_boot_ns": NOW + 1}, MandateRule.TIME),
         ({"clause": "more"}, MandateRule.NONSENSE),

@@ -28,6 +28,7 @@ from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.launch import served
 from interlock.simulate.fake_venue.server import Addresses
 from interlock.simulate.fake_venue.witness import read_lines
+from interlock.venues.budget import Meter
 
 MS = 1_000_000
 
@@ -104,7 +105,9 @@ class Bench:
 EPOCHS = iter(range(1_800_000_001, 1_900_000_000))
 
 
-def with_bench(folder: Path, venue: Addresses, use: Callable[[Bench], Awaitable[None]], answer_ns: int = 1_000 * MS) -> None:
+def with_bench(
+    folder: Path, venue: Addresses, use: Callable[[Bench], Awaitable[None]], answer_ns: int = 1_000 * MS, meter: Meter | None = None
+) -> None:
     """Run `use` with everything open. Each run has an epoch of its own, so that client ids differ."""
 
     async def run() -> None:
@@ -128,7 +131,8 @@ def with_bench(folder: Path, venue: Addresses, use: Callable[[Bench], Awaitable[
             return OrderConnection(socket.create_connection(("127.0.0.1", venue.venues["bybit"].orders)), name)
 
         bench: Bench
-        egress = Egress("bybit", wire, world.setup, keeper, world.readings, switches, connect, lambda: bench.now(), answer_ns=answer_ns)
+        clock = lambda: bench.now()  # noqa: E731 - the bench needs the egress first
+        egress = Egress("bybit", wire, world.setup, keeper, world.readings, switches, connect, clock, answer_ns=answer_ns, meter=meter)
         bench = Bench(keeper, world, egress, switches, venue)
         await egress.open()
         try:
@@ -303,9 +307,9 @@ def test_a_line_whose_peer_went_while_bytes_waited_gives_up_all_that_is_in_fligh
         ours, theirs = socket.socketpair()
         with ours, theirs:
             connection = OrderConnection(ours, "c")
-            line = _Line(connection, lambda _answer, _about: None, lambda about, reason: lost.append((about, reason)))
-            line.expect(1, ("a", 0), 10_000 * MS)
-            line.expect(2, ("b", 0), 10_000 * MS)
+            line = _Line(connection, lambda _answer, _about, _asked: None, lambda about, reason: lost.append((about, reason)))
+            line.expect(1, ("a", 0), 1, 10_000 * MS)
+            line.expect(2, ("b", 0), 1, 10_000 * MS)
             line.write_on()
             connection.abort()
             line.abort("the peer went")

@@ -23,6 +23,8 @@ from interlock.gate import lattice
 from interlock.gate import money_watch as mw
 from interlock.gate import records as r
 from interlock.gate.exposure import Equity, InstrumentFacts, universe_of
+from interlock.gate.foreign import Others, unmanaged_of
+from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.market_watch import listing_worth
 from interlock.gate.money_watch import MoneyWatch, equity_of, naked_values, records_due, transfer_latches, unmarked
@@ -576,3 +578,29 @@ def test_the_watch_looks_for_transfers_once_a_second() -> None:
 def test_worths_are_by_instrument() -> None:
     facts: InstrumentFacts = lc.facts()
     assert Worth(currency="USDT", tick_lot=facts.quote_per_tick_lot, base="BTC", lot=facts.asset_per_lot, spot=False) == listing_worth(BTC)
+
+
+# A shared account
+
+
+def test_on_a_shared_account_the_burden_of_others_is_read_with_its_worth() -> None:
+    eth = listing(symbol="ETHUSDT", base="ETH")
+    others = Others(unmanaged_of(["ETH"], [BTC, eth], ["BTCUSDT"]), Ledger(), ())
+    world = World()
+    world.venue.quotes["ETHUSDT"] = {}
+    world.venue.holds = holdings(("ETHUSDT", 2, "49000"), USDT="1000")
+    asyncio.run(world.watch.round(world.venue, lambda: others))
+    found = world.readings.burdens[WHERE]
+    assert (found.gross, found.boot_ns) == (101_000_202, NOW)
+    assert world.venue.asked["quote ETHUSDT"] == 1
+    # What cannot be valued leaves the last figure as it was, and says what is missing.
+    world.clock.pass_(S)
+    world.venue.quotes["ETHUSDT"] = {"bid": 7, "ask": 7}
+    asyncio.run(world.watch.round(world.venue, lambda: others))
+    assert world.readings.burdens[WHERE] == found
+    assert world.watch.missing["/".join(WHERE)] == ("mark of bybit/ETHUSDT", "what bybit/ETHUSDT is worth, in which others are active")
+    # The control: an account of our own has no burden, and a position there that nobody knows has no worth.
+    world.clock.pass_(S)
+    world.readings.burdens = {}
+    world.round()
+    assert (world.readings.burdens, world.watch.missing["/".join(WHERE)]) == ({}, ("mark of bybit/ETHUSDT",))

@@ -691,6 +691,7 @@ def test_a_group_begins_with_its_first_order_and_has_the_bounds_of_the_asset() -
         client_ids=(first.decision.client_id,),
         naked_cap_usd=Decimal(100),
         deadline_boot_ns=NOW.boot_ns + asset.max_naked_ns,
+        loss_bound_usd=Decimal(20),
     )
     second = world.next(group="pair", ticks=399_999)
     assert [type(record).__name__ for record in second.records] == ["Intent", "Permit"]

@@ -401,7 +401,9 @@ def test_a_connection_with_the_number_of_one_that_failed_is_listened_to(fails: s
         bench.egress.cancel_due([client_id])
         (cancel,) = frames(bench.peer.got(len(bench.peer.ends) - 1))
         assert isinstance(cancel, wire.Cancel)
-        answer = wire.Answer(request_id=cancel.request_id, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+        answer = wire.Answer(
+            request_id=cancel.request_id, status=200, code="", text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1
+        )
         bench.peer.ends[-1].sendall(wire.encode(answer))
         await settle(lambda: "CancelAnswered" in kinds(bench))
 
@@ -451,7 +453,7 @@ def test_a_venue_that_goes_makes_no_error_in_the_loop() -> None:
 
 
 def line_over(ours: socket.socket, heard: list[int]) -> _Line:
-    return _Line(OrderConnection(ours, "c"), lambda answer, _about: heard.append(answer.request_id), lambda _about, _why: None)
+    return _Line(OrderConnection(ours, "c"), lambda answer, _about, _asked: heard.append(answer.request_id), lambda _about, _why: None)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -471,8 +473,8 @@ def test_a_line_that_was_given_up_twice_leaves_the_next_one_its_number(number: i
                 made.append(line_over(ours, heard))
                 ends.append(theirs)
                 made[0].abort("the peer went, or is gone already")
-            made[1].expect(7, ("a", 0), 10_000 * MS)
-            answer = wire.Answer(request_id=7, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+            made[1].expect(7, ("a", 0), 1, 10_000 * MS)
+            answer = wire.Answer(request_id=7, status=200, code="", text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1)
             ends[1].sendall(wire.encode(answer))
             await settle(lambda: bool(heard))
         finally:
@@ -498,9 +500,9 @@ def test_what_fails_first_while_a_line_is_given_up_is_told_after_all_the_others_
     async def run() -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            line = _Line(OrderConnection(ours, "c"), lambda _answer, _about: None, lose)
+            line = _Line(OrderConnection(ours, "c"), lambda _answer, _about, _asked: None, lose)
             for number, name in enumerate("abc"):
-                line.expect(number, (name, 0), 10_000 * MS)
+                line.expect(number, (name, 0), 1, 10_000 * MS)
             with pytest.raises(OSError, match="a"):
                 line.abort("the peer went")
             line.abort("again")
@@ -514,7 +516,7 @@ def test_what_fails_first_while_a_line_is_given_up_is_told_after_all_the_others_
 
 def answer_to(planned: Planned, number: int, state: OrderState) -> wire.Answer:
     body = wire.Outcome(client_id=planned.client_id, revision=planned.revision, venue_order_id="v", state=state)
-    return wire.Answer(request_id=number, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1, body=body)
+    return wire.Answer(request_id=number, status=200, code="", text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1, body=body)
 
 
 def test_an_answer_that_nobody_waits_for_changes_nothing_and_those_behind_it_are_heard() -> None:
@@ -576,7 +578,7 @@ def test_what_the_venue_says_to_a_cancel_is_recorded_with_its_order() -> None:
         for number, code in ((1, "unknown_order"), (2, "")):
             bench.egress.cancel_due([client_id])
             status = 400 if code else 200
-            answer = wire.Answer(request_id=number, status=status, code=code, text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+            answer = wire.Answer(request_id=number, status=status, code=code, text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1)
             bench.peer.ends[0].sendall(wire.encode(answer))
         await settle(lambda: kinds(bench).count("CancelAnswered") == 2)
         found = [record for record in map(r.decode, bench.journal.payloads) if isinstance(record, r.CancelAnswered)]

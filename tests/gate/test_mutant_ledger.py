@@ -77,7 +77,7 @@ def expect(amount: str = "500", until: int = 100, kind: r.LedgerKind = K.DEPOSIT
 
 @pytest.mark.parametrize("kind", list(K))
 def test_what_comes_from_outside_is_no_result_of_trading(kind: r.LedgerKind) -> None:
-    outside = kind in {K.DEPOSIT, K.WITHDRAWAL, K.TRANSFER, K.AIRDROP, K.ADJUST}
+    outside = kind in {K.DEPOSIT, K.WITHDRAWAL, K.TRANSFER, K.AIRDROP, K.ADJUST, K.FOREIGN}
     ledger = book(adjust("5") if kind is K.ADJUST else event(kind, "5"))
     assert cash(ledger, VENUE, ACCOUNT) == {"USDT": Decimal(5)}
     assert results(ledger, {}, {}) == Results({} if outside else {"USDT": Decimal(5)}, {})

@@ -194,7 +194,7 @@ def test_a_value_that_cannot_be_computed_makes_everything_unknown(load: Load) ->
 # The reduce mandate
 
 REDUCE = Permission(May.REDUCE, Denial.EXPIRED)
-BOUNDS = MandateBounds(naked_cap_usd=Decimal(50), max_age_ns=100)
+BOUNDS = MandateBounds(naked_cap_usd=Decimal(50), loss_bound_usd=Decimal(7), max_age_ns=100)
 LONG = Leg(held_lots=5, low_lots=3, high_lots=3, derivative=True, reduce_only=True)
 SHORT = Leg(held_lots=-2, low_lots=-1, high_lots=-1, derivative=True, reduce_only=True)
 PAIR = Claim(
@@ -204,6 +204,9 @@ PAIR = Claim(
     legs=(LONG, SHORT),
     naked_before_usd=Decimal(100),
     naked_after_usd=Decimal(0),
+    group_naked_before_usd=Decimal(100),
+    group_naked_after_usd=Decimal(0),
+    loss_usd=Decimal(7),
     group_began_boot_ns=0,
 )
 

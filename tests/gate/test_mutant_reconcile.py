@@ -130,7 +130,7 @@ def gone_long_ago(filled: int) -> tuple[r.Record, ...]:
         (
             (),
             snapshot(open_orders=(row(3, "web"),)),
-            Difference(Kind.FOREIGN_ORDER, "web", "no order", "3 lots of BTCUSDT", False, "nobody else may trade on this account"),
+            Difference(Kind.FOREIGN_ORDER, "web", "no order", "3 lots of BTCUSDT", False, "nobody else may trade this here"),
         ),
     ],
 )
@@ -313,7 +313,7 @@ def test_a_currency_that_no_flow_has_touched_begins_at_nothing() -> None:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_currency_that_is_not_managed_is_a_persons_own_on_a_shared_account_only(shared: bool) -> None:
-    managed = msgspec.structs.replace(MANAGED, shared=shared, unmanaged=frozenset({"DOGE"}))
+    managed = msgspec.structs.replace(MANAGED, unmanaged=frozenset({"DOGE"} if shared else ()))
     both = told((), snapshot(balances={"DOGE": "7", "XYZ": "7"}), managed)
     assert [(d.subject, d.explained, d.why) for d in both] == [
         ("DOGE", shared, "not managed on this shared account" if shared else "executions under way can move it by 0"),
@@ -484,14 +484,14 @@ def test_an_order_of_another_venue_or_account_is_no_difference_and_explains_noth
 
 
 def test_any_of_several_tags_marks_an_order_as_ours() -> None:
-    managed = msgspec.structs.replace(MANAGED, tags=("aaaa", "bbbb"), shared=True)
+    managed = msgspec.structs.replace(MANAGED, tags=("aaaa", "bbbb"), foreign={(VENUE, SYMBOL): PERPETUAL})
     rows = tuple(row(1, name) for name in ("aaaa1", "bbbb1", "xaaaa", ""))
     found = told((), snapshot(open_orders=rows), managed)
     assert [(d.kind, d.subject, d.explained, d.why) for d in found] == [
         (Kind.OWN_UNKNOWN, "aaaa1", False, "its id is ours, the journal lacks it"),
         (Kind.OWN_UNKNOWN, "bbbb1", False, "its id is ours, the journal lacks it"),
-        (Kind.FOREIGN_ORDER, "xaaaa", True, "the account is shared"),
-        (Kind.FOREIGN_ORDER, "v", True, "the account is shared"),
+        (Kind.FOREIGN_ORDER, "xaaaa", True, "not managed on this shared account"),
+        (Kind.FOREIGN_ORDER, "v", True, "not managed on this shared account"),
     ]
 
 

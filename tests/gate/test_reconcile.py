@@ -61,7 +61,7 @@ def test_orders_that_are_not_ours() -> None:
         (Kind.FOREIGN_ORDER, "web1", False),
         (Kind.FOREIGN_ORDER, "v9", False),
     ]
-    shared = msgspec.structs.replace(MANAGED, shared=True)
+    shared = msgspec.structs.replace(MANAGED, foreign={(VENUE, SYMBOL): PERPETUAL})
     assert found((), snapshot(open_orders=(own, foreign)), shared) == [
         (Kind.OWN_UNKNOWN, "aaaa1", False),
         (Kind.FOREIGN_ORDER, "web1", True),
@@ -157,10 +157,10 @@ def test_a_balance_must_fit_to_the_last_digit() -> None:
 
 
 def test_unmanaged_currencies_of_a_shared_account_are_a_persons_own() -> None:
-    shared = msgspec.structs.replace(MANAGED, shared=True, unmanaged=frozenset({"DOGE"}))
+    shared = msgspec.structs.replace(MANAGED, unmanaged=frozenset({"DOGE"}))
     both = snapshot(balances={"DOGE": "7", "XYZ": "7"})
     assert found((), both, shared) == [(Kind.BALANCE, "DOGE", True), (Kind.BALANCE, "XYZ", False)]
-    assert found((), both, msgspec.structs.replace(shared, shared=False)) == [(Kind.BALANCE, "DOGE", False), (Kind.BALANCE, "XYZ", False)]
+    assert found((), both, MANAGED) == [(Kind.BALANCE, "DOGE", False), (Kind.BALANCE, "XYZ", False)]
 
 
 def test_spot_trades_move_both_balances_and_closed_positions_what_they_brought() -> None:

@@ -23,8 +23,9 @@ from interlock.gate.verbs import Cause
 S, K = OrderState, r.LedgerKind
 PERPETUAL = Worth(currency="USDT", tick_lot=Decimal("0.01"), base="BTC", lot=Decimal("0.1"), spot=False)
 SPOT = Worth(currency="USDT", tick_lot=Decimal("0.01"), base="ETH", lot=Decimal("0.1"), spot=True)
+DOGE = Worth(currency="USDT", tick_lot=Decimal("0.001"), base="DOGE", lot=Decimal("0.1"), spot=False)
 MANAGED = Managed(tags=(TAG,), worths={(VENUE, SYMBOL): PERPETUAL, (VENUE, "ETHUSDT"): SPOT})
-SHARED = Managed(tags=(TAG,), worths=MANAGED.worths, shared=True, unmanaged=frozenset({"DOGE"}))
+SHARED = Managed(tags=(TAG,), worths=MANAGED.worths, unmanaged=frozenset({"DOGE"}), foreign={(VENUE, "DOGEUSDT"): DOGE})
 
 
 def reconciler(b: Bench, managed: Managed = MANAGED, **more: Any) -> Reconciler:
@@ -230,7 +231,7 @@ def test_orders_that_are_not_ours_are_told_as_foreign_and_are_not_explained() ->
 
 def test_on_a_shared_account_what_is_a_persons_own_stays_explained() -> None:
     with bench(shared=True) as b:
-        b.venue.show("web-1")
+        b.venue.show("web-1", symbol="DOGEUSDT")
         b.venue.balances["DOGE"] = Decimal(7)
         of = reconciler(b, SHARED)
         for _ in range(3):

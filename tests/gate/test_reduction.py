@@ -3,143 +3,39 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import pytest
 from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
-from tests.gate.core_world import NOW, PlainWire, S, World, binding, proposal, records_until_run
+from tests.gate.core_world import NOW, World, proposal
+from tests.gate.pair_world import (
+    FLAGGED,
+    HERE,
+    LONGEST_NAKED_NS,
+    SHEET,
+    THERE,
+    ask,
+    facts_of_two,
+    fills,
+    hold_at_reduce_only,
+    mandate_of,
+    pair,
+    references,
+    sent,
+    unknown,
+)
 
 from interlock.domain.instruments import Kind
-from interlock.domain.orders import Liquidity, OrderState, Side, TimeInForce
+from interlock.domain.orders import OrderState, Side, TimeInForce
 from interlock.gate import records as r
-from interlock.gate.absence import rule_for
-from interlock.gate.core import DENY, PERMIT, Effects
-from interlock.gate.exposure import Equity, Exposure, InstrumentFacts, OpenOrder, exposure_of, universe_of
-from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.exposure import Equity, Exposure, OpenOrder, exposure_of, universe_of
 from interlock.gate.mandate import Clause
 from interlock.gate.permission import Denial, May, Permission
-from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.reduction import clause_of
+from interlock.gate.readings import Now
+from interlock.gate.reduction import Unfit, clause_of
 from interlock.gate.references import References
 from interlock.gate.state import GateState
-
-SYMBOLS = (("bybit", "BTCUSDT", "m1"), ("other", "BTC", "m2"))
-LONGEST_NAKED_NS = lc.SHEET.assets["BTC"].max_naked_ns
-FLAGGED: dict[str, Any] = {"reduce_only": True, "tif": TimeInForce.IOC}
-HERE: dict[str, Any] = {"venue": "bybit", "symbol": "BTCUSDT", "ticks": 200_000, "tif": TimeInForce.IOC}
-THERE: dict[str, Any] = {"venue": "other", "symbol": "BTC", "ticks": 200_000, "tif": TimeInForce.IOC}
-
-
-def sheet_of_two() -> LimitSheet:
-    symbols = {**lc.SHEET.symbols, "other:BTC": lc.SHEET.symbols["bybit:BTCUSDT"]}
-    return msgspec.structs.replace(lc.SHEET, symbols=symbols, venues={**lc.SHEET.venues, "other": lc.SHEET.venues["bybit"]})
-
-
-SHEET = sheet_of_two()
-
-
-def facts_of_two(kind: Kind = Kind.PERPETUAL) -> list[InstrumentFacts]:
-    return [lc.facts(), lc.facts(venue="other", symbol="BTC", kind=kind)]
-
-
-def references(kind: Kind = Kind.PERPETUAL, at: int = NOW.boot_ns) -> References:
-    quotes = lc.steady(lc.quote(200_000, 200_001, at), lc.quote(200_000, 200_001, at, venue="other", symbol="BTC"))
-    return lc.seen(SHEET, universe_of(facts_of_two(kind)), *quotes, lc.rate(at=at))
-
-
-def pair(kind: Kind = Kind.PERPETUAL) -> World:
-    """A gate with a living grant for the same coin on two venues."""
-    bound = binding(symbols=SYMBOLS)
-    state = GateState(SHEET)
-    for record in records_until_run():
-        state.apply(record)
-    zero = Decimal(0)
-    state.apply(r.Marked(boot_ns=NOW.boot_ns - 1, realised_usd=zero, unrealised_usd=zero, equity_usd=Decimal(1_000)))
-    minimums = {"bybit/BTCUSDT": Decimal(5), "other/BTC": Decimal(5)}
-    for event in aw.ceremony(aw.situation(binding=bound, minimums=minimums)):
-        state.happen(event)
-    assert state.live is not None
-    return World(
-        state=state,
-        setup=Setup(
-            accounts={"bybit": "main", "other": "main"},
-            wires={"bybit": PlainWire(), "other": PlainWire()},
-            absence={"bybit": rule_for("bybit", S, 5 * S), "other": rule_for("bybit", S, 5 * S)},
-            tags={"demo": "demo"},
-        ),
-        readings=Readings(
-            references=references(kind),
-            binding=bound,
-            read_only=False,
-            equity={(venue, "main"): Equity(1_000_000_000, NOW.boot_ns) for venue in ("bybit", "other")},
-            naked_since_boot_ns={"BTC": None},
-            lease_held=True,
-            stopped=False,
-            sentinel_alive=True,
-            checker_alive=True,
-        ),
-    )
-
-
-def ask(world: World, side: Side, **more: Any) -> Effects:
-    place = {"venue": more.get("venue", "bybit"), "symbol": more.get("symbol", "BTCUSDT")}
-    book = r.Book(**place, bid_ticks=200_000, ask_ticks=200_001, boot_ns=world.now.boot_ns)
-    times = {"created_boot_ns": world.now.boot_ns, "deadline_boot_ns": world.now.boot_ns + S}
-    return world.next(side=side, books=(book,), **times, **more)
-
-
-def sent(world: World, effects: Effects) -> str:
-    client_id = effects.decision.client_id
-    assert effects.decision.result == PERMIT, effects.decision
-    assert effects.planned is not None
-    assert world.recheck(effects.planned) == ""
-    world.state.apply(r.WireBegin(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, connection="c"))
-    world.state.apply(r.Sent(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, sign_wall_ns=NOW.wall_ns, receive_window_ns=2 * S))
-    return client_id
-
-
-def fills(world: World, client_id: str, lots: int = 1, trade_id: str = "") -> None:
-    order = world.state.orders.by_id[client_id]
-    world.state.apply(
-        r.Filled(
-            boot_ns=NOW.boot_ns,
-            venue=order.venue,
-            account=order.account,
-            symbol=order.symbol,
-            trade_id=trade_id or f"t-{client_id}",
-            client_id=client_id,
-            side=order.side,
-            ticks=200_000,
-            lots=lots,
-            liquidity=Liquidity.TAKER,
-            fee=Decimal(0),
-            fee_currency="USDT",
-            venue_ns=1,
-        )
-    )
-
-
-def unknown(world: World, client_id: str) -> None:
-    world.state.apply(r.SendUnknown(boot_ns=NOW.boot_ns, client_id=client_id, revision=0, reason="timeout"))
-    assert world.state.orders.by_id[client_id].state is OrderState.UNKNOWN
-
-
-def hold_at_reduce_only(world: World) -> None:
-    world.state.apply(
-        r.LatchSet(
-            boot_ns=NOW.boot_ns, name="operator", scope=r.Scope.ALL, subject="", level=r.Level.REDUCE_ONLY, reason="test", actor="ann"
-        )
-    )
-
-
-def mandate_of(effects: Effects) -> str:
-    """The clause of a permit; for a denial its rule and what was said."""
-    if effects.decision.result == DENY:
-        return f"{effects.decision.rule}: {effects.decision.detail}"
-    (permit,) = (record for record in effects.records if isinstance(record, r.Permit))
-    return permit.mandate
 
 
 def one_leg(kind: Kind = Kind.PERPETUAL) -> World:
@@ -164,6 +60,7 @@ def test_a_group_begins_with_its_first_order_under_the_grant_and_before_its_perm
         group="g",
         client_ids=(first.decision.client_id,),
         naked_cap_usd=Decimal(100),
+        loss_bound_usd=Decimal(20),
         deadline_boot_ns=NOW.boot_ns + LONGEST_NAKED_NS,
     )
     second = ask(world, Side.SELL, **THERE, group="g")
@@ -349,9 +246,15 @@ HEDGE = lc.intent(Side.SELL, 1, 200_000, venue="other", symbol="BTC", client_id=
 def folded(*orders: r.Intent, group: str = "g") -> GateState:
     """Orders of one group, each filled whole."""
     state = GateState(SHEET)
-    state.apply(
-        r.GroupReserved(boot_ns=lc.NOW, group=group, client_ids=(), naked_cap_usd=Decimal(100), deadline_boot_ns=lc.NOW + LONGEST_NAKED_NS)
+    begun = r.GroupReserved(
+        boot_ns=lc.NOW,
+        group=group,
+        client_ids=(),
+        naked_cap_usd=Decimal(100),
+        loss_bound_usd=Decimal(20),
+        deadline_boot_ns=lc.NOW + LONGEST_NAKED_NS,
     )
+    state.apply(begun)
     world = World(state=state)
     for intent in orders:
         state.apply(intent)
@@ -370,7 +273,7 @@ BOUGHT = lc.intent(Side.BUY, 1, 200_000, client_id="leg")
 AT = Now(lc.NOW, 1)
 
 
-def clause(state: GateState, exposure: Exposure, refs: References | None = None, intent: r.Intent = HEDGE) -> Clause | str:
+def clause(state: GateState, exposure: Exposure, refs: References | None = None, intent: r.Intent = HEDGE) -> Clause | Unfit:
     return clause_of(REDUCE, state, refs or references(at=lc.NOW), intent, exposure, AT)
 
 
@@ -405,8 +308,10 @@ def test_an_order_of_the_group_that_is_not_known_any_more_proves_nothing(forgott
 
 def test_another_coin_in_the_group_is_no_part_of_the_hedge() -> None:
     facts = [*facts_of_two(), lc.facts(venue="other", symbol="ETH", asset="ETH")]
-    quotes = lc.steady(lc.quote(200_000, 200_001), lc.quote(200_000, 200_001, venue="other", symbol="BTC"))
-    refs = lc.seen(SHEET, universe_of(facts), *quotes, lc.rate())
+    sheet = msgspec.structs.replace(SHEET, symbols={**SHEET.symbols, "other:ETH": SHEET.symbols["other:BTC"]})
+    names = (("bybit", "BTCUSDT"), ("other", "BTC"), ("other", "ETH"))
+    quotes = lc.steady(*(lc.quote(200_000, 200_001, venue=venue, symbol=symbol) for venue, symbol in names))
+    refs = lc.seen(sheet, universe_of(facts), *quotes, lc.rate())
     coin = lc.intent(Side.SELL, 1, 200_000, client_id="coin", venue="other", symbol="ETH")
     assert clause(folded(BOUGHT, coin), holding(here=1), refs) is Clause.HEDGE
     same = lc.intent(Side.SELL, 1, 200_000, client_id="coin", venue="other", symbol="BTC")

@@ -312,7 +312,7 @@ def test_an_order_that_is_shown_while_the_lists_are_read_is_not_absent() -> None
 
 def test_one_read_of_the_lists_serves_all_lost_orders() -> None:
     with bench(shared=True) as b:
-        b.venue.show("web-1")  # a person's, which says nothing about ours
+        b.venue.show("web-1", symbol="DOGEUSDT")  # a person's, which says nothing about ours
         names = [b.lose(number) for number in range(1, 6)]
         later_orders(b)
         of = resolver(b)

@@ -212,7 +212,7 @@ def test_an_amend_to_a_lower_sell_price_counts_at_that_price() -> None:
     world = World()
     client_id = resting(world, side=Side.SELL, ticks=401_000)
     assert world.next(amends=client_id, side=Side.SELL, ticks=400_001).decision.result == PERMIT
-    load = _exposure(world.state, world.readings).loads[("bybit", "main", "BTCUSDT")]
+    load = _exposure(world.state, world.readings, world.now, None).loads[("bybit", "main", "BTCUSDT")]
     assert load.lowest_sell_ticks == 400_001
 
 
@@ -270,7 +270,9 @@ def test_duplicate_id_on_a_first_send_halts() -> None:
     world = World()
     client_id = world.decide().decision.client_id
     wired(world, client_id)
-    reply = wire.Answer(request_id=1, status=400, code=wire.Code.DUPLICATE_CLIENT_ID, text="", venue_ns=1, limit=1, remaining=1, reset_ns=1)
+    reply = wire.Answer(
+        request_id=1, status=400, code=wire.Code.DUPLICATE_CLIENT_ID, text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1
+    )
     world.state.apply(answered(reply, client_id, 0, NOW.boot_ns))
     for record in consequences(world.state, world.now):
         world.state.apply(record)
@@ -641,7 +643,9 @@ class Bench:
     def answer(self, line: int, planned: Planned, state: OrderState = OrderState.ACKED) -> None:
         body = wire.Outcome(client_id=planned.client_id, revision=planned.revision, venue_order_id="v", state=state)
         number = request_id(planned.client_id, planned.revision)
-        reply = wire.Answer(request_id=number, status=200, code="", text="", venue_ns=1, limit=1, remaining=1, reset_ns=1, body=body)
+        reply = wire.Answer(
+            request_id=number, status=200, code="", text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1, body=body
+        )
         self.peer.ends[line].sendall(wire.encode(reply))
 
 

@@ -76,7 +76,7 @@ def test_every_limit_has_its_way() -> None:
     assert changes(lc.SHEET, lc.SHEET) == ()
 
 
-@pytest.mark.parametrize(("table", "attribute"), [one for one in ATTRIBUTES if isinstance(value(lc.SHEET, *one), int)])
+@pytest.mark.parametrize(("table", "attribute"), [one for one in ATTRIBUTES if type(value(lc.SHEET, *one)) is int])
 def test_a_number_may_only_go_the_way_in_which_it_is_tighter(table: str, attribute: str) -> None:
     was = value(lc.SHEET, table, attribute)
     accepted = {
@@ -90,6 +90,8 @@ def test_a_number_may_only_go_the_way_in_which_it_is_tighter(table: str, attribu
     [
         ("venues", "accounts", [()], [("main", "second"), ("second",)]),
         ("venues", "expected_reject_codes", [()], [("170193", "x"), ("x",)]),
+        ("venues", "shared", [], [True]),
+        ("venues", "unmanaged_assets", [], [("DOGE",)]),
         ("symbols", "allow", [(), (lc.SHEET.symbols[SYMBOL].allow[0],)], [(*lc.SHEET.symbols[SYMBOL].allow, "more")]),
         ("symbols", "peer", [], ["bybit:ETHUSDT"]),
         (
@@ -129,7 +131,7 @@ def test_a_refusal_names_the_key_of_the_file_and_both_values_in_its_unit() -> No
     ]
 
 
-NUMBERS = [one for one in ATTRIBUTES if isinstance(value(lc.SHEET, *one), int)]
+NUMBERS = [one for one in ATTRIBUTES if type(value(lc.SHEET, *one)) is int]
 
 
 @st.composite
@@ -478,13 +480,14 @@ def test_an_order_is_held_against_the_limits_from_the_tightening_on(name: str) -
 def test_no_family_of_limits_is_left_out() -> None:
     tried = {attribute for _, _, tight, near, _, _ in FAMILIES.values() for attribute in (*tight, *near)}
     fixed = {attribute for attribute, way in WAYS.items() if way is Way.SAME}
-    # Of a second leg and of a peer this world has none; how marks are counted and when nakedness begins has tests of its own.
+    # Of a second leg, a peer and a group this world has none; how marks are counted and when nakedness begins has tests of its own.
     elsewhere = {
         "max_leg_skew_ns",
         "collar_peer_millionths",
         "unrealised_breach_marks_count",
         "mark_spacing_ns",
         "naked_tolerance_micro_usd",
+        "max_group_loss_micro_usd",
     }
     assert WAYS.keys() - tried - fixed == elsewhere
 

@@ -19,7 +19,7 @@ CID = str(ClientId("demo", 1_800_000_000, 77, 5))
 
 
 def answer(body: wire.Outcome | None = None, status: int = 200, code: str = "") -> wire.Answer:
-    return wire.Answer(request_id=1, status=status, code=code, text="", venue_ns=1, limit=1, remaining=1, reset_ns=1, body=body)
+    return wire.Answer(request_id=1, status=status, code=code, text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1, body=body)
 
 
 def outcome(**more: Any) -> wire.Outcome:

@@ -19,10 +19,12 @@ from tests.gate import order_records as rec
 from tests.gate.disks import FakeDisk
 
 from interlock.domain.ids import ClientId
+from interlock.domain.instruments import Kind
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.account_watch import AccountWatch
 from interlock.gate.clock_watch import SkewSample
+from interlock.gate.foreign import NOTHING_UNMANAGED, unmanaged_of
 from interlock.gate.journal import Options, open_journal, recover
 from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now
@@ -39,6 +41,28 @@ T = TypeVar("T")
 K = TypeVar("K", bound=r.Record)
 
 
+def listing(symbol: str, base: str, kind: Kind = Kind.PERPETUAL, quote: str = "USDT") -> Listing:
+    """An instrument of a cent a tick and a tenth of a coin a lot."""
+    return Listing(
+        symbol=symbol,
+        base=base,
+        quote=quote,
+        kind=kind,
+        tick=Decimal("0.01"),
+        lot=Decimal("0.1"),
+        min_lots=1,
+        min_notional=Decimal(1),
+        trading=True,
+        tiers=((Decimal(1_000_000), Decimal("0.1"), Decimal("0.05")),),
+    )
+
+
+UNMANAGED = unmanaged_of(
+    ["DOGE", "GIFT"], [listing("DOGEUSDT", "DOGE"), listing("DOGEKRW", "DOGE", Kind.SPOT, "KRW"), listing(SYMBOL, "BTC")], [SYMBOL]
+)
+"""What others may be active in on a shared account here."""
+
+
 def own_id(number: int, tag: str = TAG) -> str:
     """A client id of ours."""
     return str(ClientId(tag, 1, number, 7))
@@ -53,6 +77,8 @@ def shown(
     symbol: str = SYMBOL,
     venue_order_id: str | None = None,
     source: str = "open",
+    side: Side = Side.BUY,
+    ticks: int = 100,
 ) -> ShownOrder:
     """An order as a list shows it."""
     report = r.Reported(
@@ -66,7 +92,7 @@ def shown(
         code="",
         venue_ns=venue_ns,
     )
-    return ShownOrder(report=report, symbol=symbol, open_lots=0 if state.final else lots - filled)
+    return ShownOrder(report=report, symbol=symbol, side=side, ticks=ticks, open_lots=0 if state.final else lots - filled)
 
 
 class VenueAccount:
@@ -217,7 +243,8 @@ class Bench:
 
     def another_watch(self, *, shared: bool = False) -> AccountWatch:
         """A watch as the next process life begins with it."""
-        return AccountWatch(self.keeper, self.venue.venue, ACCOUNT, (TAG,), self.now, shared=shared)
+        unmanaged = UNMANAGED if shared else NOTHING_UNMANAGED
+        return AccountWatch(self.keeper, self.venue.venue, ACCOUNT, (TAG,), self.now, unmanaged=unmanaged)
 
     def now(self) -> Now:
         """The gate's clock; the wall clock is the venue's."""

@@ -10,12 +10,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.run.gate_host import Around, Host, ground, life, run
+from tests.run.gate_host import ACK, Around, Host, ground, life, run
 
 from interlock.domain.errors import Refused, UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
@@ -29,6 +30,7 @@ from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
 from interlock.simulate.fake_venue.control import DropConnections, ForeignOrder, MoveBalance, SetBook, SetPermissions
 from interlock.simulate.fake_venue.server import Addresses
+from interlock.trace.check import check
 from interlock.venues.fake.wire import Cancel, ReadPermissions
 
 
@@ -488,3 +490,62 @@ def test_tighter_limits_end_with_their_life_and_the_next_one_says_what_is_looser
 
     with ground(tmp_path) as (config, around, addresses):
         run(use(config, around, addresses))
+
+
+def limits_of_two(folder: Path) -> Path:
+    """The shipped limits, the same for a second venue, with room for both legs of a pair."""
+    shipped = example_limits().read_text(encoding="utf-8")
+    tables = [f"[{table}" for table in shipped.split("\n[")[1:]]
+    second = [table.replace("bybit", "binance_usdm") for table in tables if "bybit" in table.partition("\n")[0]]
+    path = folder / "limits.toml"
+    text = "\n".join([*tables, *second])
+    for bound in ("gross_notional_usd = 100", "position_notional_usd = 100"):
+        text = text.replace(bound, f"{bound}0")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def pair_of(host: Host, group: str, lots: int = 1) -> Proposal:
+    """Buy on one venue, to be answered on the other."""
+    first = proposal(host, group=group, tif=TimeInForce.IOC, ticks=500_001, lots=lots)
+    here: dict[str, Any] = {"symbol": "BTCUSDT", "tif": TimeInForce.IOC, "lots": lots}
+    plan = f.Plan(
+        legs=(
+            f.PlannedLeg(venue="bybit", side=Side.BUY, ticks=500_001, **here),
+            f.PlannedLeg(venue="binance_usdm", side=Side.SELL, ticks=500_000, **here),
+        ),
+        deadline_boot_ns=first.created_boot_ns + 5 * 10**9,
+        naked_cap_usd=Decimal(60),
+        loss_bound_usd=Decimal(5),
+    )
+    books = (*first.books, *proposal(host, venue="binance_usdm").books)
+    return msgspec.structs.replace(first, plan=plan, books=books)
+
+
+def test_a_pair_from_its_plan_to_the_end(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            wish = {"LIVE_ARM_ACK": ACK, "LIVE_ARM_AT": str(int(time.time())), "LIVE_MAX_NOTIONAL_USD": "400"}
+            await armed(host, addresses, "bybit", "binance_usdm", conditions=wish, max_notional_usd="400")
+            answers = {"venue": "binance_usdm", "side": Side.SELL, "tif": TimeInForce.IOC, "ticks": 500_000, "group": "p"}
+            assert await propose(host, pair_of(host, "p")) == ["PERMIT"]
+            await host.until(lambda: bool(host.status().report["positions"]))
+            told = [{"venue": "binance_usdm", "symbol": "BTCUSDT", "side": "sell", "ticks": 500_000, "lots": 1}]
+            assert host.status().report["reserved"] == told
+            assert await propose(host, **answers, lots=2) == ["pair_not_proven"]
+            assert await propose(host, **answers) == ["PERMIT"]
+            await host.until(lambda: len(host.status().report["positions"]) == 2)
+            assert host.status().report["reserved"] == []
+            resting = pair_of(host, "q")
+            assert resting.plan is not None
+            first, second = (msgspec.structs.replace(leg, tif=TimeInForce.POST_ONLY) for leg in resting.plan.legs)
+            later = msgspec.structs.replace(resting.plan, legs=(first, second), deadline_boot_ns=resting.created_boot_ns + 3 * 10**9)
+            waits = msgspec.structs.replace(resting, plan=later, tif=TimeInForce.POST_ONLY, ticks=499_990)
+            assert await propose(host, waits) == ["PERMIT"]
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            assert host.status().report["reserved"] == [], "what was not entered in time is cancelled, and the pair is over"
+
+    with ground(tmp_path, ("bybit", "binance_usdm"), limits=limits_of_two(tmp_path)) as (config, around, addresses):
+        run(use(config, around, addresses))
+    report = check(config.journal)
+    assert not report.violations, [str(one) for one in report.violations]

@@ -10,7 +10,7 @@ from tests.sentinel.world import MS, OURS, Hand, ports_of
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
-from interlock.simulate.fake_venue.control import Ban, ForeignOrder
+from interlock.simulate.fake_venue.control import Ban, ForeignOrder, SetRate
 from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.server import Addresses
 from interlock.venues.cancel_only import OpenOrder, VenueTrouble
@@ -54,6 +54,18 @@ def test_a_ban_says_for_how_long(bybit: FakeCancelOnly, hand: Hand) -> None:
     assert 4 * NS_PER_S < caught.value.retry_after_ns <= 5 * NS_PER_S
 
 
+def test_lists_and_look_ups_leave_the_last_of_the_venues_limit_to_cancels(bybit: FakeCancelOnly, hand: Hand) -> None:
+    hand.command(SetRate(venue="bybit", requests=40, window_ns=3_600 * NS_PER_S, ban_after=1))
+    for _ in range(36 - hand.truth("bybit").requests):
+        bybit.state_of("nobody")
+    with pytest.raises(VenueTrouble, match="left of the venue's limits is for cancels") as caught:
+        bybit.state_of("nobody")
+    assert caught.value.retry_after_ns == 0  # nothing was refused: a cancel need not wait
+    assert hand.truth("bybit").requests == 36
+    for _ in range(4):
+        bybit.cancel_everything()
+
+
 def test_a_refusal_and_a_silence_are_trouble_and_the_next_request_begins_anew(bybit: FakeCancelOnly, hand: Hand) -> None:
     with pytest.raises(VenueTrouble, match="refused: not_supported"):
         bybit.beat("BTCUSDT", NS_PER_S)
@@ -85,7 +97,9 @@ def view(client_id: str) -> OrderView:
 
 def answer(number: int, body: AnyBody | None = None, status: int = 200, code: str = "", reset_ns: int = 0) -> bytes:
     return encode(
-        Answer(request_id=number, status=status, code=code, text="", venue_ns=100, limit=1, remaining=0, reset_ns=reset_ns, body=body)
+        Answer(
+            request_id=number, status=status, code=code, text="", venue_ns=100, limit=3_000, remaining=3_000, reset_ns=reset_ns, body=body
+        )
     )
 
 

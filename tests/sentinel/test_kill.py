@@ -24,11 +24,15 @@ from tests.sentinel.world import (
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.orders import Side
+from interlock.sentinel.process import boot_ns
 from interlock.sentinel.sweep import Scope
 from interlock.simulate.fake_venue.control import Ban, ForeignOrder, SetRate
 from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.server import Addresses
 from interlock.simulate.fake_venue.witness import read_lines
+from interlock.venues.budget import GATE, Meter, Part, Spend
+from interlock.venues.fake import budget
+from interlock.venues.fake.wire import ReadTime
 
 
 def first_cancel_ns(fake: Addresses) -> int:
@@ -190,3 +194,37 @@ def test_every_lie_of_the_venue_ends_at_zero(tmp_path: Path, fake: Addresses, ha
     with gate(tmp_path / "stop", "fine"), running(config) as sentinel:
         assert names(follow(sentinel.path))[-1] == "FINAL"
         assert not any(hand.open(venue) for venue in VENUES)
+
+
+def burnt(hand: Hand, of: Meter) -> int:
+    """Ask as a gate would, until it may not any more; the status of the last answer."""
+    status = 200
+    while status == 200 and not of.wait_ns(Spend.PLACE, budget.REQUEST, boot_ns()):
+        asked_ns = boot_ns()
+        of.spent(budget.REQUEST, asked_ns)
+        answer = hand.clients["bybit"].request(ReadTime())
+        budget.take(of, Spend.PLACE, answer, asked_ns=asked_ns, now_ns=boot_ns())
+        status = answer.status
+    return status
+
+
+@pytest.mark.parametrize("keeps_its_part", [True, False])
+def test_a_gate_that_has_used_its_whole_part_leaves_the_sentinel_enough_to_sweep(
+    tmp_path: Path, fake: Addresses, hand: Hand, keeps_its_part: bool
+) -> None:
+    hand.place("bybit", 60)
+    # A window that no test outlasts, and a ban for the first request beyond it.
+    hand.command(SetRate(venue="bybit", requests=200, window_ns=3_600 * NS_PER_S, ban_after=1))
+    status = burnt(hand, Meter(budget.LIMITS, GATE if keeps_its_part else Part(read=1_000, place=2_000)))
+    assert status == (200 if keeps_its_part else 418)
+    with gate(tmp_path / "stop", "fine"), running(config_of(tmp_path, ports_of(fake))) as sentinel:
+        if keeps_its_part:
+            events = follow(sentinel.path)
+            assert names(events)[-1] == "FINAL"
+            assert not [event for event in events if event["event"] == "TROUBLE"]
+            assert hand.open("bybit") == []
+        else:
+            # The control: where nothing was kept, the venue refuses the sentinel as well, and the orders stay.
+            events = follow(sentinel.path, ("TROUBLE",))
+            assert events[-1]["venue"] == "bybit"
+            assert len(hand.open("bybit")) == 60

@@ -257,8 +257,14 @@ def unlatch(name: str, at: float, actor: str = "me", nonce: str = "n9", scope: s
     return r("unlatch", at, name=name, scope=scope, subject="", actor=actor, nonce=nonce, state_version=1)
 
 
-def foreign(at: float, **more: Any) -> Map:
-    return r("foreign", at, venue="bybit", account="desk", symbol="BTCUSDT", client_id="x", venue_order_id="1", own_prefix=False, **more)
+def foreign(at: float, symbol: str = "BTCUSDT", **more: Any) -> Map:
+    return r("foreign", at, venue="bybit", account="desk", symbol=symbol, client_id="x", venue_order_id="1", own_prefix=False, **more)
+
+
+def foreign_move(at: float, symbol: str = "DOGEUSDT", lots: int = 3) -> Map:
+    """An execution of others, as it is booked where their asset is not managed."""
+    about = {"kind": "foreign", "venue": "bybit", "account": "desk", "venue_id": "fill.1", "currency": "USDT", "amount": "-0.1"}
+    return r("ledger", at, **about, symbol=symbol, lots=lots, ticks=100, actor="", nonce="", venue_ns=1)
 
 
 def drilled(at: float, **changes: Any) -> Map:

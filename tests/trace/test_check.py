@@ -195,8 +195,8 @@ def drilling() -> Steps:
 
 
 def tolerating() -> Steps:
-    """Somebody else's order on an account that is shared on purpose."""
-    return [*j.opening(), j.foreign(1.5, tolerated=True), *j.placed(cid(1), 2), j.answer(cid(1), 2.1)]
+    """Somebody else's order and execution on an account that is shared on purpose, in an asset that nobody was granted."""
+    return [*j.opening(), j.foreign(1.5, "DOGEUSDT", tolerated=True), j.foreign_move(1.6), *j.placed(cid(1), 2), j.answer(cid(1), 2.1)]
 
 
 def tightening() -> Steps:
@@ -465,6 +465,8 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ),
     ("S14", "a difference nobody latched", lambda: unlatched(j.recon(2, False))),
     ("S15", "foreign activity nobody latched", lambda: unlatched(j.foreign(2))),
+    ("S15", "foreign activity tolerated where the gate trades", lambda: unlatched(j.foreign(2, tolerated=True))),
+    ("S15", "an execution of others booked as theirs where the gate trades", lambda: unlatched(j.foreign_move(2, "BTCUSDT"))),
     (
         "S15",
         "an execution that is not ours",

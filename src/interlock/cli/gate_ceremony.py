@@ -95,14 +95,18 @@ def hold(client: GateClient, wish: Wish, who: Hand) -> dict[str, Any]:
     )
 
 
+SHARED = " (shared: a kill cancels everybody's orders)"
+
+
 def _shown(stands: Status, wish: Wish) -> str:
     report = stands.report
     accounts = report.get("accounts") or {}
-    named = ", ".join(f"{venue} {account}" for venue, account in accounts.items()) if isinstance(accounts, dict) else str(accounts)
+    shared = {one.get("venue") for one in report.get("shared") or () if isinstance(one, dict)}
+    told = [f"{venue} {account}{SHARED if venue in shared else ''}" for venue, account in dict(accounts).items()]
     rows = {
         "to do": f"kill drill on {wish.drill_symbol}: one order that the sentinel cancels" if wish.drill_symbol else "arm",
         "endpoint": report.get("endpoint", "not told"),
-        "account": named or "not told",
+        "account": ", ".join(told) or "not told",
         "symbols": wish.drill_symbol or ", ".join(map(str, report.get("symbols") or ())) or "not told",
         "cap, USD": wish.max_notional_usd or os.environ.get(CAP_NAME, "not set"),
         "lifetime, s": wish.lifetime_ns // NS_PER_S,

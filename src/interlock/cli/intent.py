@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,7 @@ from interlock.cli.gate_client import GateClient, ServerUser, Socket, boot_ns, n
 from interlock.domain.clock import NS_PER_MS
 from interlock.domain.errors import Refused, UsageError
 from interlock.domain.orders import OrderType, Side, TimeInForce
-from interlock.gate.frames import Decided, Decision, Proposal, Propose, Role, Status
+from interlock.gate.frames import Decided, Decision, Plan, PlannedLeg, Proposal, Propose, Role, Status
 from interlock.gate.records import Book
 
 LARGEST = 2**63 - 1
@@ -26,7 +27,9 @@ _NUMBERS = ("ticks", "lots", "deadline_ms", "sequence")
 _NEEDED = ("venue", "symbol", "side", "type", "tif", "lots", "ticks")
 _BOOK_TEXTS = ("venue", "symbol")
 _BOOK_NUMBERS = ("bid_ticks", "ask_ticks", "boot_ns")
-_KNOWN = frozenset((*_TEXTS, *_NUMBERS, *_NEEDED, "reduce_only", "books"))
+_KNOWN = frozenset((*_TEXTS, *_NUMBERS, *_NEEDED, "reduce_only", "books", "plan"))
+_LEG_NEEDED = ("venue", "symbol", "side", "tif", "ticks", "lots")
+_PLAN_KEYS = ("legs", "deadline_ms", "naked_cap_usd", "loss_bound_usd")
 
 
 def intent(
@@ -132,8 +135,35 @@ def _check_value(name: str, key: str, value: object) -> None:
     elif key == "reduce_only":
         if not isinstance(value, bool):
             raise UsageError(f"{name}: expected true or false, found {value!r:.60}")
+    elif key == "plan":
+        _check_plan(name, value)
     else:
         _check_books(name, value)
+
+
+def _check_plan(name: str, value: object) -> None:
+    if not isinstance(value, dict) or set(value) != set(_PLAN_KEYS):
+        raise UsageError(f"{name}: expected an object with exactly {', '.join(_PLAN_KEYS)}, found {value!r:.160}")
+    for key in ("naked_cap_usd", "loss_bound_usd"):
+        if not isinstance(value[key], str) or _amount(value[key]) is None:
+            raise UsageError(f"{name}.{key}: expected an amount of USD as text, above 0, found {value[key]!r:.60}")
+    _check_value(f"{name}.deadline_ms", "deadline_ms", value["deadline_ms"])
+    legs = value["legs"]
+    if not isinstance(legs, list) or len(legs) != 2:
+        raise UsageError(f"{name}.legs: expected two legs, found {legs!r:.160}")
+    for leg in legs:
+        if not isinstance(leg, dict) or not set(_LEG_NEEDED) <= set(leg) <= {*_LEG_NEEDED, "reduce_only"}:
+            raise UsageError(f"{name}.legs: expected each with {', '.join(_LEG_NEEDED)} and perhaps reduce_only, found {leg!r:.160}")
+        for key, part in leg.items():
+            _check_value(f"{name}.legs.{key}", key, part)
+
+
+def _amount(text: str) -> Decimal | None:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount > 0 else None
 
 
 def _check_books(name: str, value: object) -> None:
@@ -165,8 +195,28 @@ def _proposal(found: Mapping[str, Any], stands: Status, now_ns: int, number: int
         group=found.get("group", ""),
         reduce_only=found.get("reduce_only", False),
         amends=found.get("amends", ""),
-        books=_references(stands, found["venue"], found["symbol"]) if books is None else tuple(Book(**book) for book in books),
+        books=_books(found, stands) if books is None else tuple(Book(**book) for book in books),
+        plan=_plan(found.get("plan"), now_ns),
     )
+
+
+def _plan(found: Mapping[str, Any] | None, now_ns: int) -> Plan | None:
+    if found is None:
+        return None
+    first, second = (PlannedLeg(**{**leg, "side": _SIDES[leg["side"]], "tif": TimeInForce(leg["tif"])}) for leg in found["legs"])
+    return Plan(
+        legs=(first, second),
+        deadline_boot_ns=min(now_ns + found["deadline_ms"] * NS_PER_MS, LARGEST),
+        naked_cap_usd=Decimal(found["naked_cap_usd"]),
+        loss_bound_usd=Decimal(found["loss_bound_usd"]),
+    )
+
+
+def _books(found: Mapping[str, Any], stands: Status) -> tuple[Book, ...]:
+    """The gate's own tops of the order's instrument, and of both legs where it plans a pair."""
+    legs = found.get("plan", {}).get("legs", ())
+    places = dict.fromkeys([(found["venue"], found["symbol"]), *((leg["venue"], leg["symbol"]) for leg in legs)])
+    return tuple(book for venue, symbol in places for book in _references(stands, venue, symbol))
 
 
 def _only_strategy(stands: Status) -> str:

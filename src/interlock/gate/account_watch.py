@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Iterable
 import msgspec
 
 from interlock.domain.ids import parse_client_id
+from interlock.gate import foreign
 from interlock.gate import orders as machine
 from interlock.gate import records as r
 from interlock.gate.cancels import CANCELLABLE
+from interlock.gate.foreign import NOTHING_UNMANAGED, Others, Unmanaged
 from interlock.gate.keeper import Keeper
 from interlock.gate.ledger import Booked, Event, Ledger, read_after_venue_ns
 from interlock.gate.order_machine import RESTING
@@ -40,7 +42,7 @@ def opened_at(ledger: Ledger, venue: str, account: str) -> int:
     times = (
         event.venue_ns
         for key, event in ledger.events.items()
-        if key[:2] == (venue, account) and event.kind is r.LedgerKind.ADJUST and key[3].startswith(OPENING)
+        if key[:2] == (venue, account) and event.kind in (r.LedgerKind.ADJUST, foreign.FOREIGN) and key[3].startswith(OPENING)
     )
     return max(times, default=0)
 
@@ -48,9 +50,9 @@ def opened_at(ledger: Ledger, venue: str, account: str) -> int:
 class AccountWatch:
     """Takes what is told of one account. `tags` begin our client ids.
 
-    An order that is not ours is told as foreign once in a process life. On a `shared` account it is recorded as tolerated, which stops nothing;
-    one whose id looks like ours never is. An execution that is not ours moves the position on either. All of this belongs to one event loop, and
-    what one read brought is taken without a wait in between.
+    An order that is not ours is told as foreign once in a process life. In what is `unmanaged` on a shared account it is recorded as tolerated,
+    which stops nothing; one whose id looks like ours never is. An execution that is not ours moves the position, and in what is unmanaged the
+    position of others. All of this belongs to one event loop, and what one read brought is taken without a wait in between.
 
     The first read of a process life goes back to the beginning of the venue's lists, and so does one after what was not readable. What such a read
     shows of a time that the journal has in its sums, but of which it no longer holds every key, is left out; nothing that is told otherwise is.
@@ -64,14 +66,16 @@ class AccountWatch:
         tags: Collection[str],
         clock: Callable[[], Now],
         *,
-        shared: bool = False,
+        unmanaged: Unmanaged = NOTHING_UNMANAGED,
     ) -> None:
         self.venue = venue
         self.account = account
         self._keeper = keeper
         self._tags = tuple(tags)
         self._clock = clock
-        self._shared = shared
+        self.unmanaged = unmanaged
+        self._theirs_open: dict[str, ShownOrder] = {}
+        self._listed = False
         self._opened_venue_ns = opened_at(keeper.state.ledger, venue, account)
         self._strangers: dict[tuple[str, str], None] = {}
         self._disputed: set[bytes] = set()
@@ -86,6 +90,10 @@ class AccountWatch:
         self.ledger_until_venue_ns = 0
         self.moves = 0
         """Executions and ledger events taken in this process life, whoever told them."""
+
+    def others(self) -> Others:
+        """What is known now of the others on the account. Their open orders are not, before a whole list of open orders was read."""
+        return Others(self.unmanaged, self._ledger, tuple(self._theirs_open.values()) if self._listed else None)
 
     # What is told
 
@@ -116,17 +124,24 @@ class AccountWatch:
         """Take an execution, or that one was taken back. Raises ValueError for one of another account."""
         key = (event.venue, event.account, event.symbol, event.trade_id)
         if isinstance(event, r.FillReversed):
-            self._keep_once(event, lambda: key in self._ledger.reversals)
+            fill_key = (event.venue, event.account, str(foreign.FOREIGN), foreign.fill_id(event.symbol, event.trade_id))
+            undone = self._ledger.events.get(fill_key)
+            if undone is not None:
+                self._keep_event(foreign.booked_reversal(event, undone))
+            else:
+                self._keep_once(event, lambda: key in self._ledger.reversals)
             return
         client_id = event.client_id
         theirs = client_id not in self._orders.by_id and not self._is_own(client_id)
+        if theirs and event.symbol in self.unmanaged.listings:
+            self._keep_event(foreign.booked_fill(event))
+            return
         fill = msgspec.structs.replace(event, client_id="") if theirs else event
         self._keep_once(fill, lambda: _is_booked(self._ledger.fills.get(key), fill))
 
     def take_ledger(self, event: r.LedgerEvent) -> None:
         """Take a change of a balance or position that is no execution. Raises ValueError for one of another account."""
-        key = (event.venue, event.account, str(event.kind), event.venue_id)
-        self._keep_once(event, lambda: _is_entered(self._ledger.events.get(key), event))
+        self._keep_event(foreign.booked_event(event) if self.unmanaged.event(event) else event)
 
     # What is read
 
@@ -177,6 +192,12 @@ class AccountWatch:
         """Take the list of open orders; the client ids on it."""
         for shown in listed.orders:
             self.take_shown(shown)
+        there = {shown.report.venue_order_id for shown in listed.orders}
+        # One that was told meanwhile may be too new for the list.
+        self._theirs_open = {
+            name: shown for name, shown in self._theirs_open.items() if name in there or shown.report.venue_ns > listed.venue_ns
+        }
+        self._listed = True
         return frozenset(shown.report.client_id for shown in listed.orders)
 
     def take_history(self, listed: OrderList) -> frozenset[str]:
@@ -224,8 +245,17 @@ class AccountWatch:
         if not is_known():
             self._disputed.add(_content(record))
 
+    def _keep_event(self, event: r.LedgerEvent) -> None:
+        key = foreign.key_of(event)
+        self._keep_once(event, lambda: _is_entered(self._ledger.events.get(key), event))
+
     def _tell_stranger(self, shown: ShownOrder, *, own_prefix: bool) -> None:
         report = shown.report
+        tolerated = shown.symbol in self.unmanaged.listings and not own_prefix
+        if tolerated and shown.open_lots:
+            self._theirs_open[report.venue_order_id] = shown
+        elif tolerated:
+            self._theirs_open.pop(report.venue_order_id, None)
         name = (shown.symbol, report.venue_order_id or report.client_id)
         if name in self._strangers:
             return
@@ -241,7 +271,7 @@ class AccountWatch:
                 client_id=report.client_id,
                 venue_order_id=report.venue_order_id,
                 own_prefix=own_prefix,
-                tolerated=self._shared and not own_prefix,
+                tolerated=tolerated,
             )
         )
 
@@ -264,6 +294,10 @@ class AccountWatch:
 
     def _is_past(self, fill: r.Filled, until_venue_ns: int) -> bool:
         """Whether a fill is in the journal's sums without its key. One of an order that the journal holds has its key there, once counted."""
+        if fill.symbol in self.unmanaged.listings:
+            where = (fill.venue, fill.account, str(foreign.FOREIGN))
+            until_venue_ns = max(self._opened_venue_ns, self._ledger.event_floors.get(where, 0))
+            return (*where, foreign.fill_id(fill.symbol, fill.trade_id)) not in self._ledger.events and 0 < fill.venue_ns <= until_venue_ns
         key = (fill.venue, fill.account, fill.symbol, fill.trade_id)
         held = fill.client_id in self._orders.by_id and key not in self._orders.fills
         known = key in self._ledger.fills or held
@@ -271,12 +305,13 @@ class AccountWatch:
 
     def _take_entries(self, page: LedgerPage) -> None:
         floors = self._ledger.event_floors
-        for event in page.events:
-            key = (event.venue, event.account, str(event.kind), event.venue_id)
+        for told in page.events:
+            event = foreign.booked_event(told) if self.unmanaged.event(told) else told
+            key = foreign.key_of(event)
             until_venue_ns = max(self._opened_venue_ns, floors.get(key[:3], 0))
             past = key not in self._ledger.events and 0 < event.venue_ns <= until_venue_ns
             if not (self._ledger_again and past):
-                self.take_ledger(event)
+                self._keep_event(event)
         self._ledger_again = page.unreadable
         if not page.unreadable:
             self._ledger_cursor = page.cursor

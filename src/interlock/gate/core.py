@@ -16,20 +16,20 @@ import msgspec
 
 from interlock.domain.ids import INCARNATION_BITS, ClientId, parse_client_id
 from interlock.domain.orders import OrderState
-from interlock.gate import absence, orders, throttles
+from interlock.gate import absence, orders, pairs, reservation, throttles
 from interlock.gate.evaluate import Allowed, Denied, evaluate
 from interlock.gate.exposure import Exposure, OpenOrder, exposure_of
-from interlock.gate.frames import Decision, Proposal
+from interlock.gate.frames import Decision, Plan, Proposal
 from interlock.gate.lattice import effective_level
 from interlock.gate.ledger import Flag
 from interlock.gate.limit_sheet import LARGEST
-from interlock.gate.mandate import Clause
+from interlock.gate.mandate import Clause, MandateRule
 from interlock.gate.order_machine import Violation
 from interlock.gate.order_state import Order, violations_after
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Purpose, Record, Scope
-from interlock.gate.reduction import clause_of
+from interlock.gate.reduction import Unfit, clause_of
 from interlock.gate.state import DUPLICATES, FOREIGNERS, NOTED, NOTED_COUNT, VIOLATIONS, GateState
 from interlock.gate.verbs import Cause, latch_for
 
@@ -38,6 +38,8 @@ MICRO = 1_000_000
 LONGEST_TEXT = 64
 LONGEST_DETAIL = 500
 MOST_BOOKS = 16
+VENUE_BUDGET = "venue_budget"
+"""The rule by which nothing new goes to a venue while what placements may use of its limits is used up."""
 NO_ORDER = "none"
 """Of an order that has no id yet: no latch on an order is about it."""
 LARGEST_TIME_NS = 1 << 63
@@ -112,9 +114,10 @@ def decide(setup: Setup, state: GateState, readings: Readings, proposal: Proposa
         intent = _intent(setup, state, proposal, now)
         if drill is not (state.live is not None and state.live.grant.purpose is Purpose.DRILL):
             raise _No("drill_only", "a drill's grant is for the drill's own order, and that order for no other grant")
-        return _judge(setup, state, readings, intent, now)
+        return _judge(setup, state, readings, intent, proposal.plan, now)
     except _No as no:
-        return _denied(setup, state, intent, proposal, no.rule, no.detail, now)
+        effects = _denied(setup, state, intent, proposal, no.rule, no.detail, now)
+        return effects if no.rule != MandateRule.LOSS else _at_loss_bound(state, effects, proposal, no.detail, now)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong here must deny and stop, not escape
         said = f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
         effects = _denied(setup, state, intent, proposal, "internal_error", said, now)
@@ -324,7 +327,7 @@ def _intent(setup: Setup, state: GateState, proposal: Proposal, now: Now) -> Int
     )
 
 
-def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, now: Now) -> Effects:
+def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, plan: Plan | None, now: Now) -> Effects:
     may = _permission(
         state, readings, intent.venue, intent.symbol, intent.strategy, intent.account, now, revision=intent.revision, order=intent.client_id
     )
@@ -339,15 +342,20 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
     ):
         if alive is not True:
             raise _No(name, "not known to be in order")
-    exposure = _exposure(state, readings)
-    mandate = ""
-    if may.may is not May.NEW_RISK:
-        clause = clause_of(may, state, readings.references, intent, exposure, now)
-        if not isinstance(clause, Clause):
-            raise _No(str(may.denial), f"and it does not fit the reduce mandate: {clause}")
-        mandate = clause.value
-    _refuse_unresolved(setup, state, intent, mandate)
     cap = int(live.grant.cap_usd * MICRO)
+    exposure = _exposure(state, readings, now, pairs.adding_of(intent, state.orders))
+    begun: GroupReserved | None = None
+    if plan is not None:
+        _refuse_legs(setup, state, readings, intent, plan, now)
+        pair = reservation.of_pair(setup, state, readings, intent, plan, exposure, now, cap)
+        if isinstance(pair, Denied):
+            raise _No(pair.rule, pair.detail)
+        begun, exposure = pair, reservation.beside(exposure, pair, intent)
+    mandate = _mandate(may, state, readings, intent, exposure, now)
+    _refuse_unresolved(setup, state, intent, mandate, now)
+    left_ns = 0 if (room := readings.budgets.get(intent.venue)) is None else room(state.throttles.pending.get(intent.venue, 0), now.boot_ns)
+    if left_ns:
+        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {intent.venue} is used up for {left_ns} ns at least")
     found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)
@@ -356,24 +364,54 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, n
     frame = encode(intent, now.wall_ns)
     permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)
     planned = Planned(intent.venue, intent.client_id, intent.revision, frame, now.wall_ns, wire.receive_window_ns, intent.deadline_boot_ns)
-    begun = () if mandate else _group(state, readings, intent, now)
-    return Effects((intent, *begun, permit), planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
+    # A mandate begins no group, or it could go on for ever.
+    if begun is None and intent.group and not mandate and state.group(intent.group, now.boot_ns) is None:
+        begun = reservation.of_one(state, readings, intent, now)
+    records = (intent, permit) if begun is None else (intent, begun, permit)
+    return Effects(records, planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
 
 
-def _group(state: GateState, readings: Readings, intent: Intent, now: Now) -> tuple[GroupReserved, ...]:
-    """The beginning of a group with its first order under the grant; a mandate begins none, or it could go on for ever."""
-    if not intent.group or state.group(intent.group, now.boot_ns) is not None:
-        return ()
-    asset = state.sheet.assets[readings.references.universe.facts[intent.venue, intent.symbol].asset]
-    return (
-        GroupReserved(
-            boot_ns=now.boot_ns,
-            group=intent.group,
-            client_ids=(intent.client_id,),
-            naked_cap_usd=Decimal(asset.max_naked_notional_micro_usd).scaleb(-6),
-            deadline_boot_ns=now.boot_ns + asset.max_naked_ns,
-        ),
-    )
+def _mandate(may: Permission, state: GateState, readings: Readings, intent: Intent, exposure: Exposure, now: Now) -> str:
+    """The clause of the reduce mandate that an order comes under; empty for one under the grant.
+
+    In a pair that was reserved the grant is good for what takes from the reservation, and all else must fit the mandate. Raises _No.
+    """
+    rule, detail = str(may.denial), ""
+    group = state.group(intent.group, now.boot_ns) if intent.group else None
+    objection = pairs.objection(group, state.orders, intent, now.boot_ns) if group is not None and group.legs else None
+    if objection is not None and objection.rule is pairs.PairRule.OTHER_MARKET:
+        raise _No(objection.rule.value, objection.detail)
+    if may.may is May.NEW_RISK:
+        if objection is None:
+            return ""
+        rule, detail = objection.rule.value, f"{objection.detail}; "
+    clause = clause_of(may, state, readings.references, intent, exposure, now)
+    if isinstance(clause, Unfit):
+        said = f"{detail}and it does not fit the reduce mandate: {clause}"
+        raise _No(MandateRule.LOSS.value if clause.at_loss_bound else rule, said)
+    return clause.value
+
+
+def _refuse_legs(setup: Setup, state: GateState, readings: Readings, intent: Intent, plan: Plan, now: Now) -> None:
+    """Both legs of a pair must be allowed new risk, and neither venue may still owe an answer that holds up its orders."""
+    for leg in plan.legs:
+        account = setup.accounts.get(leg.venue)
+        if account is None or leg.venue not in setup.absence:
+            raise _No("known", f"venue {leg.venue!r} is not configured")
+        may = _permission(state, readings, leg.venue, leg.symbol, intent.strategy, account, now)
+        if may.may is not May.NEW_RISK:
+            raise _No(str(may.denial), f"{leg.venue}:{leg.symbol}: a pair is new risk on both its legs")
+        _refuse_venue(setup, state, leg.venue)
+
+
+def _at_loss_bound(state: GateState, effects: Effects, proposal: Proposal, detail: str, now: Now) -> Effects:
+    """A group that may lose no more stops its strategy until a person has looked: what it holds can still be reduced, instrument by instrument."""
+    held = {(hold.name, hold.scope, hold.subject) for hold in state.lattice.latches}
+    if (Cause.GROUP_LOSS.value, Scope.STRATEGY, proposal.strategy) in held:
+        return effects
+    reason = f"group {proposal.group!r} is at its loss bound: {detail}"[:LONGEST_DETAIL]
+    latch = latch_for(Cause.GROUP_LOSS, scope=Scope.STRATEGY, subject=proposal.strategy, reason=reason, actor="gate", boot_ns=now.boot_ns)
+    return effects._replace(records=(*effects.records, latch))
 
 
 def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, mandate: str, epoch: int, frame: bytes, now: Now) -> Permit:
@@ -395,18 +433,24 @@ def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, man
     )
 
 
-def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent, mandate: str) -> None:
+def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent, mandate: str, now: Now) -> None:
     """Nothing new beside a leg whose fate is not known, nor where the venue can never prove that an order was not taken.
 
-    The hedge of what is proven is not new in its group: what is not known was taken off it.
+    The hedge of what is proven is not new in its group, nor is the second leg of a pair: what is not known was taken off it.
     """
-    if intent.group and mandate != Clause.HEDGE.value:
+    group = state.group(intent.group, now.boot_ns)
+    answers = mandate == Clause.HEDGE.value or (not mandate and group is not None and pairs.is_second(group, intent))
+    if intent.group and not answers:
         for client_id in state.orders.live:
             other = state.orders.by_id[client_id]
             changing = other.amend is not None and other.amend.state in _NOT_KNOWN
             if other.group == intent.group and (changing or other.state in _NOT_KNOWN):
                 raise _No("group_unresolved", f"the fate of {client_id} is not known")
-    blocked = absence.blocks_placement(state.orders, intent.venue, setup.absence[intent.venue])
+    _refuse_venue(setup, state, intent.venue)
+
+
+def _refuse_venue(setup: Setup, state: GateState, venue: str) -> None:
+    blocked = absence.blocks_placement(state.orders, venue, setup.absence[venue])
     if blocked:
         raise _No("venue_unresolved", blocked)
 
@@ -441,9 +485,10 @@ def _permission(
     )
 
 
-def _exposure(state: GateState, readings: Readings) -> Exposure:
+def _exposure(state: GateState, readings: Readings, now: Now, judged: pairs.Adding | None) -> Exposure:
+    """What is held, open or reserved, without the order that is judged and what that would take from a reservation."""
     book = state.orders.by_id
-    open_orders = []
+    open_orders = pairs.reserved(state, now.boot_ns, judged)
     for client_id in (*state.orders.live, *state.orders.owing):
         order = book[client_id]
         lots = order.reserved_lots
@@ -453,7 +498,7 @@ def _exposure(state: GateState, readings: Readings) -> Exposure:
                 # The other price that it may have, without its size a second time.
                 open_orders.append(OpenOrder(order.venue, order.account, order.symbol, order.side, order.amend.ticks, 0))
     positions = {market: position.lots for market, position in state.ledger.positions.items()}
-    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns, readings.attended)
+    return exposure_of(positions, open_orders, readings.equity, readings.naked_since_boot_ns, readings.attended, readings.burdens)
 
 
 def _malformed(proposal: Proposal) -> str:
@@ -463,6 +508,9 @@ def _malformed(proposal: Proposal) -> str:
         return f"a text of more than {LONGEST_TEXT} characters, or more than {MOST_BOOKS} books"
     if any(len(book.venue) > LONGEST_TEXT or len(book.symbol) > LONGEST_TEXT for book in proposal.books):
         return f"a text of more than {LONGEST_TEXT} characters in a book"
+    legs = () if proposal.plan is None else proposal.plan.legs
+    if any(len(leg.venue) > LONGEST_TEXT or len(leg.symbol) > LONGEST_TEXT for leg in legs):
+        return f"a text of more than {LONGEST_TEXT} characters in a plan"
     return ""
 
 
@@ -471,8 +519,12 @@ def _out_of_range(proposal: Proposal) -> str:
     books = [(book.bid_ticks, book.ask_ticks) for book in proposal.books]
     if not (0 < proposal.ticks < LARGEST and 0 < proposal.lots < LARGEST):
         return f"expected ticks and lots from 1 and below 2^53, found {proposal.ticks} and {proposal.lots}"
+    legs = () if proposal.plan is None else proposal.plan.legs
+    if not all(0 < leg.ticks < LARGEST and 0 < leg.lots < LARGEST for leg in legs):
+        return "expected ticks and lots from 1 and below 2^53 in both legs of a plan"
     quantities = (abs(proposal.sequence), *(ticks for book in books for ticks in book))
-    times = (proposal.created_boot_ns, proposal.deadline_boot_ns, *(book.boot_ns for book in proposal.books))
+    until = () if proposal.plan is None else (proposal.plan.deadline_boot_ns,)
+    times = (proposal.created_boot_ns, proposal.deadline_boot_ns, *until, *(book.boot_ns for book in proposal.books))
     if all(0 <= figure < LARGEST for figure in quantities) and all(0 <= time_ns < LARGEST_TIME_NS for time_ns in times):
         return ""
     return "expected a sequence and books of figures below 2^53, and times that a clock can show"

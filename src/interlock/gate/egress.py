@@ -22,6 +22,8 @@ from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Record
 from interlock.gate.venue_fake import FakeWire, answered, cancel_answered, request_id
+from interlock.venues.budget import GATE, Meter, Spend
+from interlock.venues.fake import budget
 from interlock.venues.fake.wire import Answer, Assembler, WireError, decode_message
 
 Connect = Callable[[str], Awaitable[OrderConnection]]
@@ -41,7 +43,11 @@ class Stop(Protocol):
 
 
 class Egress:
-    """One venue's way out. `answer_ns` is how long an answer may take; everything runs in the loop that calls `open`."""
+    """One venue's way out. `answer_ns` is how long an answer may take; everything runs in the loop that calls `open`.
+
+    `meter` is what the gate keeps of the venue's limits, shared with whoever reads: a placement for which no room is left in its part is not
+    written, and a cancel is not only while the venue itself wants none.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class Egress:
         connect: Connect,
         clock: Callable[[], Now],
         answer_ns: int = 2_000_000_000,
+        meter: Meter | None = None,
     ) -> None:
         self.venue = venue
         self._wire = wire
@@ -64,6 +71,7 @@ class Egress:
         self._connect = connect
         self._clock = clock
         self._answer_ns = answer_ns
+        self._meter = meter or Meter(budget.LIMITS, GATE)
         self._placing: _Line | None = None
         self._cancelling: _Line | None = None
         self._queue: deque[tuple[Planned, asyncio.Future[str]]] = deque()
@@ -158,6 +166,8 @@ class Egress:
             raise
         number = request_id(planned.client_id, planned.revision)
         write = line.connection.place(planned.frame, lambda: self._objection(planned, begun=True))
+        if write.wrote is not Wrote.NOTHING:
+            self._meter.spent(budget.PLACEMENT, self._clock().boot_ns)
         if not line.connection.is_open:
             line.abort(write.reason)
         if write.wrote is Wrote.NOTHING:
@@ -165,7 +175,7 @@ class Egress:
         if write.wrote is Wrote.PART:
             self._unknown(planned.client_id, planned.revision, write.reason)
             return write.reason
-        line.expect(number, (planned.client_id, planned.revision), self._answer_ns)
+        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)
         self._take(
             records.Sent(
                 boot_ns=self._clock().boot_ns,
@@ -186,16 +196,19 @@ class Egress:
         return self._placing
 
     def _objection(self, planned: Planned, *, begun: bool) -> str:
-        return core.recheck(
+        now = self._clock()
+        said = core.recheck(
             self._setup,
             self._keeper.state,
             self._readings,
             planned,
-            self._clock(),
+            now,
             stopped=self._stop.stopped(),
             lease_held=self._stop.lease_held(),
             begun=begun,
         )
+        full = not said and self._meter.wait_ns(Spend.PLACE, budget.PLACEMENT, now.boot_ns) > 0
+        return core.VENUE_BUDGET if full else said
 
     def _not_sent(self, planned: Planned, reason: str) -> str:
         self._take(records.NotSent(boot_ns=self._clock().boot_ns, client_id=planned.client_id, revision=planned.revision, reason=reason))
@@ -204,7 +217,8 @@ class Egress:
     def _unknown(self, client_id: str, revision: int, reason: str) -> None:
         self._take(records.SendUnknown(boot_ns=self._clock().boot_ns, client_id=client_id, revision=revision, reason=reason))
 
-    def _placement_answer(self, answer: Answer, about: tuple[str, int]) -> None:
+    def _placement_answer(self, answer: Answer, about: tuple[str, int], asked_ns: int) -> None:
+        budget.take(self._meter, Spend.PLACE, answer, asked_ns=asked_ns, now_ns=self._clock().boot_ns)
         self._take(answered(answer, *about, self._clock().boot_ns))
 
     def _placement_lost(self, about: tuple[str, int], reason: str) -> None:
@@ -222,16 +236,17 @@ class Egress:
         for client_id in client_ids:
             order = self._keeper.state.orders.by_id[client_id]
             line = self._cancelling
-            if line is None:
-                return
             now = self._clock()
+            if line is None or self._meter.wait_ns(Spend.LOWER, budget.REQUEST, now.boot_ns):
+                return
             self._cancels += 1
             frame = self._wire.cancellation(client_id, self._cancels, now.wall_ns)
             wrote = line.connection.lower(frame).wrote
             if wrote is Wrote.NOTHING:
                 line.abort("the connection failed")
                 return
-            line.expect(self._cancels, (client_id, 0), self._answer_ns)
+            self._meter.spent(budget.REQUEST, now.boot_ns)
+            line.expect(self._cancels, (client_id, 0), now.boot_ns, self._answer_ns)
             if wrote is Wrote.PART:
                 line.write_on()
             attempt = 1 if order.cancel is None else order.cancel.attempts + 1
@@ -242,7 +257,8 @@ class Egress:
         if not self.can_cancel:
             self._cancelling = await self._line("cancel", self._cancel_answer, self._cancel_lost)
 
-    def _cancel_answer(self, answer: Answer, about: tuple[str, int]) -> None:
+    def _cancel_answer(self, answer: Answer, about: tuple[str, int], asked_ns: int) -> None:
+        budget.take(self._meter, Spend.LOWER, answer, asked_ns=asked_ns, now_ns=self._clock().boot_ns)
         self._take(cancel_answered(answer, about[0], self._clock().boot_ns))
 
     def _cancel_lost(self, about: tuple[str, int], reason: str) -> None:
@@ -251,7 +267,7 @@ class Egress:
     # Lines
 
     async def _line(
-        self, purpose: str, heard: Callable[[Answer, tuple[str, int]], None], lost: Callable[[tuple[str, int], str], None]
+        self, purpose: str, heard: Callable[[Answer, tuple[str, int], int], None], lost: Callable[[tuple[str, int], str], None]
     ) -> _Line:
         self._connections += 1
         connection = await self._connect(f"{self.venue}.{purpose}.{self._connections}")
@@ -267,22 +283,22 @@ class _Line:
     def __init__(
         self,
         connection: OrderConnection,
-        heard: Callable[[Answer, tuple[str, int]], None],
+        heard: Callable[[Answer, tuple[str, int], int], None],
         lost: Callable[[tuple[str, int], str], None],
     ) -> None:
         self.connection = connection
         self._heard = heard
         self._lost = lost
-        self._flying: dict[int, tuple[tuple[str, int], asyncio.TimerHandle]] = {}
+        self._flying: dict[int, tuple[tuple[str, int], int, asyncio.TimerHandle]] = {}
         self._assembler = Assembler()
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.fileno()
         self._loop.add_reader(self._descriptor, self._readable)
 
-    def expect(self, number: int, about: tuple[str, int], within_ns: int) -> None:
-        """An answer to request `number` is awaited; without it the line is aborted."""
+    def expect(self, number: int, about: tuple[str, int], asked_boot_ns: int, within_ns: int) -> None:
+        """An answer to request `number` is awaited, which went out at that time; without it the line is aborted."""
         timer = self._loop.call_later(within_ns / 1e9, self.abort, "no answer in time")
-        self._flying[number] = (about, timer)
+        self._flying[number] = (about, asked_boot_ns, timer)
 
     def write_on(self) -> None:
         """Write what waits as soon as the kernel takes bytes again."""
@@ -298,7 +314,7 @@ class _Line:
         self.connection.abort()
         flying, self._flying = self._flying, {}
         failed: Exception | None = None
-        for about, timer in flying.values():
+        for about, _, timer in flying.values():
             timer.cancel()
             try:
                 self._lost(about, reason)
@@ -325,8 +341,8 @@ class _Line:
                 message = decode_message(frame)
                 if not isinstance(message, Answer) or message.request_id not in self._flying:
                     continue  # told twice, or unasked: it proves nothing that the stream does not tell
-                about, timer = self._flying.pop(message.request_id)
+                about, asked_boot_ns, timer = self._flying.pop(message.request_id)
                 timer.cancel()
-                self._heard(message, about)
+                self._heard(message, about, asked_boot_ns)
         except WireError as error:
             self.abort(f"what came is no answer: {error}")

@@ -9,7 +9,7 @@ the stops on losses; one that can only reduce its asset's net exposure passes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 import msgspec
@@ -19,6 +19,7 @@ from interlock.domain.orders import OrderType, TimeInForce
 from interlock.gate import limits, throttles
 from interlock.gate.exposure import (
     NOTHING,
+    Burden,
     Exposure,
     InstrumentFacts,
     Key,
@@ -33,7 +34,7 @@ from interlock.gate.exposure import reduces as reduces_asset
 from interlock.gate.exposure import shrinks as shrinks_position
 from interlock.gate.limit_sheet import LARGEST, NO_PEER, Allow, Asset, LimitSheet, Strategy, Symbol, Venue
 from interlock.gate.losses import Losses
-from interlock.gate.margin import NONE, margin_need
+from interlock.gate.margin import NONE, margin_need, with_burden
 from interlock.gate.records import Book, Evaluation, Intent
 from interlock.gate.references import (
     DOLLAR,
@@ -116,14 +117,17 @@ def evaluate(
     losses: Losses,
     boot_ns: int,
     cap_micro_usd: int,
+    ahead: str = "",
 ) -> Allowed | Denied:
     """Judge one order, of which `exposure` does not yet know. `cap_micro_usd` is the grant's cap on gross notional, which no single order exceeds.
 
-    For an amend the exposure must still hold the order as it was: both count until the venue has answered.
+    For an amend the exposure must still hold the order as it was: both count until the venue has answered. `ahead` is the venue of another order of
+    the same strategy that goes before this one and that `throttle` does not know yet; empty if there is none.
     """
     subject = _subject(sheet, intent, exposure, references, throttle, losses, boot_ns, cap_micro_usd)
     if isinstance(subject, Denied):
         return subject
+    subject.ahead = ahead
     rows: list[Row] = [("quantities", 0, 0, ""), ("known", 0, 0, "")]
     for stage in _STAGES:
         for row in stage(subject):
@@ -153,6 +157,7 @@ class _Subject:
 
     __slots__ = (
         "after",
+        "ahead",
         "ask",
         "asset",
         "before",
@@ -182,6 +187,7 @@ class _Subject:
     )
 
     after: Load
+    ahead: str
     ask: int
     asset: Asset
     before: Load
@@ -362,8 +368,12 @@ def _sizes(s: _Subject) -> Iterator[Row]:
 
 def _exposures(s: _Subject) -> Iterator[Row]:
     gross, here, naked = (0, 0, 0) if s.shrinks and s.reduces else _worst_values(s)
-    yield ("max_gross_notional_usd", 0 if s.shrinks else gross, min(s.sheet.account.max_gross_notional_micro_usd, s.cap), "")
-    yield ("max_venue_gross_notional_usd", 0 if s.shrinks else here, s.venue.max_gross_notional_micro_usd, "")
+    theirs = {} if s.shrinks else _burdens(s)
+    told = "what others have open on a shared account is not known" if _UNKNOWN_BURDEN in theirs.values() else ""
+    gross = _with_theirs(gross, theirs.values())
+    here = _with_theirs(here, [burden for place, burden in theirs.items() if place[0] == s.intent.venue])
+    yield ("max_gross_notional_usd", 0 if s.shrinks else gross, min(s.sheet.account.max_gross_notional_micro_usd, s.cap), told)
+    yield ("max_venue_gross_notional_usd", 0 if s.shrinks else here, s.venue.max_gross_notional_micro_usd, told)
     yield ("max_naked_notional_usd", 0 if s.reduces else naked, s.asset.max_naked_notional_micro_usd, "")
     since = s.exposure.naked_since_boot_ns.get(s.facts.asset, -1)
     if s.reduces or since is None:
@@ -372,6 +382,25 @@ def _exposures(s: _Subject) -> Iterator[Row]:
         for_ns = s.boot_ns - since if since >= 0 else -1
     yield ("max_naked_time", for_ns, s.asset.max_naked_ns, "not known since when" if for_ns < 0 else "")
     yield ("max_unattended_resting_usd", _unattended(s), s.venue.max_unattended_resting_micro_usd, "")
+
+
+_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)
+
+
+def _burdens(s: _Subject) -> dict[Place, Burden]:
+    """What others have open, by shared account; unknown where it was not read lately. An account of our own has none."""
+    found = {}
+    for venue, limit in s.sheet.venues.items():
+        for account in limit.accounts if limit.shared else ():
+            burden = s.exposure.burdens.get((venue, account), _UNKNOWN_BURDEN)
+            stale = limits.outside(s.boot_ns - burden.boot_ns, s.sheet.account.freshness_equity_ns)
+            found[venue, account] = _UNKNOWN_BURDEN if stale or min(msgspec.structs.astuple(burden)) < 0 else burden
+    return found
+
+
+def _with_theirs(ours: int, theirs: Iterable[Burden]) -> int:
+    values = [burden.gross for burden in theirs]
+    return -1 if min(values, default=0) < 0 or ours < 0 else ours + sum(values)
 
 
 def _unattended(s: _Subject) -> int:
@@ -419,6 +448,7 @@ def _worst_values(s: _Subject) -> tuple[int, int, int]:
 def _margins(s: _Subject) -> Iterator[Row]:
     venue, account = s.intent.venue, s.intent.account
     held = []
+    theirs = _burdens(s)
     if not s.shrinks:
         for key, load in s.held.items():
             place = (key[0], key[2])
@@ -427,6 +457,8 @@ def _margins(s: _Subject) -> Iterator[Row]:
                 held.append((load, quote.bid_ticks, quote.ask_ticks, s.references.valuations[place]))
     if held:
         need = margin_need(held, s.sheet.account.shock_millionths)
+        if (venue, account) in theirs:
+            need = with_burden(need, theirs[venue, account])
         reading = s.exposure.equity.get((venue, account))
         equity, age = (-1, -1) if reading is None else (reading.micro_usd, s.boot_ns - reading.boot_ns)
         left = equity - need.entry_loss
@@ -456,7 +488,7 @@ def _losses(s: _Subject) -> Iterator[Row]:
 def _throttles(s: _Subject) -> Iterator[Row]:
     venue, strategy, name = s.intent.venue, s.strategy, s.intent.strategy
     lowering = s.shrinks or s.reduces
-    used = throttles.messages_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns) + 1
+    used = throttles.messages_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns) + 1 + (s.ahead == venue)
     yield ("max_messages", used, limits.budget_left(s.venue.max_messages_count, 0, s.venue.cancel_reserve_count, False), "")
     open_orders = 1
     for key, load in s.exposure.loads.items():
@@ -466,7 +498,7 @@ def _throttles(s: _Subject) -> Iterator[Row]:
     cancels = throttles.cancels_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns)
     room = min(s.venue.max_messages_count - used, s.venue.max_cancels_count - cancels)
     yield ("cancel_reserve", open_orders, room, "")
-    orders = throttles.orders_used(s.throttle, name, s.boot_ns, strategy.orders_window_ns) + 1
+    orders = throttles.orders_used(s.throttle, name, s.boot_ns, strategy.orders_window_ns) + 1 + (s.ahead != "")
     yield ("max_orders", orders, strategy.max_orders_count, "")
     signature = (name, venue, s.intent.symbol, s.side, s.intent.ticks, s.lots)
     same = throttles.identical_used(s.throttle, signature, s.boot_ns, strategy.identical_orders_window_ns) + 1

@@ -204,6 +204,18 @@ class Equity(msgspec.Struct, frozen=True):
     boot_ns: int
 
 
+class Burden(msgspec.Struct, frozen=True):
+    """What others hold and have open in unmanaged assets of a shared account, at its worst, micro-USD, and when it was read. -1: unknown."""
+
+    gross: int
+    initial: int
+    maintenance: int
+    notional: int
+    shocked: int
+    entry_loss: int
+    boot_ns: int
+
+
 class Exposure(msgspec.Struct, frozen=True):
     """Everything that is held or could come to be held.
 
@@ -216,12 +228,14 @@ class Exposure(msgspec.Struct, frozen=True):
     """By (venue, account)."""
     naked_since_boot_ns: dict[str, int | None]
     attended: frozenset[Place] = frozenset()
+    burdens: Mapping[Place, Burden] = msgspec.field(default_factory=dict)
+    """By (venue, account); of an account that is shared and not here it is not known."""
 
     def with_order(self, order: OpenOrder) -> Exposure:
         """The exposure with one more order that may fill: for the later orders of a batch."""
         key = (order.venue, order.account, order.symbol)
         load = self.loads.get(key, NOTHING).with_order(order.side, order.ticks, order.lots)
-        return Exposure({**self.loads, key: load}, self.equity, self.naked_since_boot_ns, self.attended)
+        return Exposure({**self.loads, key: load}, self.equity, self.naked_since_boot_ns, self.attended, self.burdens)
 
 
 def exposure_of(
@@ -230,13 +244,14 @@ def exposure_of(
     equity: Mapping[Place, Equity],
     naked_since_boot_ns: Mapping[str, int | None],
     attended: Iterable[Place] = (),
+    burdens: Mapping[Place, Burden] | None = None,
 ) -> Exposure:
     """Sums positions (signed lots) and orders by instrument and account. To be kept until one of them changes."""
     loads = {key: Load(position) for key, position in positions.items() if position != 0}
     for order in orders:
         key = (order.venue, order.account, order.symbol)
         loads[key] = loads.get(key, NOTHING).with_order(order.side, order.ticks, order.lots)
-    return Exposure(loads, dict(equity), dict(naked_since_boot_ns), frozenset(attended))
+    return Exposure(loads, dict(equity), dict(naked_since_boot_ns), frozenset(attended), dict(burdens or {}))
 
 
 def long_value(load: Load, ask_ticks: int, valuation: Valuation) -> int:

@@ -8,6 +8,7 @@ refused, not skipped.
 from __future__ import annotations
 
 import struct
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -62,6 +63,29 @@ class Refusal(Frame, frozen=True, kw_only=True, tag="refusal"):
     detail: str
 
 
+class PlannedLeg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One leg of a pair as the engine wants it: at most `lots`, at no worse a price than `ticks`."""
+
+    venue: str
+    symbol: str
+    side: Side
+    tif: TimeInForce
+    ticks: int
+    lots: int
+    reduce_only: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the first order of a pair says of the whole pair. It can only be stricter than the limits: of each bound the smaller one holds."""
+
+    legs: tuple[PlannedLeg, PlannedLeg]
+    """The first is that of the order that carries the plan; the second hedges what the first was proven to have filled."""
+    deadline_boot_ns: int
+    """Until when the legs may be entered."""
+    naked_cap_usd: Decimal
+    loss_bound_usd: Decimal
+
+
 class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One order as the engine wants it. Times are CLOCK_BOOTTIME nanoseconds; `books` are the tops it was decided on."""
 
@@ -81,6 +105,8 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     amends: str = ""
     """Client id of the order to change; the gate gives the next revision."""
     books: tuple[Book, ...] = ()
+    plan: Plan | None = None
+    """Makes the group a pair that is reserved with this order, its first; `group` names it, and has to be a new name."""
 
 
 class Propose(Frame, frozen=True, kw_only=True, tag="propose"):

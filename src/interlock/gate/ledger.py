@@ -28,8 +28,17 @@ from interlock.gate.retention import Queue, fingerprint
 
 FILL_FEE = "fill_fee"
 """The kind of flow that fees of executions are summed up under; amounts are negative when paid."""
-EXTERNAL = frozenset({r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER, r.LedgerKind.AIRDROP, r.LedgerKind.ADJUST})
-"""Flows that are no result of trading: they move balances, never profit or loss."""
+EXTERNAL = frozenset(
+    {
+        r.LedgerKind.DEPOSIT,
+        r.LedgerKind.WITHDRAWAL,
+        r.LedgerKind.TRANSFER,
+        r.LedgerKind.AIRDROP,
+        r.LedgerKind.ADJUST,
+        r.LedgerKind.FOREIGN,
+    }
+)
+"""Flows that are no result of our trading: they move balances, never profit or loss."""
 TRANSFERS = frozenset({r.LedgerKind.DEPOSIT, r.LedgerKind.WITHDRAWAL, r.LedgerKind.TRANSFER})
 """Flows that the owner is to announce."""
 FLAGS_KEPT = 1_000
@@ -171,6 +180,8 @@ class Ledger(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The same for events, by (venue, account, kind)."""
     dropped: dict[Account, int] = {}
     """By (venue, account): up to which venue time changes were taken out of the timeline."""
+    theirs: dict[Market, Position] = {}
+    """What others hold in unmanaged assets: never a position of ours, and part of what the account's balances come to."""
 
     def digest_parts(self) -> tuple[object, ...]:
         """The state as plain data, for hashing. Two folds of one journal give equal parts."""
@@ -324,8 +335,9 @@ def _trade(position: Position, signed_lots: int, ticks: int) -> None:
     position.cost_floor, position.cost_parts = divmod(cost_parts, PARTS)
 
 
-def _change(ledger: Ledger, market: Market, signed_lots: int, ticks: int, venue_ns: int) -> None:
-    _trade(ledger.positions.setdefault(market, Position()), signed_lots, ticks)
+def _change(ledger: Ledger, market: Market, signed_lots: int, ticks: int, venue_ns: int, *, theirs: bool = False) -> None:
+    positions = ledger.theirs if theirs else ledger.positions
+    _trade(positions.setdefault(market, Position()), signed_lots, ticks)
     venue, account, symbol = market
     insort(ledger.timeline.setdefault((venue, account), []), (venue_ns, symbol, signed_lots, ticks))
 
@@ -404,6 +416,9 @@ def _event(ledger: Ledger, record: r.LedgerEvent) -> None:
     if moves:
         market = (record.venue, record.account, record.symbol)
         ticks = record.ticks
+        if record.kind is r.LedgerKind.FOREIGN:
+            _change(ledger, market, record.lots, ticks, record.venue_ns, theirs=True)
+            return
         if ticks == 0:
             position = ledger.positions.get(market, Position())
             ticks = position.all_cost_parts // (position.lots * PARTS) if position.lots else 0

@@ -69,6 +69,10 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_margin_ratio_millionths: int
     min_liquidation_distance_millionths: int
     expected_reject_codes: tuple[str, ...]
+    shared: bool = False
+    """Whether a person uses the account too. What is not said is not so: the only keys that may be absent are the ones that would let more pass."""
+    unmanaged_assets: tuple[str, ...] = ()
+    """The coins in which others may be active on a shared account; everything else that is not ours halts there as anywhere."""
 
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +102,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_naked_notional_micro_usd: int
     naked_tolerance_micro_usd: int
     max_naked_ns: int
+    max_group_loss_micro_usd: int = 0
+    """A sheet in a journal of before there was this bound lets nothing be lost; a file must name it like every other."""
 
 
 class Currency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +157,8 @@ _SUFFIXES = {
 """The end of an attribute: the end of its key, how many of the attribute's units make one of the key's, and what to write there."""
 
 _MAY_BE_ZERO = frozenset({"max_unattended_resting_usd", "min_available_margin_usd", "naked_tolerance_usd"})
+_MAY_BE_ABSENT = frozenset({"shared", "unmanaged_assets"})
+"""Keys that are no limits: without them an account is held for this gate alone, which lets nothing more pass."""
 _ROUND_UP = ("min_", "lowest_")
 _TABLES: dict[str, type[Any]] = {"venues": Venue, "symbols": Symbol, "assets": Asset, "currencies": Currency, "strategies": Strategy}
 _S = TypeVar("_S", bound=msgspec.Struct)
@@ -190,7 +198,7 @@ def key_of(attribute: str) -> str:
 
 def written(attribute: str, value: object) -> str:
     """The value of an attribute of a parsed table as the file would have it, in the unit of its key; lists as JSON."""
-    if not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int):
         return msgspec.json.encode(value).decode()
     scale = next(scale for end, (_, scale, _) in _SUFFIXES.items() if attribute.endswith(end))
     whole, rest = divmod(value, scale)
@@ -217,6 +225,9 @@ class _Reader:
 
     def _fits(self, sheet: LimitSheet) -> None:
         for name, venue in sheet.venues.items():
+            if venue.shared is not bool(venue.unmanaged_assets):
+                expected = "at least one coin where shared = true, and none where it is not"
+                raise self._bad(f"venues.{name}.unmanaged_assets", expected, ", ".join(venue.unmanaged_assets) or "none")
             if not (venue.cancel_reserve_count < venue.max_messages_count):
                 raise self._bad(f"venues.{name}.cancel_reserve_count", "less than max_messages_count", str(venue.cancel_reserve_count))
         for name, symbol in sheet.symbols.items():
@@ -233,13 +244,15 @@ class _Reader:
     def _table(self, place: str, kind: type[_S], value: object) -> _S:
         raw = self._mapping(place, value)
         keys = {key_of(attribute): attribute for attribute in get_type_hints(kind)}
-        self._same_keys(place, raw, tuple(keys))
-        return kind(**{attribute: self._value(f"{place}.{key}", key, attribute, raw[key]) for key, attribute in keys.items()})
+        self._same_keys(place, raw, tuple(keys), optional=_MAY_BE_ABSENT)
+        return kind(**{attribute: self._value(f"{place}.{key}", key, attribute, raw[key]) for key, attribute in keys.items() if key in raw})
 
     def _value(self, place: str, key: str, attribute: str, value: object) -> object:
         special: dict[str, Callable[[str, object], object]] = {
             "accounts": self._names,
             "expected_reject_codes": self._names,
+            "shared": self._flag,
+            "unmanaged_assets": self._names,
             "allow": self._allow,
             "peer": self._name,
             "tightening": self._tightening,
@@ -300,18 +313,21 @@ class _Reader:
             where = f"{place}[{number}]"
             raw = self._mapping(where, item)
             self._same_keys(where, raw, ("side", "type", "tif", "reduce_only"))
-            if not isinstance(raw["reduce_only"], bool):
-                raise self._bad(f"{where}.reduce_only", "true or false", repr(raw["reduce_only"]))
             found.append(
                 Allow(
                     side=self._one_of(f"{where}.side", raw["side"], {"buy": Side.BUY, "sell": Side.SELL}),
                     # Market orders name no price, so that nothing bounds what they cost.
                     type=self._one_of(f"{where}.type", raw["type"], {"limit": OrderType.LIMIT}),
                     tif=self._one_of(f"{where}.tif", raw["tif"], {tif.value: tif for tif in TimeInForce}),
-                    reduce_only=raw["reduce_only"],
+                    reduce_only=self._flag(f"{where}.reduce_only", raw["reduce_only"]),
                 )
             )
         return tuple(sorted(set(found), key=lambda a: (a.side, a.type, a.tif, a.reduce_only)))
+
+    def _flag(self, place: str, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise self._bad(place, "true or false", repr(value))
+        return value
 
     def _names(self, place: str, value: object) -> tuple[str, ...]:
         return tuple(sorted({self._name(f"{place}[{number}]", item) for number, item in enumerate(self._list(place, value), start=1)}))
@@ -336,7 +352,7 @@ class _Reader:
             raise self._bad(place, "a table", repr(value))
         return value
 
-    def _same_keys(self, place: str, raw: Mapping[str, object], expected: tuple[str, ...]) -> None:
+    def _same_keys(self, place: str, raw: Mapping[str, object], expected: tuple[str, ...], optional: frozenset[str] = frozenset()) -> None:
         dot = f"{place}." if place else ""
         for key in raw:
             if key not in expected:
@@ -344,7 +360,7 @@ class _Reader:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise BadInput(self._file, f"{dot}{key}", f"expected one of {', '.join(expected)}, found {key}{hint}")
         for key in expected:
-            if key not in raw:
+            if key not in raw and key not in optional:
                 raise BadInput(self._file, f"{dot}{key}", "expected a value, found none; no limit has a default, so write one down")
 
     def _bad(self, place: str, expected: str, found: str) -> BadInput:

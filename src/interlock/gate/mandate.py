@@ -1,7 +1,8 @@
 """The reduce mandate: what may still be placed when no new risk may be.
 
-Three clauses and no more: the missing hedge of a proven fill, both legs of a pair shrinking together, a reduction on one instrument. Each under
-the bounds of its group: naked exposure and time. What a reduction may cost is bounded by its price, elsewhere.
+Three clauses and no more: the missing hedge of a proven fill, both legs of a pair shrinking together, a reduction on one instrument. The first two
+under the bounds of their group: naked exposure, time and loss. A reduction on one instrument belongs to no group and is bounded by what is held, so
+that it is still there when a group has come to the end of its bounds.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ class MandateRule(StrEnum):
     NOT_SHRINKING = "mandate_not_shrinking"
     NOT_A_PAIR = "mandate_not_a_pair"
     NO_REDUCE_FLAG = "mandate_reduce_flag"
+    LOSS = "mandate_loss"
 
 
 class MandateBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of one group: worst-case naked exposure in USD, and how long after its first order it may be worked on."""
+    """The bounds of one group: worst-case naked exposure and loss in USD, and how long after its first order it may be worked on."""
 
     naked_cap_usd: Decimal
+    loss_bound_usd: Decimal
     max_age_ns: int
 
 
@@ -58,7 +61,9 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What an order under the mandate says of itself, with the gate's own figures.
 
-    `lots` is its size, `proven_unhedged_lots` what proven fills leave to hedge less the hedges that are open or unknown, in the same unit.
+    `lots` is its size, `proven_unhedged_lots` what proven fills leave to hedge less the hedges that are open or unknown, in the same unit. Naked
+    figures are of the order's coin over everything, and of its group alone, without the order and with it. `loss_usd` is what the group will have
+    lost since it began once the order has filled, at worst; negative for a gain.
     """
 
     clause: Clause
@@ -67,11 +72,17 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[Leg, ...]
     naked_before_usd: Decimal
     naked_after_usd: Decimal
+    group_naked_before_usd: Decimal
+    group_naked_after_usd: Decimal
+    loss_usd: Decimal
     group_began_boot_ns: int
 
 
 def refuse_reduction(permission: Permission, claim: Claim, bounds: MandateBounds, now_boot_ns: int) -> MandateRule | None:
-    """Why an order does not fit the reduce mandate, or None. What cannot be compared refuses."""
+    """Why an order does not fit the reduce mandate, or None. What cannot be compared refuses.
+
+    LOSS is asked last: of an order that is refused by it nothing else stands in the way.
+    """
     if permission.may not in (May.NEW_RISK, May.REDUCE):
         return MandateRule.NOT_PERMITTED
     amounts = (claim.naked_before_usd, claim.naked_after_usd, bounds.naked_cap_usd)
@@ -81,6 +92,20 @@ def refuse_reduction(permission: Permission, claim: Claim, bounds: MandateBounds
         return MandateRule.NAKED
     if not 0 <= now_boot_ns - claim.group_began_boot_ns <= bounds.max_age_ns:
         return MandateRule.TIME
+    return _refuse_clause(claim) or _refuse_group(claim, bounds)
+
+
+def _refuse_group(claim: Claim, bounds: MandateBounds) -> MandateRule | None:
+    """What the group's own figures say against it."""
+    amounts = (claim.group_naked_before_usd, claim.group_naked_after_usd, claim.loss_usd, bounds.loss_bound_usd)
+    if not all(amount.is_finite() for amount in amounts):
+        return MandateRule.NONSENSE
+    if not (claim.group_naked_after_usd <= claim.group_naked_before_usd or claim.group_naked_after_usd <= bounds.naked_cap_usd):
+        return MandateRule.NAKED
+    return None if claim.loss_usd <= bounds.loss_bound_usd else MandateRule.LOSS
+
+
+def _refuse_clause(claim: Claim) -> MandateRule | None:
     match claim.clause:
         case Clause.HEDGE:
             return None if claim.lots <= claim.proven_unhedged_lots else MandateRule.NOT_PROVEN

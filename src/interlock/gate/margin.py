@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from interlock.gate import limits
-from interlock.gate.exposure import Load, Valuation, long_value, short_value
+from interlock.gate.exposure import Burden, Load, Valuation, long_value, short_value
 
 
 class MarginNeed(msgspec.Struct, frozen=True):
@@ -44,6 +44,18 @@ def margin_need(held: Iterable[tuple[Load, int, int, Valuation]], shock_milliont
         down += parts[4]
         entry += parts[5]
     return MarginNeed(initial, maintenance, notional, max(up, down) + entry, entry)
+
+
+def with_burden(ours: MarginNeed, theirs: Burden) -> MarginNeed:
+    """What an account needs that others use too. No part of one side's need is taken off for the other's."""
+    parts = (
+        _sum(ours.initial, theirs.initial),
+        _sum(ours.maintenance, theirs.maintenance),
+        _sum(ours.notional, theirs.notional),
+        _sum(ours.shocked, theirs.shocked),
+        _sum(ours.entry_loss, theirs.entry_loss),
+    )
+    return UNKNOWN if min(parts) < 0 else MarginNeed(*parts)
 
 
 def _one(load: Load, bid_ticks: int, ask_ticks: int, valuation: Valuation, shock_millionths: int) -> tuple[int, int, int, int, int, int]:

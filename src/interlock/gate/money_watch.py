@@ -11,17 +11,20 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Context, Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 import msgspec
 
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import profit
 from interlock.gate import references as refs
-from interlock.gate.exposure import Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
+from interlock.gate.exposure import Burden, Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
+from interlock.gate.foreign import NOTHING_UNMANAGED, Others, Unmanaged, active_symbols, burden_of
 from interlock.gate.lattice import common_level
 from interlock.gate.ledger import Day, EventKey, Ledger, unexpected_transfers
 from interlock.gate.limit_sheet import Limits, LimitSheet
 from interlock.gate.limits import widest
+from interlock.gate.market_watch import listing_worth
 from interlock.gate.profit import Instrument, Results, Unmarked, Worth
 from interlock.gate.readings import Now, Readings
 from interlock.gate.records import DayRolled, LatchSet, Level, Record, Scope
@@ -73,12 +76,20 @@ def usable_quotes(references: References, sheet: LimitSheet, boot_ns: int) -> di
 
 
 def equity_of(
-    holdings: Holdings, venue: str, worths: Mapping[Instrument, Worth], readings: Readings, sheet: LimitSheet, boot_ns: int
+    holdings: Holdings,
+    venue: str,
+    worths: Mapping[Instrument, Worth],
+    readings: Readings,
+    sheet: LimitSheet,
+    boot_ns: int,
+    unmanaged: Unmanaged = NOTHING_UNMANAGED,
+    their_quotes: Mapping[str, refs.Quote] = MappingProxyType({}),
 ) -> int | Unmarked:
     """Balances and what open positions have gained, micro-USD, rounded down.
 
     Positions count at the venue's mark; without one longs at the bid and shorts at the ask. The base of a spot instrument counts at that
-    instrument's bid. A balance in a currency that the gate has no limits for counts as nothing, unless it is owed.
+    instrument's bid. A balance in a currency that the gate has no limits for counts as nothing, unless it is owed. Of what is unmanaged only what
+    is lost or owed counts: what others have won is theirs to take away.
     """
     quotes = usable_quotes(readings.references, sheet, boot_ns)
     rates = usd_rates(readings.references, sheet, boot_ns)
@@ -90,6 +101,13 @@ def equity_of(
         if not holding.lots or (worth is not None and worth.spot):
             continue  # what is held of a spot instrument is a balance
         gained = None if worth is None or place not in quotes else _gained(holding, worth, quotes[place])
+        theirs = unmanaged.listings.get(holding.symbol)
+        if theirs is not None:
+            worth, quote = listing_worth(theirs), their_quotes.get(holding.symbol)
+            if worth.spot:
+                continue
+            won = _gained(holding, worth, quote) if quote is not None and refs.is_sound(quote) else None
+            gained = None if won is None else min(won, Fraction(0))
         if worth is None or gained is None:
             missing.append(f"mark of {venue}/{holding.symbol}")
             continue
@@ -97,7 +115,7 @@ def equity_of(
     for currency, amount in holdings.balances:
         if not _is_number(amount):
             missing.append(f"balance of {currency}")
-        elif amount:
+        elif amount < 0 or (amount and currency not in unmanaged.assets):
             _add_balance(sums, missing, currency, Fraction(amount), venue, worths, quotes, sheet)
     total = Fraction(0)
     for currency, value in sorted(sums.items()):
@@ -296,10 +314,10 @@ class MoneyWatch:
         """Whether an account's worth is to be read again."""
         return boot_ns - self._asked_ns.get((venue, account), _NEVER_NS) >= self._equity_every_ns
 
-    async def round(self, reads: VenueReads) -> None:
-        """Read what an account holds and take its worth in; nothing when it is not due. Raises ReadFailed.
+    async def round(self, reads: VenueReads, others: Callable[[], Others] | None = None) -> None:
+        """Read what an account holds and take its worth in, and on a shared one the burden of `others`; nothing when it is not due.
 
-        Stamped with the time of asking. What cannot be valued leaves the last figure as it was.
+        Stamped with the time of asking. What cannot be valued leaves the last figure as it was. Raises ReadFailed.
         """
         where = (reads.venue, reads.account)
         asked_ns = self._clock().boot_ns
@@ -307,12 +325,25 @@ class MoneyWatch:
             return
         self._asked_ns[where] = asked_ns
         holdings = await reads.holdings()
-        worth = equity_of(holdings, reads.venue, self._worths, self._readings, self._limits.sheet, self._clock().boot_ns)
-        if isinstance(worth, Unmarked):
-            self.missing["/".join(where)] = worth.missing
-            return
+        shared = others is not None and bool(others().unmanaged.assets)
+        quotes: dict[str, refs.Quote] = {}
+        if others is not None and shared:
+            quotes = {symbol: await reads.quote(symbol) for symbol in active_symbols(others(), where, holdings)}
+        now_ns, sheet = self._clock().boot_ns, self._limits.sheet
+        unmanaged = NOTHING_UNMANAGED if others is None else others().unmanaged
+        worth = equity_of(holdings, reads.venue, self._worths, self._readings, sheet, now_ns, unmanaged, quotes)
+        burden: Burden | Unmarked | None = None
+        if others is not None and shared:
+            rates, shock = usd_rates(self._readings.references, sheet, now_ns), sheet.account.shock_millionths
+            burden = burden_of(others(), where, holdings, quotes, rates, shock_millionths=shock, boot_ns=asked_ns)
+        missing = tuple(what for one in (worth, burden) if isinstance(one, Unmarked) for what in one.missing)
         self.missing.pop("/".join(where), None)
-        self._readings.equity = {**self._readings.equity, where: Equity(worth, asked_ns)}
+        if missing:
+            self.missing["/".join(where)] = missing
+        if not isinstance(worth, Unmarked):
+            self._readings.equity = {**self._readings.equity, where: Equity(worth, asked_ns)}
+        if isinstance(burden, Burden):
+            self._readings.burdens = {**self._readings.burdens, where: burden}
 
     def turn(self, state: GateState, now: Now) -> tuple[Record, ...]:
         """After each round of the markets: bring the naked times up to date, and the records that are due now."""

@@ -97,7 +97,7 @@ class Parts:
 
     def binding(self, symbols: tuple[tuple[str, str, str], ...]) -> Binding:
         """What a grant is bound to now: of the limits those that this life began with, which can only have become tighter since."""
-        accounts = ",".join(f"{venue}/{account}" for venue, account in sorted(self.setup.accounts.items()))
+        accounts = ",".join(f"{venue}/{account}{self._shared(venue)}" for venue, account in sorted(self.setup.accounts.items()))
         return Binding(
             incarnation=self.life.incarnation,
             host=self.life.host,
@@ -109,6 +109,11 @@ class Parts:
             limits=self.life.limits,
             symbols=symbols,
         )
+
+    def _shared(self, venue: str) -> str:
+        """What a person has to read and type before they arm where others are: that they are there, and what a kill does to them."""
+        limits = self.keeper.state.sheet.venues.get(venue)
+        return " (shared: a kill cancels everybody's orders)" if limits is not None and limits.shared else ""
 
     def live(self) -> dict[str, tuple[str, ...]]:
         """By venue: every order of ours that may still be alive, for whoever has to see the last of them."""

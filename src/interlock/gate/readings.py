@@ -5,12 +5,12 @@ The permits that were decided on a reading carry what they used of it. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from interlock.gate.absence import AbsenceRule
-from interlock.gate.exposure import Equity, Place
+from interlock.gate.exposure import Burden, Equity, Place
 from interlock.gate.records import Binding, Intent
 from interlock.gate.references import References
 
@@ -59,7 +59,12 @@ class Readings:
     binding: Binding
     read_only: bool = True
     equity: dict[Place, Equity] = field(default_factory=dict)
+    burdens: dict[Place, Burden] = field(default_factory=dict)
+    """By (venue, account) of those that are shared: what others hold and have open there."""
     naked_since_boot_ns: dict[str, int | None] = field(default_factory=dict)
+    budgets: Mapping[str, Callable[[int, int], int]] = field(default_factory=dict)
+    """By venue: given how many placements are under way and the boot time, how long until one more has room in its limits; 0: now. A venue that is
+    not here has declared none. Egress asks again itself."""
     attended: set[Place] = field(default_factory=set)
     """Instruments whose orders the venue would cancel by itself: its dead-man was confirmed and is kept armed."""
     lease_held: bool = False

@@ -59,19 +59,22 @@ class Difference(msgspec.Struct, frozen=True):
     found: str
     explained: bool
     why: str
+    theirs: bool = False
+    """It is about what is not managed: recorded, and explained for as long as it likes."""
 
 
 class Managed(msgspec.Struct, frozen=True, kw_only=True):
     """What of the account is ours to explain.
 
-    `tags` begin our client ids. On a `shared` account, foreign orders and the balances of `unmanaged` currencies are a person's own. `rounding` is
-    by how much a venue's own rounding may move a balance, by currency; a currency that is not named must fit exactly.
+    `tags` begin our client ids. The balances of `unmanaged` currencies, and orders and positions in the instruments of `foreign`, are others' own;
+    what those cost and bring in a currency of ours is part of what is expected. There are none on an account of our own. `rounding` is by how much a
+    venue's own rounding may move a balance, by currency; a currency that is not named must fit exactly.
     """
 
     tags: tuple[str, ...]
     worths: Mapping[Instrument, Worth]
-    shared: bool = False
     unmanaged: frozenset[str] = frozenset()
+    foreign: Mapping[Instrument, Worth] = msgspec.field(default_factory=dict)
     rounding: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
 
 
@@ -110,7 +113,7 @@ def compare(orders: Orders, ledger: Ledger, snapshot: r.Snapshot, managed: Manag
     for _, symbol, lots, ticks in changes_after(ledger, snapshot.venue, snapshot.account, snapshot.venue_ns):
         flights.setdefault(symbol, _Flight()).move(abs(lots), ticks)
     positions, explained = _positions(ledger, snapshot, managed, flights)
-    found = [difference for row in snapshot.open_orders if (difference := _stranger(orders, row, managed)) is not None]
+    found = [difference for row in snapshot.open_orders if (difference := _stranger(orders, row, snapshot.venue, managed)) is not None]
     for order in ours:
         found += _order(order, theirs.get(order.client_id), snapshot.venue_ns, explained.get(order.symbol, True))
     return found + positions + _balances(ledger, snapshot, managed, flights)
@@ -137,7 +140,10 @@ def _ours(orders: Orders, snapshot: r.Snapshot) -> list[Order]:
     return [order for order in picked if (order.venue, order.account) == (snapshot.venue, snapshot.account)]
 
 
-def _stranger(orders: Orders, row: tuple[str, str, str, int], managed: Managed) -> Difference | None:
+NOT_MANAGED = "not managed on this shared account"
+
+
+def _stranger(orders: Orders, row: tuple[str, str, str, int], venue: str, managed: Managed) -> Difference | None:
     client_id, venue_order_id, symbol, open_lots = row
     if client_id in orders.by_id:
         return None
@@ -146,8 +152,9 @@ def _stranger(orders: Orders, row: tuple[str, str, str, int], managed: Managed) 
         return Difference(
             Kind.OWN_UNKNOWN, subject, "no order", f"{open_lots} lots of {symbol}", False, "its id is ours, the journal lacks it"
         )
-    why = "the account is shared" if managed.shared else "nobody else may trade on this account"
-    return Difference(Kind.FOREIGN_ORDER, subject, "no order", f"{open_lots} lots of {symbol}", managed.shared, why)
+    theirs = (venue, symbol) in managed.foreign
+    why = NOT_MANAGED if theirs else "nobody else may trade this here"
+    return Difference(Kind.FOREIGN_ORDER, subject, "no order", f"{open_lots} lots of {symbol}", theirs, why, theirs)
 
 
 def _order(order: Order, open_lots: int | None, venue_ns: int, position_explained: bool) -> list[Difference]:
@@ -236,6 +243,11 @@ def _positions(
         worth = managed.worths.get((snapshot.venue, symbol))
         if worth is not None and worth.spot:
             continue  # what is held of it is a balance
+        if (snapshot.venue, symbol) in managed.foreign:
+            change = told.get(symbol, 0)
+            if change and not managed.foreign[snapshot.venue, symbol].spot:
+                found.append(Difference(Kind.POSITION, symbol, "any", str(change), True, NOT_MANAGED, True))
+            continue
         expected = position_lots(ledger, snapshot.venue, snapshot.account, symbol, snapshot.venue_ns)
         change = told.get(symbol, 0) - expected
         flight = flights.get(symbol, _Flight())
@@ -253,8 +265,9 @@ def _span(flight: _Flight) -> str:
 def expected_balances(ledger: Ledger, venue: str, account: str, managed: Managed, until_venue_ns: int) -> dict[str, Decimal]:
     """Balances by currency as the ledger has them: flows until then, what spot trades exchanged, what closed positions brought."""
     found = cash(ledger, venue, account, until_venue_ns)
-    for market, position in sorted(ledger.positions.items()):
-        worth = managed.worths.get((venue, market[2]))
+    held = [(market, position, managed.worths.get((venue, market[2]))) for market, position in sorted(ledger.positions.items())]
+    held += [(market, position, managed.foreign.get((venue, market[2]))) for market, position in sorted(ledger.theirs.items())]
+    for market, position, worth in held:
         if market[:2] != (venue, account) or worth is None:
             continue
         money = position.cash if worth.spot else position.realised
@@ -274,12 +287,10 @@ def _balances(ledger: Ledger, snapshot: r.Snapshot, managed: Managed, flights: M
         if abs(change) <= managed.rounding.get(currency, Decimal(0)):
             continue
         allowance = _allowance(currency, snapshot.venue, managed, flights)
-        if managed.shared and currency in managed.unmanaged:
-            explained, why = True, "not managed on this shared account"
-        else:
-            explained = abs(change) <= allowance
-            why = "executions under way" if explained else f"executions under way can move it by {allowance}"
-        found.append(Difference(Kind.BALANCE, currency, str(want), str(have), explained, why))
+        theirs = currency in managed.unmanaged
+        explained = theirs or abs(change) <= allowance
+        under_way = "executions under way" if explained else f"executions under way can move it by {allowance}"
+        found.append(Difference(Kind.BALANCE, currency, str(want), str(have), explained, NOT_MANAGED if theirs else under_way, theirs))
     return found
 
 
@@ -287,7 +298,7 @@ def _allowance(currency: str, venue: str, managed: Managed, flights: Mapping[str
     """By how much executions under way can move a balance: their lots, or their lots at their limit prices. 0 without any."""
     total = Decimal(0)
     for symbol, flight in flights.items():
-        worth = managed.worths.get((venue, symbol))
+        worth = managed.worths.get((venue, symbol)) or managed.foreign.get((venue, symbol))
         if worth is None:
             continue
         if worth.currency == currency:

@@ -183,7 +183,7 @@ class Reconciler:
         if not verdict.explained:
             self.aftermath = None
         self._record(snapshot, verdict, now)
-        if verdict.explained and not any(one.kind in _MONEY and not self._is_theirs(one) for one in found):
+        if verdict.explained and not any(one.kind in _MONEY and not one.theirs for one in found):
             self.aftermath = Aftermath(fills_complete_venue_ns=snapshot.venue_ns, position_explained=True)
         return verdict
 
@@ -212,7 +212,7 @@ class Reconciler:
         judged = []
         for one in found:
             fresh = one.kind in _MOVED and self._is_fresh(self._changed_boot_ns.get(one.subject, _NEVER_BOOT_NS), boot_ns)
-            if not one.explained or fresh or self._is_theirs(one):
+            if not one.explained or fresh or one.theirs:
                 judged.append(one)
                 continue
             key = (one.kind, one.subject)
@@ -225,11 +225,6 @@ class Reconciler:
                 judged.append(one)
         self._since_boot_ns = waiting
         return judged
-
-    def _is_theirs(self, one: Difference) -> bool:
-        """Whether a shared account explains a difference, for as long as it likes."""
-        unmanaged = one.kind is Kind.BALANCE and one.subject in self._managed.unmanaged
-        return self._managed.shared and (one.kind is Kind.FOREIGN_ORDER or unmanaged)
 
     def _latch_cut(self) -> None:
         now = self._clock()
@@ -272,10 +267,11 @@ def opening(
     found: list[r.LedgerEvent] = []
 
     def adjust(name: str, currency: str, amount: Decimal, symbol: str = "", lots: int = 0, ticks: int = 0) -> None:
+        theirs = (venue, symbol) in managed.foreign
         found.append(
             r.LedgerEvent(
                 boot_ns=boot_ns,
-                kind=r.LedgerKind.ADJUST,
+                kind=r.LedgerKind.FOREIGN if theirs else r.LedgerKind.ADJUST,
                 venue=venue,
                 account=account,
                 venue_id=f"{OPENING}{nonce}.{name}",
@@ -292,10 +288,10 @@ def opening(
 
     expected = expected_balances(ledger, venue, account, managed, snapshot.venue_ns)
     for currency, amount in snapshot.balances:
-        if amount and not (managed.shared and currency in managed.unmanaged):
+        if amount and currency not in managed.unmanaged:
             adjust(f"balance.{currency}", currency, exact_sum(amount, -expected.get(currency, Decimal(0))))
     for symbol, lots in snapshot.positions:
-        worth = managed.worths.get((venue, symbol))
+        worth = managed.worths.get((venue, symbol)) or managed.foreign.get((venue, symbol))
         if not lots or (worth is not None and worth.spot):
             continue  # what is held of spot is a balance
         ticks = entry_ticks.get(symbol, 0)

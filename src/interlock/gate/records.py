@@ -349,17 +349,39 @@ class Deny(Record, frozen=True, kw_only=True, tag="deny"):
     revision: int = 0
 
 
+class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One leg of a pair as it is reserved: at most `lots`, at no worse a price than `ticks`.
+
+    `units_per_lot` is what one lot is of the coin, in units that both legs of the pair are whole multiples of. `notional_usd` is what the whole leg
+    was judged to be worth.
+    """
+
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    ticks: int
+    lots: int
+    units_per_lot: int
+    notional_usd: Decimal
+
+
 class GroupReserved(Record, frozen=True, kw_only=True, tag="group"):
     """A group begins with the first of its orders that is permitted under the grant; recorded before that permit.
 
     Until `deadline_boot_ns` what its orders filled may be hedged under the reduce mandate, and both its legs shrunk with at most
-    `naked_cap_usd` of net exposure. After it a new order under the grant begins the group anew.
+    `naked_cap_usd` of net exposure and `loss_bound_usd` of loss. After it a new order under the grant begins the group anew.
+
+    With two `legs` the group is a pair: the worst case of both is reserved by this one record, for entries until `reserved_until_boot_ns`.
     """
 
     group: str
     client_ids: tuple[str, ...]
     naked_cap_usd: Decimal
     deadline_boot_ns: int
+    loss_bound_usd: Decimal = Decimal(0)
+    legs: tuple[ReservedLeg, ...] = ()
+    reserved_until_boot_ns: int = 0
 
 
 # Orders
@@ -535,6 +557,8 @@ class LedgerKind(StrEnum):
     SETTLEMENT = "settlement"
     AIRDROP = "airdrop"
     ADJUST = "adjust"
+    FOREIGN = "foreign"
+    """What others did in an unmanaged asset of a shared account: an execution with its fee, its reversal, or any of the kinds above."""
 
 
 class LedgerEvent(Record, frozen=True, kw_only=True, tag="ledger"):
@@ -573,7 +597,7 @@ class LedgerExpected(Record, frozen=True, kw_only=True, tag="expect"):
 class Foreign(Record, frozen=True, kw_only=True, tag="foreign"):
     """An order or execution on our account that is not ours. `own_prefix`: its id looks like ours but is not in the journal.
 
-    `tolerated`: the account is shared on purpose; then it is only written down.
+    `tolerated`: it is in an unmanaged asset of an account that is shared on purpose; then it is only written down.
     """
 
     venue: str

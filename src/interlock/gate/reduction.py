@@ -2,14 +2,18 @@
 
 HEDGE: proven fills of its group, less what the group's other fills and its open or unknown orders on the other side already answer. SHRINK_PAIR: both
 instruments of its group shrink, the other one by an order that is permitted already; the first of two is a REDUCE_ONLY. The price of a reduction is
-bounded by the collars, like that of any order; a group has no bound on losses of its own.
+bounded by the collars, like that of any order; hedges and pairs that shrink also by what their group may lose (`group_result`).
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
 
 from interlock.domain.instruments import Kind
+from interlock.gate import group_result
 from interlock.gate.exposure import NOTHING, Exposure, Key, OpenOrder, Place, Universe, Valuation, asset_interval, naked_value
 from interlock.gate.limits import widest
 from interlock.gate.mandate import Claim, Clause, Leg, MandateBounds, MandateRule, refuse_reduction
@@ -20,32 +24,67 @@ from interlock.gate.references import References
 from interlock.gate.state import GateState, Group
 
 _NOTHING_USD = Decimal(0)
-_UNKNOWN_USD = Decimal("NaN")
-"""Refuses wherever it is compared."""
 
-_SINGLE_LEG = MandateBounds(naked_cap_usd=_NOTHING_USD, max_age_ns=0)
+_SINGLE_LEG = MandateBounds(naked_cap_usd=_NOTHING_USD, loss_bound_usd=_NOTHING_USD, max_age_ns=0)
 """For a reduction on one instrument, which is bounded by what is held."""
 
 
-def clause_of(may: Permission, state: GateState, references: References, intent: Intent, exposure: Exposure, now: Now) -> Clause | str:
+class _Figures(NamedTuple):
+    """Naked without the order and with it, of the coin and of the group alone, and the group's loss."""
+
+    before_usd: Decimal
+    after_usd: Decimal
+    group_before_usd: Decimal
+    group_after_usd: Decimal
+    loss_usd: Decimal
+
+
+_NO_FIGURES = _Figures(*[_NOTHING_USD] * 5)
+
+
+class Unfit(msgspec.Struct, frozen=True):
+    """Why an order fits no clause. `at_loss_bound`: one would fit, if its group might lose more."""
+
+    told: str
+    at_loss_bound: bool
+
+    def __str__(self) -> str:
+        return self.told
+
+
+def clause_of(may: Permission, state: GateState, references: References, intent: Intent, exposure: Exposure, now: Now) -> Clause | Unfit:
     """The clause that an order fits, or why it fits none. `exposure` does not hold the order yet; for an amend it holds it as it was."""
-    told = []
+    told, at_loss_bound = [], False
     group = state.group(intent.group, now.boot_ns) if intent.group else None
     if group is not None:
-        for clause, claim, bounds in (
-            (Clause.HEDGE, _hedge, MandateBounds(naked_cap_usd=_NOTHING_USD, max_age_ns=_age_ns(group))),
-            (Clause.SHRINK_PAIR, _shrink_pair, MandateBounds(naked_cap_usd=group.naked_cap_usd, max_age_ns=_age_ns(group))),
+        naked_cap_usd, loss_bound_usd = _bounds(state, references, intent, group)
+        # A hedge only ever shrinks what is naked; a pair that shrinks may go up to the cap while one leg is ahead of the other.
+        for clause, claim, cap_usd in (
+            (Clause.HEDGE, _hedge, _NOTHING_USD),
+            (Clause.SHRINK_PAIR, _shrink_pair, naked_cap_usd),
         ):
+            bounds = MandateBounds(naked_cap_usd=cap_usd, loss_bound_usd=loss_bound_usd, max_age_ns=_age_ns(group))
             refused = refuse_reduction(may, claim(state, references, intent, exposure, group), bounds, now.boot_ns)
             if refused is None:
                 return clause
             told.append(f"{clause.value}: {refused.value}")
+            at_loss_bound = at_loss_bound or refused is MandateRule.LOSS
     elif intent.group:
         told.append(f"group {intent.group!r} has not begun, or its time is over")
     refused = _refuse_single(may, references, intent, exposure, now)
     if refused is None:
         return Clause.REDUCE_ONLY
-    return "; ".join([*told, f"{Clause.REDUCE_ONLY.value}: {refused.value}"])
+    return Unfit("; ".join([*told, f"{Clause.REDUCE_ONLY.value}: {refused.value}"]), at_loss_bound)
+
+
+def _bounds(state: GateState, references: References, intent: Intent, group: Group) -> tuple[Decimal, Decimal]:
+    """Naked cap and loss bound of a group: as it began with them, or as the limits have become tighter since."""
+    facts = references.universe.facts.get((intent.venue, intent.symbol))
+    asset = None if facts is None else state.sheet.assets.get(facts.asset)
+    if asset is None:
+        return group.naked_cap_usd, group.loss_bound_usd
+    naked_cap, loss_bound = Decimal(asset.max_naked_notional_micro_usd).scaleb(-6), Decimal(asset.max_group_loss_micro_usd).scaleb(-6)
+    return min(group.naked_cap_usd, naked_cap), min(group.loss_bound_usd, loss_bound)
 
 
 def _age_ns(group: Group) -> int:
@@ -64,8 +103,8 @@ def _hedge(state: GateState, references: References, intent: Intent, exposure: E
     if place in universe.facts:
         unhedged = _unhedged_units(state, universe, intent, group, universe.facts[place].asset)
         proven = 0 if unhedged is None else max(0, unhedged) // universe.units_per_lot[place]
-    before, after = _naked_usd(references, intent, exposure)
-    return _claim(Clause.HEDGE, intent, legs=(), began_boot_ns=group.began_boot_ns, proven_lots=proven, before=before, after=after)
+    figures = _figures(state, references, intent, exposure, group)
+    return _claim(Clause.HEDGE, intent, legs=(), began_boot_ns=group.began_boot_ns, proven_lots=proven, figures=figures)
 
 
 def _unhedged_units(state: GateState, universe: Universe, intent: Intent, group: Group, asset: str) -> int | None:
@@ -96,8 +135,8 @@ def _shrink_pair(state: GateState, references: References, intent: Intent, expos
         still_open = [state.orders.by_id[client_id] for client_id in state.orders.live]
         flagged = all(order.reduce_only for order in still_open if order.market == key)
         legs.append(_leg(references, exposure, key, reduce_only=flagged))
-    before, after = _naked_usd(references, intent, exposure)
-    return _claim(Clause.SHRINK_PAIR, intent, legs=tuple(legs), began_boot_ns=group.began_boot_ns, before=before, after=after)
+    figures = _figures(state, references, intent, exposure, group)
+    return _claim(Clause.SHRINK_PAIR, intent, legs=tuple(legs), began_boot_ns=group.began_boot_ns, figures=figures)
 
 
 def _claim(
@@ -107,16 +146,18 @@ def _claim(
     legs: tuple[Leg, ...],
     began_boot_ns: int,
     proven_lots: int = 0,
-    before: Decimal = _NOTHING_USD,
-    after: Decimal = _NOTHING_USD,
+    figures: _Figures = _NO_FIGURES,
 ) -> Claim:
     return Claim(
         clause=clause,
         lots=intent.lots,
         proven_unhedged_lots=proven_lots,
         legs=legs,
-        naked_before_usd=before,
-        naked_after_usd=after,
+        naked_before_usd=figures.before_usd,
+        naked_after_usd=figures.after_usd,
+        group_naked_before_usd=figures.group_before_usd,
+        group_naked_after_usd=figures.group_after_usd,
+        loss_usd=figures.loss_usd,
         group_began_boot_ns=began_boot_ns,
     )
 
@@ -133,13 +174,13 @@ def _leg(references: References, exposure: Exposure, key: Key, *, reduce_only: b
     return Leg(held_lots=load.position, low_lots=after.low, high_lots=after.high, derivative=derivative, reduce_only=reduce_only)
 
 
-def _naked_usd(references: References, intent: Intent, exposure: Exposure) -> tuple[Decimal, Decimal]:
-    """The worst net exposure of the order's asset without and with it, USD at the gate's own prices; not a number where it cannot be reckoned."""
+def _figures(state: GateState, references: References, intent: Intent, exposure: Exposure, group: Group) -> _Figures:
+    """Worst net exposures and the loss, USD at the gate's own prices; not a number where they cannot be reckoned."""
     universe = references.universe
     facts = universe.facts.get((intent.venue, intent.symbol))
     adding = OpenOrder(intent.venue, intent.account, intent.symbol, intent.side, intent.ticks, intent.lots)
     if facts is None or any((key[0], key[2]) not in universe.facts for key in exposure.loads):
-        return _UNKNOWN_USD, _UNKNOWN_USD
+        return _Figures(*[group_result.UNKNOWN_USD] * 5)
     prices: dict[Place, tuple[int, Valuation]] = {}
     for place in universe.by_asset[facts.asset]:
         if place in references.references and place in references.valuations:
@@ -147,5 +188,6 @@ def _naked_usd(references: References, intent: Intent, exposure: Exposure) -> tu
     found = []
     for loads in (exposure.loads, exposure.with_order(adding).loads):
         value = naked_value(widest(*asset_interval(loads, universe, facts.asset)), universe, prices, facts.asset)
-        found.append(_UNKNOWN_USD if value < 0 else Decimal(value).scaleb(-6))
-    return found[0], found[1]
+        found.append(group_result.UNKNOWN_USD if value < 0 else Decimal(value).scaleb(-6))
+    alone = group_result.naked_usd(state, universe, prices, group, intent)
+    return _Figures(found[0], found[1], *alone, group_result.loss_usd(state, references, group, intent))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from interlock.gate import arming, references
+from interlock.gate import arming, pairs, references
 from interlock.gate.ceremony import NS_PER_S
 from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
@@ -41,6 +41,10 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
             for (venue, account, symbol), position in sorted(state.ledger.positions.items())
             if position.lots
         ],
+        "reserved": [
+            {"venue": one.venue, "symbol": one.symbol, "side": one.side.name.lower(), "ticks": one.ticks, "lots": one.lots}
+            for one in pairs.reserved(state, now.boot_ns)
+        ],
         "references": _references(parts),
         "loss": {
             "day": state.losses.day,
@@ -50,6 +54,7 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
             "unmarked": list(unmarked),
         },
         "accounts": dict(parts.setup.accounts),
+        "shared": _shared(parts),
         "strategies": sorted(parts.setup.tags),
         "symbols": [f"{venue}/{symbol}" for venue, symbol, _ in parts.readings.binding.symbols],
         "why_not": [{"rule": one.rule, "message": one.message} for one in why_not],
@@ -66,6 +71,24 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
         "lease_held": parts.guard.lease_held(),
         "drill_symbols": list(drill_symbols),
     }
+
+
+def _shared(parts: Parts) -> list[dict[str, Any]]:
+    """The accounts that others use too; on those a kill cancels their orders as well."""
+    found = []
+    for venue, account in sorted(parts.setup.accounts.items()):
+        limits, burden = parts.keeper.state.sheet.venues.get(venue), parts.readings.burdens.get((venue, account))
+        if limits is not None and limits.shared:
+            found.append(
+                {
+                    "venue": venue,
+                    "account": account,
+                    "unmanaged_assets": list(limits.unmanaged_assets),
+                    "theirs_usd": "not known" if burden is None or burden.gross < 0 else _usd(burden.gross),
+                    "kill": "cancels everybody's orders on the account",
+                }
+            )
+    return found
 
 
 def _hold(hold: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import hashlib
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from interlock.gate import arming, drill, in_force, ledger, losses, orders, throttles
 from interlock.gate.arming import Arming, Event, LiveGrant, Machine, Minted
 from interlock.gate.drill import Drills
@@ -35,6 +37,7 @@ from interlock.gate.records import (
     NotSent,
     Permit,
     Record,
+    ReservedLeg,
     SendUnknown,
     Sent,
 )
@@ -61,12 +64,31 @@ class Permitted(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of orders since its first one was permitted, and what bounds its hedges and its unwinding. `client_ids` are its orders."""
+    """A group of orders since its first one was permitted, and what bounds its hedges and its unwinding. `client_ids` are its orders.
+
+    One with two legs is a pair (`pairs`), reserved for entries until `reserved_until_boot_ns`.
+    """
 
     began_boot_ns: int
     naked_cap_usd: Decimal
     deadline_boot_ns: int
     client_ids: dict[str, bool]
+    loss_bound_usd: Decimal
+    legs: tuple[ReservedLeg, ...]
+    reserved_until_boot_ns: int
+
+
+def group_of(record: GroupReserved) -> Group:
+    """The group that a record begins, with the orders that it names."""
+    return Group(
+        record.boot_ns,
+        record.naked_cap_usd,
+        record.deadline_boot_ns,
+        dict.fromkeys(record.client_ids, True),
+        record.loss_bound_usd,
+        record.legs,
+        record.reserved_until_boot_ns,
+    )
 
 
 class GateState:
@@ -238,9 +260,7 @@ class GateState:
         """Begin a group with the orders that it names, and with those of that name that are alive from an earlier beginning."""
         alive = [client_id for client_id in self.orders.live if self.orders.by_id[client_id].group == record.group]
         self.groups.pop(record.group, None)
-        self.groups[record.group] = Group(
-            record.boot_ns, record.naked_cap_usd, record.deadline_boot_ns, dict.fromkeys((*alive, *record.client_ids), True)
-        )
+        self.groups[record.group] = group_of(msgspec.structs.replace(record, client_ids=(*alive, *record.client_ids)))
         while self.groups:
             oldest = next(iter(self.groups))
             if self.groups[oldest].deadline_boot_ns >= record.boot_ns:

@@ -2,8 +2,9 @@
 
 Every number has a direction in which it is tighter, and lists of what is allowed may only lose entries. What has no such direction must stay as it
 is: spans over which something is counted, since what is older was forgotten; the budget out of which cancels are paid, since whoever lowers limits
-must not be able to hold up cancels; how old a rate may be, since an old rate that is left out can no longer disagree; and the peer. Whatever passes
-every limit of the tighter sheet passes every limit of the looser one.
+must not be able to hold up cancels; how old a rate may be, since an old rate that is left out can no longer disagree; the peer; and what of an
+account is left to others, since what they did was booked by it. Whatever passes every limit of the tighter sheet passes every limit of the looser
+one.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ WAYS: dict[str, Way] = {
     "max_margin_ratio_millionths": Way.DOWN,
     "min_liquidation_distance_millionths": Way.UP,
     "expected_reject_codes": Way.PART,
+    "shared": Way.SAME,
+    "unmanaged_assets": Way.SAME,
     # [symbols]
     "allow": Way.PART,
     "max_order_lots": Way.DOWN,
@@ -71,6 +74,7 @@ WAYS: dict[str, Way] = {
     "max_naked_notional_micro_usd": Way.DOWN,
     "naked_tolerance_micro_usd": Way.DOWN,
     "max_naked_ns": Way.DOWN,
+    "max_group_loss_micro_usd": Way.DOWN,
     # [currencies]
     "freshness_rate_ns": Way.SAME,
     "min_sources_count": Way.UP,

@@ -162,7 +162,8 @@ def executed(execution: wire.Execution, venue: str, account: str, boot_ns: int) 
 def booked(entry: wire.LedgerEntry, venue: str, account: str, boot_ns: int) -> r.LedgerEvent | None:
     """A change of a balance; None for a kind or an amount that makes no sense, which reconciliation will find."""
     value = amount(entry.amount)
-    if value is None or entry.kind not in set(r.LedgerKind):
+    # What is foreign is for the gate to say, by its own list.
+    if value is None or entry.kind not in set(r.LedgerKind) or entry.kind == r.LedgerKind.FOREIGN:
         return None
     return r.LedgerEvent(
         boot_ns=boot_ns,

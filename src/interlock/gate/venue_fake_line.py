@@ -18,12 +18,9 @@ from interlock.gate.connection import OrderConnection, Wrote
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake import LONGEST_TEXT
 from interlock.gate.venue_reads import ReadFailed
-from interlock.venues.fake import wire
+from interlock.venues.budget import LEAST_REFUSAL_NS, LONGEST_REFUSAL_NS
+from interlock.venues.fake import budget, wire
 
-LEAST_REST_NS = 100_000_000
-"""A venue that says to slow down is left alone for so long, however odd the time is that it names."""
-LONGEST_REST_NS = 600_000_000_000
-"""A venue that asks for more is asked again after that: a gate that never looks again knows nothing."""
 LONGEST_REASON = 200
 
 
@@ -172,8 +169,7 @@ def refusal(answer: wire.Answer) -> ReadFailed | None:
     if answer.ok:
         return None
     said = f"status {answer.status}, code {answer.code[:LONGEST_TEXT]!r}"
-    if answer.status in (418, 429) or answer.code in (wire.Code.RATE_LIMITED, wire.Code.BANNED):
-        # Both times are the venue's own, so its clock does not matter.
-        rest_ns = min(max(answer.reset_ns - answer.venue_ns, LEAST_REST_NS), LONGEST_REST_NS)
+    if budget.is_refusal(answer):
+        rest_ns = min(max(budget.refused_for_ns(answer), LEAST_REFUSAL_NS), LONGEST_REFUSAL_NS)
         return ReadFailed(f"the venue limits the rate: {said}", retry_after_ns=rest_ns, limited=True)
     return ReadFailed(f"the venue refused: {said}")

@@ -32,7 +32,8 @@ from interlock.gate.venue_reads import (
     ReadFailed,
     ShownOrder,
 )
-from interlock.venues.fake import wire
+from interlock.venues.budget import GATE, Meter, Spend
+from interlock.venues.fake import budget, wire
 
 PAGE = 200
 MOST_PAGES = 1_000
@@ -53,12 +54,12 @@ def number(text: str) -> Decimal | None:
 
 def shown(view: wire.OrderView, source: str, boot_ns: int) -> ShownOrder | None:
     """An order of a list or the stream; None if its numbers or texts make no sense. More filled than there is of it is told as it is."""
-    counted = 0 < view.lots < LARGEST and 0 <= view.filled_lots < LARGEST and view.updated_ns >= 0
+    counted = 0 < view.lots < LARGEST and 0 <= view.filled_lots < LARGEST and 0 <= view.ticks < LARGEST and view.updated_ns >= 0
     if not (counted and view.symbol and _short(view.client_id, view.venue_order_id, view.symbol, view.code)):
         return None
     report = reported(view, source, boot_ns)
     left = 0 if report.state.final else max(view.lots - view.filled_lots, 0)
-    return ShownOrder(report=report, symbol=view.symbol, open_lots=left)
+    return ShownOrder(report=report, symbol=view.symbol, side=view.side, ticks=view.ticks, open_lots=left)
 
 
 def told(execution: wire.Execution, venue: str, account: str, boot_ns: int) -> r.Filled | r.FillReversed | None:
@@ -91,10 +92,21 @@ class FakeReads:
 
     `receive_window_ns` bounds when the venue still takes a read of the account; 0: no bound. Reads of the market and of the clock are not signed.
     Several reads may be under way at once; one that is late, or anything uncertain about the connection, fails all that are in flight on it, and the
-    next opens a new one. After the venue limited the rate, reads fail without a byte until the time that it named, so that cancels find room.
+    next opens a new one. After the venue limited the rate, reads fail without a byte until the time that it named, and while what reads may use of
+    its limits is used up by `meter`, so that placements and cancels find room.
     """
 
-    def __init__(self, venue: str, account: str, port: int, clock: Callable[[], Now], *, timeout_ns: int, receive_window_ns: int) -> None:
+    def __init__(
+        self,
+        venue: str,
+        account: str,
+        port: int,
+        clock: Callable[[], Now],
+        *,
+        timeout_ns: int,
+        receive_window_ns: int,
+        meter: Meter | None = None,
+    ) -> None:
         self.venue = venue
         self.account = account
         self._port = port
@@ -105,7 +117,8 @@ class FakeReads:
         self._line: Line | None = None
         self._opening = asyncio.Lock()
         self._life = 0
-        self._rest_until_boot_ns = 0
+        self.meter = meter or Meter(budget.LIMITS, GATE)
+        """What the gate keeps of the venue's limits."""
 
     # The market
 
@@ -283,20 +296,22 @@ class FakeReads:
         self._may_ask()
         line = await self._open(turn)
         self._may_ask()  # the venue may have answered somebody else meanwhile
+        self.meter.spent(budget.REQUEST, self._clock().boot_ns)
         said = await line.ask(request, turn.until_boot_ns)
+        budget.take(self.meter, Spend.READ, said.answer, asked_ns=said.asked.boot_ns, now_ns=said.heard.boot_ns)
         refused = refusal(said.answer)
         if refused is not None and not (or_missing and (said.answer.status, said.answer.code) == (404, wire.Code.ORDER_NOT_FOUND)):
-            if refused.limited:
-                self._rest_until_boot_ns = max(self._rest_until_boot_ns, said.heard.boot_ns + refused.retry_after_ns)
             raise refused
         if not said.answer.venue_ns > 0:
             raise ReadFailed(f"expected the venue's time with the answer, found {said.answer.venue_ns}")
         return said
 
     def _may_ask(self) -> None:
-        left_ns = self._rest_until_boot_ns - self._clock().boot_ns
-        if left_ns > 0:
+        now_ns = self._clock().boot_ns
+        if left_ns := self.meter.refused_ns(Spend.READ, now_ns):
             raise ReadFailed("the venue limited the rate and is left alone", retry_after_ns=left_ns, limited=True)
+        if wait_ns := self.meter.wait_ns(Spend.READ, budget.REQUEST, now_ns):
+            raise ReadFailed("what reads may use of the venue's limits is used up", retry_after_ns=wait_ns)
 
     async def _open(self, turn: _Turn) -> Line:
         left_ns = turn.until_boot_ns - self._clock().boot_ns

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from interlock.domain.instruments import Kind
+from interlock.domain.orders import Side
 from interlock.gate import records as r
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.references import Quote, Rate
@@ -64,6 +65,8 @@ class ShownOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     report: r.Reported
     symbol: str
+    side: Side
+    ticks: int
     open_lots: int
 
 

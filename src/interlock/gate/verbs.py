@@ -122,6 +122,7 @@ class Cause(StrEnum):
     RATE_LIMIT = "rate_limit"
     LOSS = "loss"
     DRAWDOWN = "drawdown"
+    GROUP_LOSS = "group_loss"
     EDGE = "edge"
     LIQUIDATION = "liquidation"
     ADL = "adl"
@@ -156,6 +157,7 @@ LEVEL_OF: dict[Cause, Level] = {
     Cause.RATE_LIMIT: Level.REDUCE_ONLY,
     Cause.LOSS: Level.REDUCE_ONLY,
     Cause.DRAWDOWN: Level.REDUCE_ONLY,
+    Cause.GROUP_LOSS: Level.REDUCE_ONLY,
     Cause.EDGE: Level.REDUCE_ONLY,
     Cause.LIQUIDATION: Level.REDUCE_ONLY,
     Cause.ADL: Level.REDUCE_ONLY,

@@ -116,7 +116,16 @@ class ArmingView:
         undrilled = set(self._undrilled())
         symbols = tuple(f"{part.venue}/{part.symbols[0]}" for part in self._config.venues if part.venue in undrilled)
         unmarked = tuple(f"{what}: {', '.join(names)}" for what, names in sorted(self._money.missing.items()))
-        return report(self._parts, self.why_not(), symbols, unmarked)
+        return {**report(self._parts, self.why_not(), symbols, unmarked), "venue_limits": self._venue_limits()}
+
+    def _venue_limits(self) -> list[dict[str, Any]]:
+        """What is known to be used of each limit that a venue declared, by all together."""
+        now_ns = self._parts.clock().boot_ns
+        return [
+            {"venue": venue, "limit": name, "used": used, "of": units}
+            for venue, desk in sorted(self._desks.items())
+            for name, (used, units) in desk.reads.meter.standing(now_ns).items()
+        ]
 
     def why_not(self) -> tuple[Refusal, ...]:
         """What stands against arming, as far as it is known without asking the venue anew."""

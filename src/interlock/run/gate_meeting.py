@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from interlock.domain.errors import UsageError
 from interlock.gate.account_lock import AccountName, Lease, take_local
 from interlock.gate.coverage import uncovered
 from interlock.gate.exposure import Place
+from interlock.gate.foreign import Unmanaged, unmanaged_of
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import Listing, ReadFailed
 from interlock.run.gate_config import GateConfig, VenuePart
+from interlock.venues.budget import Meter, kept_for_sentinel
+from interlock.venues.fake import budget
 
 START_S = 10.0
 """How long the venues may take to answer at the start."""
@@ -27,28 +30,61 @@ class Met:
 
     listings: Mapping[Place, Listing]
     identities: Mapping[str, str]
+    unmanaged: Mapping[str, Unmanaged]
+    """By venue: what others may be active in; nothing where the account is ours alone."""
 
 
-def reads_of(part: VenuePart, now: Callable[[], Now]) -> FakeReads:
+def reads_of(part: VenuePart, now: Callable[[], Now], meter: Meter) -> FakeReads:
     """Whoever reads one account at its venue. Nothing is connected yet."""
-    return FakeReads(part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns)
+    return FakeReads(
+        part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns, meter=meter
+    )
 
 
-async def meet(config: GateConfig, reads: Mapping[str, FakeReads]) -> Met:
-    """Ask every venue who we are there and what it lists. Raises UsageError for what the configuration does not expect."""
+def require_sweepable(sheet: LimitSheet) -> None:
+    """Raise UsageError if more orders may be open at a venue than the sentinel could sweep with what is always left to it of the limits there."""
+    kept = kept_for_sentinel(budget.REQUESTS)
+    for venue in sheet.venues:
+        orders = sum(limits.max_open_orders_count for name, limits in sheet.symbols.items() if name.partition(":")[0] == venue)
+        if budget.sweep_cost(orders) > kept:
+            raise UsageError(
+                f"limits, max_open_orders_count of {venue}: expected so few orders that the sentinel can cancel them with {kept} requests, "
+                f"found {orders}, which take {budget.sweep_cost(orders)}; allow fewer"
+            )
+
+
+async def meet(config: GateConfig, sheet: LimitSheet, reads: Mapping[str, FakeReads]) -> Met:
+    """Ask every venue who we are there and what it lists. Raises UsageError for what configuration and limits do not expect."""
     listings: dict[Place, Listing] = {}
     identities: dict[str, str] = {}
+    unmanaged: dict[str, Unmanaged] = {}
     try:
         async with asyncio.timeout(START_S):
             for part in config.venues:
                 identities[part.venue], listed = await _ask(part, reads[part.venue])
-                listings.update(listed)
+                ours = {(part.venue, symbol): listed[symbol] for symbol in part.symbols}
+                listings.update(ours)
+                limits = sheet.venues.get(part.venue)
+                assets = () if limits is None else limits.unmanaged_assets
+                _require_managed(part.venue, assets, ours.values())
+                unmanaged[part.venue] = unmanaged_of(assets, listed.values(), part.symbols)
     except TimeoutError as error:
         raise UsageError(f"venues: expected answers within {START_S:.0f} s, found none; see whether they run") from error
-    return Met(listings=listings, identities=identities)
+    return Met(listings=listings, identities=identities, unmanaged=unmanaged)
 
 
-async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[Place, Listing]]:
+def _require_managed(venue: str, assets: Collection[str], ours: Iterable[Listing]) -> None:
+    """Raise UsageError where the allow-list of others names something that the gate trades or settles in."""
+    for listing in ours:
+        both = sorted({listing.base, listing.quote} & set(assets))
+        if both:
+            raise UsageError(
+                f"limits, venues.{venue}.unmanaged_assets: expected none of what the gate trades, found {', '.join(both)} of {listing.symbol}; "
+                "take it off the list, or trade it on an account of its own"
+            )
+
+
+async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[str, Listing]]:
     try:
         key, listings = await reads.key(), await reads.listings()
     except ReadFailed as error:
@@ -58,7 +94,7 @@ async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[Place, List
         if symbol not in known:
             raise UsageError(f"venue {part.venue}: expected {symbol} to be listed, found {', '.join(sorted(known))}; correct the limits")
     # A simulated venue is another one in every folder, though it calls its account the same.
-    return f"{key.account}@{part.orders_port}", {(part.venue, symbol): known[symbol] for symbol in part.symbols}
+    return f"{key.account}@{part.orders_port}", known
 
 
 def require_covered(config: GateConfig, sheet: LimitSheet, listings: Mapping[Place, Listing]) -> None:

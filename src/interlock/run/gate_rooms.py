@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+import msgspec
+
 from interlock.domain.clock import NS_PER_S
+from interlock.gate import pairs
 from interlock.gate import records as r
 from interlock.gate.absence import rule_for
 from interlock.gate.account_lock import Lease
@@ -19,6 +22,7 @@ from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
 from interlock.gate.egress import Egress
 from interlock.gate.exposure import Place, universe_of
+from interlock.gate.foreign import Unmanaged
 from interlock.gate.keeper import Keeper
 from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
 from interlock.gate.money_watch import MoneyWatch
@@ -33,11 +37,14 @@ from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import Listing
 from interlock.run.gate_arming import ArmingView
 from interlock.run.gate_config import GateConfig
+from interlock.run.gate_meeting import Met
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_sentinel import SentinelLine
 from interlock.run.gate_venue import VenueDesk
 from interlock.run.gate_watch import GateWatch
 from interlock.sentinel.stop_word import StopWord
+from interlock.venues.budget import Meter, Spend
+from interlock.venues.fake import budget
 
 SENTINEL_SILENT_NS = NS_PER_S
 BEAT_GOOD_FOR_NS = 20 * NS_PER_S
@@ -72,6 +79,7 @@ def share(
     keeper: Keeper,
     word: StopWord,
     sentinel: SentinelLine,
+    meters: Mapping[str, Meter],
     read_only: Refusal | None,
 ) -> Parts:
     """What all rooms share: one state and journal, one way out for each venue. Nothing is bound to what was not listed."""
@@ -86,6 +94,7 @@ def share(
     guard = Guard(word, leases)
     readings = Readings(references=nothing_seen(universe), binding=_NO_BINDING)
     readings.read_only = read_only is not None
+    readings.budgets = {venue: partial(_placement_waits_ns, meter) for venue, meter in meters.items()}
     parts = Parts(
         life=life,
         setup=setup,
@@ -102,6 +111,7 @@ def share(
                 partial(ports.connect, part.venue, part.orders_port),
                 ports.now,
                 answer_ns=part.answer_ns,
+                meter=meters[part.venue],
             )
             for part in config.venues
         },
@@ -121,12 +131,12 @@ def compose(
     ports: Ports,
     parts: Parts,
     *,
-    listings: Mapping[Place, Listing],
+    met: Met,
     reads: Mapping[str, FakeReads],
     read_only: Refusal | None,
 ) -> Rooms:
     """All rooms over what they share."""
-    readings, limits = parts.readings, parts.keeper.state
+    readings, limits, listings = parts.readings, parts.keeper.state, met.listings
     worths = {place: listing_worth(listing) for place, listing in listings.items()}
     market = MarketWatch(readings, limits, listings, clock=ports.now, take=parts.take)
     money = MoneyWatch(readings, limits, worths, clock=ports.now)
@@ -147,7 +157,8 @@ def compose(
             market=market,
             money=money,
             conditions=conditions,
-            managed=managed,
+            managed=_managed(managed, part.venue, met.unmanaged[part.venue]),
+            unmanaged=met.unmanaged[part.venue],
             listings=listings,
             nonce=ports.nonce,
         )
@@ -165,8 +176,20 @@ def compose(
     return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
 
 
+def _placement_waits_ns(meter: Meter, pending: int, boot_ns: int) -> int:
+    return meter.wait_ns(Spend.PLACE, budget.PLACEMENT, boot_ns, pending)
+
+
+def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:
+    """What of one venue's account is ours to explain."""
+    theirs = {(venue, symbol): listing_worth(listing) for symbol, listing in unmanaged.listings.items()}
+    return msgspec.structs.replace(managed, unmanaged=unmanaged.assets, foreign=theirs)
+
+
 def _called_for(parts: Parts) -> tuple[r.Record, ...]:
-    """The cancels that the state calls for, and the time: nothing that raises risk rests longer than its grant lives."""
+    """The cancels that the state calls for, and the time: nothing that raises risk outlasts its grant, or the entering of its pair."""
     state, now = parts.keeper.state, parts.clock()
     universe = parts.readings.references.universe
-    return cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))
+    found = cancels_called_for(state, now, universe=universe, leave=lambda symbol: may_rest(state, symbol, now.boot_ns))
+    wanted = {one.client_id for one in found}
+    return (*found, *(one for one in pairs.overdue(state, now.boot_ns) if one.client_id not in wanted))

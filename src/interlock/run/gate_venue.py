@@ -11,6 +11,7 @@ from interlock.gate import records as r
 from interlock.gate.account_watch import AccountWatch, holds_nothing
 from interlock.gate.condition_watch import ConditionWatch
 from interlock.gate.exposure import Place
+from interlock.gate.foreign import Unmanaged
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.money_watch import MoneyWatch
 from interlock.gate.parts import Parts
@@ -50,6 +51,7 @@ class VenueDesk:
         money: MoneyWatch,
         conditions: ConditionWatch,
         managed: Managed,
+        unmanaged: Unmanaged,
         listings: Mapping[Place, Listing],
         nonce: Callable[[], str],
     ) -> None:
@@ -63,7 +65,7 @@ class VenueDesk:
         self._listings = listings
         self._nonce = nonce
         keeper, now = parts.keeper, parts.clock
-        self._watch = watch = AccountWatch(keeper, part.venue, part.account, tuple(parts.setup.tags.values()), now)
+        self._watch = watch = AccountWatch(keeper, part.venue, part.account, tuple(parts.setup.tags.values()), now, unmanaged=unmanaged)
         self._reconciler = reconciler = Reconciler(keeper, watch, reads, managed, now)
         self._resolver = Resolver(
             keeper,
@@ -105,7 +107,7 @@ class VenueDesk:
         for _, error in found.failures:
             self._refused(error)
         try:
-            await self._money.round(self.reads)
+            await self._money.round(self.reads, self._watch.others)
         except ReadFailed as error:
             self._refused(error)
         take_in_order(parts, self._money.turn(parts.keeper.state, parts.clock()))
@@ -178,7 +180,7 @@ class VenueDesk:
 
     def _entry_ticks(self, holding: Holding) -> int:
         """The price at which a position that was there before is taken over: the venue's own average, to the nearest tick."""
-        listing = self._listings.get((self.part.venue, holding.symbol))
+        listing = self._listings.get((self.part.venue, holding.symbol)) or self._watch.unmanaged.listings.get(holding.symbol)
         return 0 if listing is None else int((holding.entry_price / listing.tick).to_integral_value())
 
     # What the duties share

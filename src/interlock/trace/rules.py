@@ -11,6 +11,7 @@ from typing import Final
 
 from interlock.trace.facts import Facts
 from interlock.trace.rules_limits import s4_tighten, s11_bounds, s11_tighten, s11_wire
+from interlock.trace.rules_pair import answers_a_pair, s11_group, s11_pair, s20_pair
 from interlock.trace.rules_wire import s2_wire, s3_drill_wire, s3_wire, s4_wire, s8_wire, s16_wire, s17_wire, s20_wire
 from interlock.trace.state import INCARNATION_WIDTH, RANK, State
 from interlock.trace.values import Entry, Finding
@@ -119,9 +120,9 @@ def s7(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
 
 
 def s8(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
-    """Nothing new in a group while the outcome of one of its sends is unknown; the hedge of what is proven is not new."""
+    """Nothing new in a group while the outcome of one of its sends is unknown; the hedge of what is proven is not new, nor a pair's second leg."""
     order = state.orders.get(entry.key[0])
-    if order is None or not order.group or entry.fields["mandate"] == "hedge":
+    if order is None or not order.group or entry.fields["mandate"] == "hedge" or answers_a_pair(state, entry):
         return
     for other_id in sorted(state.live):
         other = state.orders[other_id]
@@ -382,7 +383,8 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "unlatch": (s16_clear,),
     "day": (s16_day,),
     "intent": (s7,),
-    "permit": (s2, s3_drill, s8, s11, s11_bounds, owed, s18, s27, s29),
+    "group": (s11_group,),
+    "permit": (s2, s3_drill, s8, s11, s11_bounds, s11_pair, s20_pair, owed, s18, s27, s29),
     "deny": (s27,),
     "wire": (s2_wire, s8_wire),
     "not_sent": (s9_local,),

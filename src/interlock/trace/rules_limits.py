@@ -35,9 +35,11 @@ _STAYS: Final = frozenset(
         "identical_orders_window_ns",
         "freshness_rate_ns",
         "peer",
+        "shared",
+        "unmanaged_assets",
     }
 )
-"""What may not change: what cancels are paid out of, over which time something is counted, which rates count, and the peer."""
+"""What may not change: what cancels are paid out of, over which time something is counted, which rates count, the peer, and what others may do."""
 _LISTS: Final = frozenset({"accounts", "allow", "expected_reject_codes"})
 """Lists that may only lose entries. `tightening` is one of pairs (range, factor), of which only factors may change, and only fall."""
 

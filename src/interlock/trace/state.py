@@ -53,6 +53,8 @@ class Order:
     group: str
     side: int
     lots: int
+    least_lots: int = 0
+    """Of its revisions that were permitted, the smallest size: what it asks for at least, whatever became of its amends."""
     unit_usd: Decimal = Decimal(0)
     filled: int = 0
     reported: int = 0
@@ -73,6 +75,21 @@ class Latch:
     life: int
 
 
+@dataclass(slots=True)
+class Pair:
+    """A group whose record reserved two legs, with the orders that were permitted in it."""
+
+    record: Entry
+    client_ids: set[str]
+
+    def leg_on(self, market: Market) -> int | None:
+        """Which leg is on a market; None if neither is."""
+        for number, leg in enumerate(self.record.fields["legs"]):
+            if (leg["venue"], leg["account"], leg["symbol"]) == market:
+                return number
+        return None
+
+
 LatchKey = tuple[str, str, str]
 """(name, scope, subject)."""
 
@@ -91,6 +108,8 @@ class State:
     id_incarnation: str = ""
     grant: Fields | None = None
     grants: set[str] = field(default_factory=set)
+    traded: set[tuple[str, str]] = field(default_factory=set)
+    """(venue, symbol) of all that was ever granted."""
     drills: set[str] = field(default_factory=set)
     """Grants that were for a kill drill, each good for one order."""
     drill_permits: dict[str, Key] = field(default_factory=dict)
@@ -114,6 +133,8 @@ class State:
     requests: dict[Key, Request] = field(default_factory=dict)
     revisions: dict[str, int] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
+    pairs: dict[str, Pair] = field(default_factory=dict)
+    """By group, of this process life."""
     live: set[str] = field(default_factory=set)
     open_intents: dict[Key, Request] = field(default_factory=dict)
     counted_denials: dict[str, int] = field(default_factory=dict)
@@ -202,6 +223,7 @@ def _boot(state: State, entry: Entry) -> None:
     state.limits, state.limits_lsn, state.sheet = entry.fields["limits"], entry.lsn, None
     state.killing_lsn = state.kill_lsn = 0
     state.base, state.trips = "halt", {}
+    state.pairs = {}
     state.explained, state.unexplained = set(), set()
     state.kills = [(begin, end or int(entry.fields["wall_ns"])) for begin, end in state.kills]
     for client_id in state.live:
@@ -223,6 +245,7 @@ def _arm(state: State, entry: Entry) -> None:
     state.grant = entry.fields["grant"]
     state.grants.add(state.grant["grant_id"])
     state.nonces.add(state.grant["grant_id"])
+    state.traded.update((venue, symbol) for venue, symbol, _ in state.grant["binding"]["symbols"])
     if state.grant["purpose"] == "drill":
         state.drills.add(state.grant["grant_id"])
     state.ended = state.mandate_over = ""
@@ -306,6 +329,15 @@ def _intent(state: State, entry: Entry) -> None:
         state.orders[client_id] = Order(market, about["group"], about["side"], 0)
 
 
+def _group(state: State, entry: Entry) -> None:
+    """A group begins, or begins anew: with what is alive of it besides the orders that the record names."""
+    name = entry.fields["group"]
+    state.pairs.pop(name, None)
+    if len(entry.fields["legs"]) == 2:
+        alive = {client_id for client_id in state.live if state.orders[client_id].group == name}
+        state.pairs[name] = Pair(entry, alive | set(entry.fields["client_ids"]))
+
+
 def _permit(state: State, entry: Entry) -> None:
     request = state.requests.get(entry.key)
     if request is None:
@@ -319,6 +351,9 @@ def _permit(state: State, entry: Entry) -> None:
         state.drill_permits.setdefault(entry.fields["grant_id"], entry.key)
     order, lots = state.orders[entry.key[0]], request.intent.fields["lots"]
     order.lots = max(order.lots, lots)
+    order.least_lots = min(order.least_lots, lots) if entry.key[1] else lots
+    if order.group in state.pairs:
+        state.pairs[order.group].client_ids.add(entry.key[0])
     if lots:
         order.unit_usd = Decimal(entry.fields["notional_usd"]) / lots
         state.lowest_unit_usd[order.market] = min(order.unit_usd, state.lowest_unit_usd.get(order.market, order.unit_usd))
@@ -467,15 +502,25 @@ def _reversal(state: State, entry: Entry) -> None:
 
 def _ledger(state: State, entry: Entry) -> None:
     about = entry.fields
-    if about["lots"]:
+    if about["kind"] == "foreign":
+        _tolerated(state, entry)
+    elif about["lots"]:
         market = (about["venue"], about["account"], about["symbol"])
         state.positions[market] = state.positions.get(market, 0) + about["lots"]
     if about["nonce"]:
         state.nonces.add(about["nonce"])
 
 
+def _tolerated(state: State, entry: Entry) -> None:
+    """What others do in an asset that is not ours is no more than told; but not where a grant was given to trade."""
+    where = (entry.fields["venue"], entry.fields["symbol"])
+    if where in state.traded:
+        state.owe("S15", entry, f"activity of others on {where[0]} {where[1]}, which was granted for trading")
+
+
 def _foreign(state: State, entry: Entry) -> None:
     if entry.fields["tolerated"]:
+        _tolerated(state, entry)
         return
     state.owe("S15", entry, f"foreign activity of {entry.fields['client_id']!r} on {entry.fields['venue']} {entry.fields['symbol']}")
     _over(state, "foreign activity")
@@ -520,6 +565,7 @@ _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "untrip": _untrip,
     "level": _level,
     "intent": _intent,
+    "group": _group,
     "permit": _permit,
     "deny": _deny,
     "wire": _wire,

@@ -24,6 +24,11 @@ def _count(value: Any) -> bool:
     return _int(value) and 0 <= value < _LARGEST
 
 
+def _whole(value: Any) -> bool:
+    """A count without a limit: units of a coin may be as fine as the lots of two venues make them."""
+    return _int(value) and value > 0
+
+
 def _signed(value: Any) -> bool:
     return _int(value) and -_LARGEST < value < _LARGEST
 
@@ -122,6 +127,7 @@ _LEDGER = _one_of(
     "settlement",
     "airdrop",
     "adjust",
+    "foreign",
 )
 _BOOKS = _list(_map(venue=_text, symbol=_text, bid_ticks=_count, ask_ticks=_count, boot_ns=_time))
 _BINDING = _map(
@@ -144,6 +150,16 @@ _GRANT = _map(
     expires_boot_ns=_time,
     mandate_until_boot_ns=_time,
     purpose=_one_of("trade", "drill"),
+)
+_LEG = _map(
+    venue=_text,
+    account=_text,
+    symbol=_text,
+    side=_SIDE,
+    ticks=_count,
+    lots=_count,
+    units_per_lot=_whole,
+    notional_usd=_positive,
 )
 _SEND: Mapping[str, Holds] = {"client_id": _text, "revision": _count}
 _LATCH: Mapping[str, Holds] = {"name": _text, "scope": _SCOPE, "subject": _text}
@@ -227,7 +243,15 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "wall_ns": _time,
     },
     "deny": {**_SEND, "strategy": _text, "rule": _text, "detail": _text, "count": _count, "sequence": _signed},
-    "group": {"group": _text, "client_ids": _list(_text), "naked_cap_usd": _positive, "deadline_boot_ns": _time},
+    "group": {
+        "group": _text,
+        "client_ids": _list(_text),
+        "naked_cap_usd": _positive,
+        "deadline_boot_ns": _time,
+        "loss_bound_usd": _positive,
+        "legs": _list(_LEG),
+        "reserved_until_boot_ns": _time,
+    },
     "wire": {**_SEND, "connection": _text, "sign_wall_ns": _time, "receive_window_ns": _time},
     "not_sent": {**_SEND, "reason": _text},
     "sent": {**_SEND, "sign_wall_ns": _time, "receive_window_ns": _time},
@@ -313,6 +337,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "trip": {"evidence": {}},
     "level": {"nonce": ""},
     "deny": {"count": 1, "sequence": -1, "revision": 0},
+    "group": {"loss_bound_usd": "0", "legs": [], "reserved_until_boot_ns": 0},
     "absent": {"fills_complete_venue_ns": 0, "position_explained": False},
     "foreign": {"tolerated": False},
     "wire": {"sign_wall_ns": 0, "receive_window_ns": 0},

@@ -452,6 +452,25 @@ def test_the_rate_limit_refuses_then_bans_then_forgives(bench: Bench) -> None:
     assert bench.orders.request(ReadTime()).ok
 
 
+def test_orders_have_a_limit_of_their_own_which_every_answer_tells(bench: Bench) -> None:
+    bench.do(SetRate, requests=1_000, window_ns=NS_PER_S, ban_after=2, orders=3)
+    bench.network.advance(20 * NS_PER_S)
+    placed = [bench.orders.request(place(name)) for name in "ab"]
+    assert [(one.orders_limit, one.orders_remaining) for one in placed] == [(3, 2), (3, 1)]
+    assert placed[1].orders_reset_ns - placed[1].venue_ns <= NS_PER_S
+    # Each order of a batch counts, and what lowers or reads does not.
+    assert (
+        bench.orders.request(PlaceBatch(orders=(order("c"), order("d")), receive_window_ns=WINDOW_NS, sign_ns=placed[0].venue_ns)).status
+        == 429
+    )
+    assert bench.orders.request(cancel("a")).ok
+    assert bench.orders.request(ReadTime()).remaining == 1_000 - 5
+    assert bench.orders.request(place("e")).code == "banned"
+    bench.do(ClearFaults)
+    bench.network.advance(NS_PER_S)
+    assert bench.orders.request(place("e", sign_ns=bench.orders.request(ReadTime()).venue_ns)).ok
+
+
 def test_bytes_that_are_no_request_are_refused_and_witnessed_as_the_worst(bench: Bench) -> None:
     bench.orders.link.send(b"\0\0\0\x02\x01\xc1")
     assert [(answer.request_id, answer.code) for answer in bench.answers()] == [(0, "bad_frame")]

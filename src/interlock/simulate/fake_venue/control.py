@@ -150,11 +150,12 @@ class Ban(Command, frozen=True, kw_only=True, tag="ban"):
 
 
 class SetRate(Command, frozen=True, kw_only=True, tag="set_rate"):
-    """The rate limit: requests a window, and after how many refusals in one it bans."""
+    """The rate limit: requests a window, and after how many refusals in one it bans. `orders` a window; as before where it is None."""
 
     requests: int
     window_ns: int
     ban_after: int
+    orders: int | None = None
 
 
 class SetPermissions(Command, frozen=True, kw_only=True, tag="set_permissions"):
@@ -339,6 +340,9 @@ def _set(venue: Venue, command: SetClock | SetLag | Silence | Ban | SetRate) -> 
         venue.rates.ban(venue.steady_ns(), command.for_ns)
     else:
         venue.rates.limit, venue.rates.window_ns, venue.rates.ban_after = command.requests, command.window_ns, command.ban_after
+        if command.orders is not None:
+            orders = venue.order_rates
+            orders.limit, orders.window_ns, orders.ban_after = command.orders, command.window_ns, command.ban_after
 
 
 def _listed(venue: Venue, symbol: str) -> None:

@@ -38,6 +38,7 @@ from interlock.venues.fake.wire import (
     class_of,
     decode_request,
     encode,
+    ids_of,
     verb_of,
 )
 
@@ -71,7 +72,9 @@ class Venue:
         self.account = Account(self.flavour)
         self.matching = Matching(self.account, self.emit, self.venue_ns, self.steady_ns)
         self.desk = Desk(self.flavour, self.account, self.matching, self.later)
-        self.rates = RateLimit(self.flavour)
+        requests, orders, ban_after = self.flavour.requests, self.flavour.orders, self.flavour.ban_after
+        self.rates = RateLimit(requests.units, requests.interval_ns, ban_after)
+        self.order_rates = RateLimit(orders.units, orders.interval_ns, ban_after)
         self.stream = Stream(self._tell, self.later)
         self.world = World(self.matching, self.emit, self.venue_ns)
         self._now_ns = now_ns
@@ -175,6 +178,8 @@ class Venue:
             self._happened(Fault.BAN)
             self.rates.ban(self._now_ns, struck[Fault.BAN].delay_ns)
         code = self.rates.admit(self._now_ns)
+        if code is Code.OK and class_of(verb_of(request)) is VerbClass.RISK_RAISING:
+            code = self.order_rates.admit(self._now_ns, len(ids_of(request)))
         if code is Code.OK and Fault.RATE_LIMITED in struck:
             self._happened(Fault.RATE_LIMITED)
             code = Code.RATE_LIMITED
@@ -298,6 +303,7 @@ class Venue:
         self.faults.clear()
         self.skew_ns = self.desk.history_lag_ns = self.desk.open_lag_ns = 0
         self.rates.ban(self._now_ns, 0)
+        self.order_rates.ban(self._now_ns, 0)
         self.stream.calm()
 
     # what leaves
@@ -312,6 +318,7 @@ class Venue:
 
     def _make(self, request_id: int, status: int, code: str, text: str, body: AnyBody | None) -> Answer:
         limit, remaining, reset_ns = self.rates.headers(self._now_ns)
+        orders_limit, orders_remaining, orders_reset_ns = self.order_rates.headers(self._now_ns)
         return Answer(
             request_id=request_id,
             status=status,
@@ -321,6 +328,9 @@ class Venue:
             limit=limit,
             remaining=remaining,
             reset_ns=reset_ns + self.skew_ns,
+            orders_limit=orders_limit,
+            orders_remaining=orders_remaining,
+            orders_reset_ns=orders_reset_ns + self.skew_ns,
             body=body,
         )
 

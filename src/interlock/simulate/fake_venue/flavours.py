@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
+from interlock.venues.budget import Limit
+from interlock.venues.fake.budget import ORDERS, REQUESTS
 from interlock.venues.fake.wire import TRADING, IndexPrice, InstrumentInfo
 
 _DAY_NS = 86_400 * NS_PER_S
@@ -45,8 +47,8 @@ class Flavour:
     batch_max: int = 20
     page_max: int = 200
     open_max: int = 5_000
-    requests: int = 3_000
-    window_ns: int = 5 * NS_PER_S
+    requests: Limit = REQUESTS
+    orders: Limit = ORDERS
     ban_after: int = 20
 
 

@@ -1,33 +1,32 @@
-"""The rate limit of one venue: a fixed window, and a ban for who does not listen."""
+"""A rate limit of one venue: a fixed window, and a ban for who does not listen."""
 
 from __future__ import annotations
 
 from interlock.domain.clock import NS_PER_S
-from interlock.simulate.fake_venue.flavours import Flavour
 from interlock.venues.fake.wire import Code
 
 BAN_NS = 120 * NS_PER_S
 
 
 class RateLimit:
-    """Counts requests in windows. All times are the fake's own steady time, not the venue's skewed clock."""
+    """Counts in windows. All times are the fake's own steady time, not the venue's skewed clock."""
 
-    def __init__(self, flavour: Flavour) -> None:
-        self.limit = flavour.requests
-        self.window_ns = flavour.window_ns
-        self.ban_after = flavour.ban_after
+    def __init__(self, limit: int, window_ns: int, ban_after: int) -> None:
+        self.limit = limit
+        self.window_ns = window_ns
+        self.ban_after = ban_after
         self._start_ns = 0
         self._used = 0
         self._refused = 0
         self._banned_until_ns = 0
 
-    def admit(self, now_ns: int) -> Code:
-        """Count one request: OK, RATE_LIMITED, or BANNED. Requests while banned count for nothing."""
+    def admit(self, now_ns: int, units: int = 1) -> Code:
+        """Count so many units: OK, RATE_LIMITED, or BANNED. Requests while banned count for nothing."""
         if now_ns < self._banned_until_ns:
             return Code.BANNED
         if now_ns >= self._start_ns + self.window_ns:
             self._start_ns, self._used, self._refused = now_ns, 0, 0
-        self._used += 1
+        self._used += units
         if self._used <= self.limit:
             return Code.OK
         self._refused += 1
@@ -41,7 +40,7 @@ class RateLimit:
         self._banned_until_ns = now_ns + for_ns
 
     def headers(self, now_ns: int) -> tuple[int, int, int]:
-        """(limit, requests remaining, time at which they are whole again)."""
+        """(limit, what remains, time at which it is whole again)."""
         if now_ns < self._banned_until_ns:
             return self.limit, 0, self._banned_until_ns
         return self.limit, max(0, self.limit - self._used), self._start_ns + self.window_ns

@@ -10,7 +10,10 @@ import msgspec
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.orders import OrderState
+from interlock.venues.budget import SENTINEL, Meter
 from interlock.venues.cancel_only import OpenOrder, VenueTrouble
+from interlock.venues.fake import budget
+from interlock.venues.fake.budget import BATCH, PAGE
 from interlock.venues.fake.wire import (
     Answer,
     Assembler,
@@ -26,16 +29,19 @@ from interlock.venues.fake.wire import (
     WireError,
     decode_message,
     encode,
+    verb_of,
 )
 
-PAGE, BATCH, MOST_PAGES = 200, 20, 1_000
+MOST_PAGES = 1_000
 _CHUNK = 1 << 16
-_SLOW_DOWN = frozenset({Code.RATE_LIMITED, Code.BANNED})
 Verb = Cancel | CancelAll | CancelBatch | Heartbeat | QueryOrder | ReadOpenOrders
 
 
 class FakeCancelOnly:
-    """Connects to 127.0.0.1 when first asked. After any trouble the connection is given up, because what comes on it is not certain any more."""
+    """Connects to 127.0.0.1 when first asked. After any trouble the connection is given up, because what comes on it is not certain any more.
+
+    Lists and look-ups leave the last of the venue's limits to cancels and beats, which are held back by nothing but the venue.
+    """
 
     def __init__(self, port: int, timeout_ns: int) -> None:
         self._address = ("127.0.0.1", port)
@@ -43,6 +49,7 @@ class FakeCancelOnly:
         self._socket: socket.socket | None = None
         self._assembler = Assembler()
         self._last_id = 0
+        self._meter = Meter(budget.LIMITS, SENTINEL)
 
     def open_pages(self) -> Iterator[tuple[OpenOrder, ...]]:
         """All open orders. A list that does not end, or whose cursor stands still, is trouble."""
@@ -95,13 +102,19 @@ class FakeCancelOnly:
     def _ask(self, request: Verb, accept: Code = Code.OK) -> Answer:
         self._last_id += 1
         frame = encode(msgspec.structs.replace(request, request_id=self._last_id))
+        spend, asked_ns = budget.spend_of(verb_of(request)), monotonic_ns()
+        # Nothing was refused, so that no cancel has to wait for it.
+        if self._meter.wait_ns(spend, budget.REQUEST, asked_ns) > self._meter.refused_ns(spend, asked_ns):
+            raise VenueTrouble("what is left of the venue's limits is for cancels")
+        self._meter.spent(budget.REQUEST, asked_ns)
         try:
-            answer = self._answer(frame, monotonic_ns() + self._timeout_ns)
+            answer = self._answer(frame, asked_ns + self._timeout_ns)
         except (OSError, WireError) as error:
             raise self._trouble(f"no answer: {error}") from error
-        if answer.code in _SLOW_DOWN or answer.status in (418, 429):
-            # Both times are the venue's own, so its clock does not matter. At least a moment, however odd they are.
-            raise self._trouble(answer.code or str(answer.status), max(answer.reset_ns - answer.venue_ns, 1))
+        budget.take(self._meter, spend, answer, asked_ns=asked_ns, now_ns=monotonic_ns())
+        if budget.is_refusal(answer):
+            # At least a moment, however odd the times are.
+            raise self._trouble(answer.code or str(answer.status), max(budget.refused_for_ns(answer), 1))
         if not answer.ok and answer.code != accept:
             raise self._trouble(f"refused: {answer.code or answer.status} {answer.text}".strip())
         return answer

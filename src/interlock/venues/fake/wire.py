@@ -461,7 +461,10 @@ AnyBody = (
 
 
 class Answer(Message, frozen=True, kw_only=True, tag="answer"):
-    """The answer to one request, with the rate limit as it stands. `status` reads like HTTP; only 200 without a code is a yes."""
+    """The answer to one request, with the rate limits as they stand. `status` reads like HTTP; only 200 without a code is a yes.
+
+    `limit`, `remaining` and `reset_ns` are of requests; those of orders are beside them, 0 where an answer does not say.
+    """
 
     request_id: int
     status: int
@@ -471,6 +474,9 @@ class Answer(Message, frozen=True, kw_only=True, tag="answer"):
     limit: int
     remaining: int
     reset_ns: int
+    orders_limit: int = 0
+    orders_remaining: int = 0
+    orders_reset_ns: int = 0
     body: AnyBody | None = None
 
     @property
