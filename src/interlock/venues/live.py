@@ -150,7 +150,7 @@ class LiveFeed:
     def freshness(self, symbol: str) -> Freshness:
         """Whether the book of a symbol may be used now."""
         book = self._feed.book(symbol)
-        if self._socket is None:
+        if self._socket is None or self._ended is None or self._ended.done():
             return Stale("not connected")
         if book is None or not book.usable:
             return Stale("no whole book since the last break")
