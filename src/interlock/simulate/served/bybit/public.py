@@ -118,6 +118,13 @@ def bars(desk: Desk, ask: Ask) -> Done:
     return Done({"category": ask.category(), "symbol": market.instrument.symbol, "list": []})
 
 
+def open_interest(desk: Desk, ask: Ask) -> Done:
+    """Nobody holds anything here, at no time."""
+    market = _market(desk, ask)
+    ask.need("intervalTime")
+    return Done({"category": ask.category(), "symbol": market.instrument.symbol, "list": [], "nextPageCursor": ""})
+
+
 def system_status(desk: Desk, ask: Ask) -> Done:
     """A closure that is on now, if there is one."""
     until_ms, now_ms = desk.parts.closed_until_ms, desk.venue.now_ms()

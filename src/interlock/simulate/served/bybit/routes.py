@@ -38,6 +38,7 @@ ROUTES: Final[Mapping[tuple[str, str], Route]] = {
     ("GET", "/v5/market/funding/history"): Route(public.funding_history),
     ("GET", "/v5/market/price-limit"): Route(public.price_limit),
     ("GET", "/v5/market/risk-limit"): Route(public.risk_limit),
+    ("GET", "/v5/market/open-interest"): Route(public.open_interest),
     ("GET", "/v5/market/kline"): Route(public.bars),
     ("GET", "/v5/market/mark-price-kline"): Route(public.bars),
     ("GET", "/v5/market/index-price-kline"): Route(public.bars),
