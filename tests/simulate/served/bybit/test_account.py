@@ -1,5 +1,6 @@
 """The account: wallet, positions, log, fees, settings, and the switch for when the client is gone."""
 
+import itertools
 from decimal import Decimal
 from typing import Any
 
@@ -58,16 +59,20 @@ def test_a_position_is_shown_with_its_side(bench: Bench) -> None:
 def test_the_log_leads_from_balance_to_balance(bench: Bench) -> None:
     bench.advance(8 * 86_400)
     bench.strike(fault="deposit", currency="USDT", amount="100")
+    bench.advance(1)
     bench.strike(fault="deposit", currency="USDT", amount="-30")
+    bench.advance(1)
     order = bench.placed()
     bench.strike(fault="fill", client_id=order.client_id)
+    bench.advance(1)
     bench.strike(fault="funding", symbol="BTCUSDT", rate="-0.0002")
+    bench.advance(1)
     closing = bench.placed(side="Sell", orderType="Market", price=None)
     rows = bench.get(LOG, "accountType=UNIFIED&currency=USDT&limit=50").rows
     assert [row["type"] for row in rows if row["type"] != "TRADE"] == ["SETTLEMENT", "TRANSFER_OUT", "TRANSFER_IN"]
     assert rows[0]["orderLinkId"] == closing.client_id
     assert rows[0]["cashBalance"] == wallet(bench)[1]["walletBalance"]
-    for newer, older in zip(rows, rows[1:], strict=False):
+    for newer, older in itertools.pairwise(rows):
         assert Decimal(newer["cashBalance"]) - Decimal(newer["change"]) == Decimal(older["cashBalance"])
     for row in rows:
         assert Decimal(row["change"]) == Decimal(row["cashFlow"]) + Decimal(row["funding"] or 0) - Decimal(row["fee"])

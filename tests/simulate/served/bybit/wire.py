@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -104,7 +104,9 @@ class Bench:
     clock: ManualClock = field(default_factory=lambda: ManualClock(START_NS))
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    sockets: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
     links: int = 0
+    patience_s: float = PATIENCE_S
 
     house: House = field(init=False)
     place: Addresses = field(init=False)
@@ -129,7 +131,8 @@ class Bench:
         return found
 
     def calm(self) -> None:
-        """Nothing is wrong, nothing is open, nothing is held, and every bucket is full again."""
+        """Nobody listens, nothing is wrong, nothing is open, nothing is held, and every bucket is full again."""
+        self.run(self._hang_up())
         face = self.face
         face.parts.faults.clear()
         face.parts.public.calm()
@@ -138,9 +141,10 @@ class Bench:
         face.parts.rates.ban(0, 0)
         face.venue.cancel_all()
         for symbol, position in face.desk.account.positions.items():
+            market = face.venue.markets[symbol]
             if position.lots:
-                face.desk.account.trade(face.venue.markets[symbol].instrument, -position.lots, 620_000, Decimal(0))
-                face.venue.floor.set_position(face.venue.markets[symbol].number, 0)
+                face.desk.account.trade(market.instrument, -position.lots, market.instrument.ticks(market.mark), Decimal(0))
+                face.venue.floor.set_position(market.number, 0)
             face.desk.account.leverage[symbol] = 20
         self.advance(10)
 
@@ -171,6 +175,14 @@ class Bench:
 
     def public(self, path: str, query: str = "") -> Answer:
         return self.run(self._send(self.place.public, "GET", path, query, b"", {}))
+
+    def patiently(self, seconds: float, act: Callable[[], Answer]) -> Answer:
+        """Do something with less patience than usual."""
+        usual, self.patience_s = self.patience_s, seconds
+        try:
+            return act()
+        finally:
+            self.patience_s = usual
 
     def get(self, path: str, query: str = "", **instead: Any) -> Answer:
         call = Call(Method.GET, path, query)
@@ -246,19 +258,27 @@ class Bench:
             self.lines.append(json.loads(data))
 
         witness = Witness(self.clock, line, lambda data: None, lambda data: None)
-        self.house = House(self.folder, self.clock, witness, makers={"bybit": (make, rates)})
+        self.house = House(self.folder, self.clock, witness, makers={"bybit": (make, rates)}, paced=False)
         self.place = (await self.house.open())["bybit"]
-        self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S))
+        self.session = aiohttp.ClientSession()
 
     async def _close(self) -> None:
+        await self._hang_up()
         await self.session.close()
         await self.house.close()
 
     async def _socket(self, url: str) -> aiohttp.ClientWebSocketResponse:
-        return await self.session.ws_connect(url)
+        found = await self.session.ws_connect(url, timeout=aiohttp.ClientWSTimeout(ws_close=0.2))
+        self.sockets.append(found)
+        return found
+
+    async def _hang_up(self) -> None:
+        await asyncio.gather(*(socket.close() for socket in self.sockets))
+        self.sockets.clear()
 
     async def _send(self, host: str, method: str, path: str, query: str, body: bytes, headers: dict[str, str]) -> Answer:
         url = URL(f"http://{host}{path}{'?' + query if query else ''}", encoded=True)
-        async with self.session.request(method, url, data=body or None, headers=headers) as reply:
+        timeout = aiohttp.ClientTimeout(total=self.patience_s)
+        async with self.session.request(method, url, data=body or None, headers=headers, timeout=timeout) as reply:
             text = await reply.read()
             return Answer(reply.status, json.loads(text), {name.lower(): value for name, value in reply.headers.items()})

@@ -57,24 +57,23 @@ class PublicStream:
         self._steps += 1
         desk = self._desk
         for book, message in desk.books.due([s.symbol for s in steps], even=self._steps % 2 == 0):
-            self._hub.publish(book.topic, _encoded(message), book.symbol)
+            self._publish(book.topic, message, book.symbol)
         for step in steps:
             self._trades(step)
             self._ticker(step.symbol)
         if self._steps % PRICE_LIMIT_EVERY == 0:
             for symbol in desk.venue.markets:
-                if self._wanted(f"priceLimit.{symbol}"):
-                    self._hub.publish(f"priceLimit.{symbol}", _encoded(self._price_limit(symbol)), symbol)
+                self._publish(f"priceLimit.{symbol}", self._price_limit(symbol), symbol)
         self._note_funding()
 
     def on_closure(self, closed: bool) -> None:
         """Tell that the venue closes or opens; when it opens, the books begin anew."""
         now_ms = self._desk.venue.now_ms()
         view = status_view(self._desk.parts.closed_until_ms if closed else now_ms, now_ms)
-        self._hub.publish(STATUS, _encoded({"topic": STATUS, "ts": now_ms, "data": [view]}))
+        self._publish(STATUS, {"topic": STATUS, "ts": now_ms, "data": [view]}, "")
         if not closed:
             for book, message in self._desk.books.restart():
-                self._hub.publish(book.topic, _encoded(message), book.symbol)
+                self._publish(book.topic, message, book.symbol)
 
     def _subscribe(self, category: str, listener: Listener, topics: list[str], head: dict[str, Any]) -> None:
         used = sum(map(len, listener.topics)) + sum(map(len, topics))
@@ -129,7 +128,7 @@ class PublicStream:
         for at in range(0, len(step.trades), TRADES_A_MESSAGE):
             views = [stream_trade_view(market, trade, self._desk.books.next_seq()) for trade in step.trades[at : at + TRADES_A_MESSAGE]]
             message = {"topic": topic, "type": "snapshot", "ts": self._desk.venue.now_ms(), "data": views}
-            self._hub.publish(topic, _encoded(message), step.symbol)
+            self._publish(topic, message, step.symbol)
 
     def _ticker(self, symbol: str) -> None:
         before = self._tickers.get(symbol)
@@ -139,7 +138,7 @@ class PublicStream:
         changed = {name: value for name, value in now.items() if before[name] != value}
         if changed:
             message = self._ticker_message(symbol, "delta", {"symbol": symbol, **changed})
-            self._hub.publish(f"tickers.{symbol}", _encoded(message), symbol)
+            self._publish(f"tickers.{symbol}", message, symbol)
 
     def _ticker_message(self, symbol: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
         now_ms = self._desk.venue.now_ms()
@@ -149,8 +148,10 @@ class PublicStream:
         view = price_limit_view(self._desk, self._desk.venue.markets[symbol])
         return {"topic": f"priceLimit.{symbol}", "ts": self._desk.venue.now_ms(), "data": view}
 
-    def _wanted(self, topic: str) -> bool:
-        return any(topic in listener.topics for listener in self._hub.listeners)
+    def _publish(self, topic: str, message: dict[str, Any], symbol: str) -> None:
+        """Tell a message; one that nobody listens to is none, so that faults strike what is told."""
+        if any(topic in listener.topics for listener in self._hub.listeners):
+            self._hub.publish(topic, _encoded(message), symbol)
 
     def _note_funding(self) -> None:
         for symbol, market in self._desk.venue.markets.items():
