@@ -6,6 +6,9 @@ import aiohttp
 import pytest
 from tests.simulate.served.bybit.wire import Bench
 
+from interlock.simulate.served.bybit import limits
+from interlock.simulate.served.rates import Verdict
+
 CREATE = "/v5/order/create"
 
 
@@ -124,3 +127,16 @@ def test_an_address_that_asks_too_often_is_locked_out(bench: Bench) -> None:
     assert (locked.status, locked.body["retMsg"]) == (403, "access too frequent")
     bench.advance(11)
     assert bench.get("/v5/account/info").status == 200
+
+
+def test_an_address_that_connects_too_often_is_refused(bench: Bench) -> None:
+    path = "/v5/public/linear"
+    assert bench.socket(path, public=True).ask({"op": "ping"})["success"]
+    while bench.face.address_verdict(limits.CONNECTIONS) is Verdict.TAKEN:
+        pass
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        bench.socket(path, public=True)
+    assert refused.value.status == 403
+    assert bench.public("/v5/market/time").status == 200
+    bench.advance(300)
+    assert bench.socket(path, public=True).ask({"op": "ping"})["success"]

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from tests.simulate.served.bybit.wire import Bench, Socket
 
+from interlock.simulate.served.bybit import limits
+from interlock.simulate.served.rates import Verdict
+
 TOPICS = ("order", "execution", "position", "wallet")
 
 
@@ -324,3 +327,12 @@ def test_a_stalled_trade_socket_says_nothing_more(bench: Bench) -> None:
     with pytest.raises(TimeoutError):
         bench.run(desk.socket.socket.receive(timeout=0.2))
     assert len(bench.face.venue.open_orders()) == 1
+
+
+def test_the_trade_socket_has_a_limit_of_its_own(bench: Bench) -> None:
+    desk = Desk(bench)
+    while bench.face.address_verdict(limits.TRADE_IP) is Verdict.TAKEN:
+        pass
+    assert desk.ask("order.create", bench.order())["retCode"] == 10403
+    bench.advance(1)
+    assert desk.ask("order.create", bench.order())["retCode"] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -65,10 +65,7 @@ class Ask:
             return None
         if not isinstance(value, str) or not _NUMBER.fullmatch(value):
             raise Failed(PARAMS, f"params error: {name} invalid")
-        try:
-            return Decimal(value)
-        except InvalidOperation as error:
-            raise Failed(PARAMS, f"params error: {name} invalid") from error
+        return Decimal(value)
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number within bounds."""

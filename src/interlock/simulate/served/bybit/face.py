@@ -21,10 +21,12 @@ from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.private_stream import PrivateStream
 from interlock.simulate.served.bybit.public_stream import PublicStream
 from interlock.simulate.served.bybit.routes import ROUTES, Route
+from interlock.simulate.served.bybit.socket_talk import Talk
 from interlock.simulate.served.bybit.trade_stream import TradeStream
 from interlock.simulate.served.bybit.wanted import wanted_of
 from interlock.simulate.served.bybit.words import NO_ROUTE, OVER_LIMIT, Failed
 from interlock.simulate.served.face import Face, Parts, Reply, Wanted
+from interlock.simulate.served.hub import Hub
 from interlock.simulate.served.keys import SimKey
 from interlock.simulate.served.orders import EndReason
 from interlock.simulate.served.rates import Verdict
@@ -189,17 +191,25 @@ class BybitFace(Face):
 
     async def _public_socket(self, request: web.Request) -> web.StreamResponse:
         category = request.path.rpartition("/")[2]
-        return await self.serve_socket(request, self.parts.public, self.public_stream.talk(category, self.next_id()))
+        return await self._connect(request, self.parts.public, self.public_stream.talk(category, self.next_id()))
 
     async def _private_socket(self, request: web.Request) -> web.StreamResponse:
-        return await self.serve_socket(request, self.parts.private, self.private_stream.talk(self.next_id(), self.name))
+        return await self._connect(request, self.parts.private, self.private_stream.talk(self.next_id(), self.name))
 
     async def _trade_socket(self, request: web.Request) -> web.StreamResponse:
-        return await self.serve_socket(request, self.trade_stream.hub, self.trade_stream.talk(self.next_id()))
+        return await self._connect(request, self.trade_stream.hub, self.trade_stream.talk(self.next_id()))
+
+    async def _connect(self, request: web.Request, hub: Hub, talk: Talk) -> web.StreamResponse:
+        if self.address_verdict(limits.CONNECTIONS) is not Verdict.TAKEN:
+            return _response(self.over_limit(banned=True))
+        return await self.serve_socket(request, hub, talk)
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        reply = enveloped(NO_ROUTE, "Route not found.", self.venue.now_ms(), status=404)
-        return web.Response(status=reply.status, body=reply.body, content_type="application/json")
+        return _response(enveloped(NO_ROUTE, "Route not found.", self.venue.now_ms(), status=404))
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, body=reply.body, content_type="application/json")
 
 
 def make(parts: Parts) -> BybitFace:

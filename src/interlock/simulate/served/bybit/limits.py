@@ -1,4 +1,4 @@
-"""Bybit's rate limits: requests of an address in five seconds, and of an account in a second at each endpoint.
+"""Bybit's rate limits: requests and new connections of an address, and requests of an account in a second at each endpoint.
 
 Source: the venue's page on rate limits (v5), the default tier of derivatives. A batch counts every order in it, in a bucket of its own.
 """
@@ -12,6 +12,7 @@ from interlock.simulate.served.rates import Limit, Rates, Standing
 
 IP: Final = "ip"
 TRADE_IP: Final = "trade-ip"
+CONNECTIONS: Final = "connections"
 IP_BAN_MS: Final = 600_000
 
 PER_SECOND: Final[Mapping[str, int]] = {
@@ -45,7 +46,7 @@ PER_SECOND: Final[Mapping[str, int]] = {
 
 def rates() -> Rates:
     """The counters of the venue. Only the address's limit leads to a ban, which the face sets: nobody is banned for a full bucket."""
-    whole = (Limit(IP, 600, 5_000), Limit(TRADE_IP, 3_000, 1_000))
+    whole = (Limit(IP, 600, 5_000), Limit(TRADE_IP, 3_000, 1_000), Limit(CONNECTIONS, 500, 300_000))
     return Rates((*whole, *(Limit(name, most, 1_000) for name, most in PER_SECOND.items())), ban_after=1 << 60, ban_ms=IP_BAN_MS)
 
 
