@@ -324,9 +324,9 @@ def test_a_stalled_trade_socket_says_nothing_more(bench: Bench) -> None:
     bench.strike(fault="stall", verb="place")
     desk.socket.send(desk.message("order.create", bench.order()))
     desk.socket.send({"op": "ping"})
+    bench.until(lambda: len(bench.face.venue.open_orders()) == 1)
     with pytest.raises(TimeoutError):
-        bench.run(desk.socket.socket.receive(timeout=0.2))
-    assert len(bench.face.venue.open_orders()) == 1
+        bench.run(desk.socket.socket.receive(timeout=0.05))
 
 
 def test_the_trade_socket_has_a_limit_of_its_own(bench: Bench) -> None:

@@ -106,7 +106,6 @@ class Bench:
     lines: list[dict[str, Any]] = field(default_factory=list)
     sockets: list[aiohttp.ClientWebSocketResponse] = field(default_factory=list)
     links: int = 0
-    patience_s: float = PATIENCE_S
 
     house: House = field(init=False)
     place: Addresses = field(init=False)
@@ -176,13 +175,32 @@ class Bench:
     def public(self, path: str, query: str = "") -> Answer:
         return self.run(self._send(self.place.public, "GET", path, query, b"", {}))
 
-    def patiently(self, seconds: float, act: Callable[[], Answer]) -> Answer:
-        """Do something with less patience than usual."""
-        usual, self.patience_s = self.patience_s, seconds
-        try:
-            return act()
-        finally:
-            self.patience_s = usual
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Let the loop run until something happened, and a little longer."""
+        for _ in range(1000 * PATIENCE_S):
+            if happened():
+                break
+            self.run(asyncio.sleep(0.001))
+        assert happened()
+        self.run(asyncio.sleep(0.05))
+
+    def unanswered(self, path: str, body: dict[str, Any], happened: Callable[[], bool]) -> bool:
+        """Whether a request is still without an answer when it has long had its effect."""
+        data = json.dumps(body).encode()
+        headers = self.headers(Call(Method.POST, path, body=data))
+
+        async def begin() -> asyncio.Task[Answer]:
+            return asyncio.create_task(self._send(self.place.orders, "POST", path, "", data, headers))
+
+        async def end(task: asyncio.Task[Answer]) -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        task = self.run(begin())
+        self.until(happened)
+        found = not task.done()
+        self.run(end(task))
+        return found
 
     def get(self, path: str, query: str = "", **instead: Any) -> Answer:
         call = Call(Method.GET, path, query)
@@ -278,7 +296,7 @@ class Bench:
 
     async def _send(self, host: str, method: str, path: str, query: str, body: bytes, headers: dict[str, str]) -> Answer:
         url = URL(f"http://{host}{path}{'?' + query if query else ''}", encoded=True)
-        timeout = aiohttp.ClientTimeout(total=self.patience_s)
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
         async with self.session.request(method, url, data=body or None, headers=headers, timeout=timeout) as reply:
             text = await reply.read()
             return Answer(reply.status, json.loads(text), {name.lower(): value for name, value in reply.headers.items()})
