@@ -120,6 +120,8 @@ class Floor:
         control["instruments"], control["venues"], control["steps"] = len(instruments), 1, len(steps)
         control["queue_model"], control["partial_fills"], control["rng"] = QUEUE_RISK_AVERSE, 1, 1
         control["next_sample_ns"] = FAR
+        # Nothing rests yet, so this changes nothing; it has requests compiled now, not while the first client waits for its answer.
+        self.cancel(0, 0)
 
     def _lay(self, k: int, instrument: Instrument, around: Decimal, cells: int, day: date) -> int:
         low = instrument.round_price(max(instrument.min_price, around * (1 - REACH)), Side.BUY, day)

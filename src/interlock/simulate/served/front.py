@@ -62,6 +62,9 @@ class Door:
             self._server.close()
         for passage in list(self._passages.values()):
             passage.reset()
+        # A reset ends a connection's task by itself; asyncio complains of one that is cancelled instead.
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -71,7 +71,10 @@ def face_makers() -> Mapping[str, tuple[FaceMaker, Callable[[], Rates]]]:
 
 
 class House:
-    """The simulated venues. `folder` is private to them: sockets, and the authority with TLS. Times come from `clock`, chance from `seed`."""
+    """The simulated venues. `folder` is private to them: sockets, and the authority with TLS. Times come from `clock`, chance from `seed`.
+
+    Without `paced` market time passes only by `step`, for who wants to know exactly what has happened.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,14 @@ class House:
         seed: int = 1,
         tape: Tape | None = None,
         tls: ssl.SSLContext | None = None,
+        paced: bool = True,
         makers: Mapping[str, tuple[FaceMaker, Callable[[], Rates]]] | None = None,
     ) -> None:
         self._folder = folder
         self._clock = clock
         self._witness = witness
         self._tls = tls
+        self._paced = paced
         self._random = np.random.default_rng([seed, *b"keys"])
         self._fundamentals = Fundamentals(seed)
         self._faults = FaultPlan()
@@ -143,7 +148,8 @@ class House:
             ports = [await self._open(post, name, kind, app) for kind, app in (("public", public), ("orders", orders))]
             key = post.face.parts.keys.all()[0]
             found[name] = Addresses(public=f"{HOST}:{ports[0]}", orders=f"{HOST}:{ports[1]}", access=key.access, secret=key.secret)
-        self._ticking = asyncio.create_task(self._tick())
+        if self._paced:
+            self._ticking = asyncio.create_task(self._tick())
         return found
 
     async def open_control(self) -> str:

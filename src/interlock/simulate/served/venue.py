@@ -411,8 +411,9 @@ class SimVenue:
         """Take an execution back, fee included; its order stays as it is."""
         order, now_ns = execution.order, self.now_ns()
         account = self.account
+        pnl = ZERO
         if isinstance(account, MarginAccount):
-            account.trade(order.instrument, -int(order.side) * execution.lots, execution.ticks, ZERO)
+            pnl = account.trade(order.instrument, -int(order.side) * execution.lots, execution.ticks, ZERO).pnl
         else:
             account.move(order.instrument.quote, int(order.side) * order.instrument.notional(execution.ticks, execution.lots))
             account.move(order.instrument.base, -int(order.side) * order.instrument.base_units(execution.lots))
@@ -425,7 +426,7 @@ class SimVenue:
             maker=execution.maker,
             fee=-execution.fee,
             fee_currency=execution.fee_currency,
-            pnl=ZERO,
+            pnl=pnl,
             venue_ns=now_ns,
             reverses=execution.number,
         )

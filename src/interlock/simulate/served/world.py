@@ -9,7 +9,7 @@ from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.faults import Fault, FaultSpec
-from interlock.simulate.served.orders import NewOrder, Refused, SimOrder
+from interlock.simulate.served.orders import EndReason, NewOrder, Refused, SimOrder
 from interlock.simulate.served.venue import SimVenue
 
 ZERO = Decimal(0)
@@ -99,7 +99,7 @@ def _liquidate(venue: SimVenue, symbol: str) -> bool:
         return False
     lots = account.positions[symbol].lots
     for order in venue.open_orders(symbol):
-        venue.cancel(order)
+        venue.cancel(order, EndReason.LIQUIDATION)
     instrument = venue.market(symbol).instrument
     new = NewOrder(
         symbol=symbol,
