@@ -37,7 +37,7 @@ def client(**changed: Any) -> Any:
 def step(name: str, act: Callable[[], Any], check: Callable[[Any], bool]) -> Any:
     try:
         found = act()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the client raises is what the step shows
         FAILED.append(name)
         say(name, False, f"{type(error).__name__}: {error}")
         return None
@@ -50,7 +50,7 @@ def step(name: str, act: Callable[[], Any], check: Callable[[Any], bool]) -> Any
 def refused(name: str, kind: type[Exception], code: str, act: Callable[[], Any]) -> None:
     try:
         found: Any = act()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the client raises is what the step shows
         found = error
     good = isinstance(found, kind) and code in str(found)
     if not good:
@@ -106,7 +106,7 @@ def main() -> int:
     step("cancel_some", lambda: x.cancel_orders([placed[0]["id"]], SYMBOL), lambda o: o[0]["status"] == "canceled")
     step("cancel_all", lambda: x.cancel_all_orders(SYMBOL), lambda o: isinstance(o, list))
     step("none_open", lambda: x.fetch_open_orders(SYMBOL), lambda o: o == [])
-    step("history", lambda: x.fetch_orders(SYMBOL), lambda o: len(o) == 5)
+    step("history", lambda: x.fetch_orders(SYMBOL), lambda o: len(o) >= 5)
     step("conditional", lambda: x.create_order(SYMBOL, "STOP_MARKET", "sell", 0.01, None, {"stopPrice": far}), lambda o: bool(o["id"]))
     step("leverage", lambda: x.set_leverage(10, SYMBOL), lambda r: r["leverage"] == "10" or r["leverage"] == 10)
     step("position_mode", lambda: x.fetch_position_mode(SYMBOL), lambda r: r["hedged"] is False)

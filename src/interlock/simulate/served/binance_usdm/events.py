@@ -27,8 +27,10 @@ REASONS: Final = {
 """`a.m` by kind of booking; every other kind is an ADJUSTMENT."""
 
 
-def order_update(event: OrderChanged, waiting: Iterable[SimOrder], amendment: int) -> dict[str, Any]:
-    """ORDER_TRADE_UPDATE. `waiting` are the open orders of the symbol, `amendment` the number of the amend it is about."""
+def order_update(event: OrderChanged, waiting: Iterable[SimOrder], modify_id: str) -> dict[str, Any]:
+    """ORDER_TRADE_UPDATE. `waiting` are the open orders of the symbol, `modify_id` the name that the client gave the
+    amend it is about, if any.
+    """
     order, execution, instrument = event.order, event.execution, event.order.instrument
     seen = accepted(order) if event.change is Change.NEW else now(order)
     told = _EXEC_TYPES[event.change]
@@ -74,8 +76,8 @@ def order_update(event: OrderChanged, waiting: Iterable[SimOrder], amendment: in
     }
     if execution:
         body |= {"N": execution.fee_currency, "n": eight(execution.fee)}
-    if event.change is Change.AMENDED:
-        body["M"] = amendment
+    if event.change is Change.AMENDED and modify_id:
+        body["M"] = modify_id
     return {"e": "ORDER_TRADE_UPDATE", "o": body}
 
 

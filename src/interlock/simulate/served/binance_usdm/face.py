@@ -48,7 +48,7 @@ class BinanceFace(Face):
         self._gatekeeper = Gatekeeper(parts.keys)
         self._verbs = Verbs(self)
         self._modes = Modes(self.venue, account, lambda body: self._private.tell(body))
-        self._private = PrivateStream(parts, account, lambda: self._modes.isolated, lambda: len(self._verbs.amendments))
+        self._private = PrivateStream(parts, account, lambda: self._modes.isolated, self._verbs.last_modify_id)
         self._conditionals = Conditionals(self, account, self._verbs, self._private.tell)
         self._streams = PublicStreams(parts)
         self._public_talk = Talk(self, self._streams.topics_of)

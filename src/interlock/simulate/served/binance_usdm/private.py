@@ -105,14 +105,16 @@ class ListenKeys:
 
 
 class PrivateStream:
-    """Tells the account's listeners what happens to it. `isolated` are the symbols of that margin type, `amends` how many amends there were."""
+    """Tells the account's listeners what happens to it. `isolated` are the symbols of that margin type, `modify_id` gives the
+    client's name of the last amend.
+    """
 
-    def __init__(self, parts: Parts, account: MarginAccount, isolated: Callable[[], set[str]], amends: Callable[[], int]) -> None:
+    def __init__(self, parts: Parts, account: MarginAccount, isolated: Callable[[], set[str]], modify_id: Callable[[], str]) -> None:
         self._parts = parts
         self._venue = parts.venue
         self._account = account
         self._isolated = isolated
-        self._amends = amends
+        self._modify_id = modify_id
         self._called_ms: dict[str, int] = {}
         self.keys = ListenKeys(parts, self._gone)
 
@@ -150,7 +152,7 @@ class PrivateStream:
             self.tell(trade_lite(event), execution.venue_ns // 1_000_000)
             self._moved(event, "ORDER")
         waiting = self._venue.open_orders(order.symbol)
-        self.tell(order_update(event, waiting, self._amends()), order.updated_ns // 1_000_000)
+        self.tell(order_update(event, waiting, self._modify_id()), order.updated_ns // 1_000_000)
 
     def _moved(self, event: OrderChanged, reason: str) -> None:
         execution, instrument = event.execution, event.order.instrument

@@ -27,7 +27,7 @@ AMENDS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """One amend that was done: its own number, and price and size before and after."""
+    """One amend that was done: its own number, price and size before and after, and the name that the client gave it, if any."""
 
     number: int
     order: SimOrder
@@ -35,6 +35,7 @@ class Amendment:
     price: tuple[Decimal, Decimal]
     quantity: tuple[Decimal, Decimal]
     count: int
+    modify_id: str
 
 
 class Verbs:
@@ -91,7 +92,7 @@ class Verbs:
         """Give an open limit order another price and size; the order is cancelled where the change cannot be."""
         instrument = instrument_of(self._venue, params.text("symbol"))
         side = side_of(params)
-        quantity, price = size_of(params, instrument), price_of(params, instrument)
+        quantity, price, modify_id = size_of(params, instrument), price_of(params, instrument), params.integer("modifyId")
         order = self.find(params)
         if order is None or not order.open:
             raise Wrong(-2013)
@@ -99,29 +100,30 @@ class Verbs:
             raise Wrong(-5025) if order.type is not OrderType.LIMIT else Wrong(-1117)
         if order.revision >= AMENDS_MAX:
             raise Wrong(-5026)
-        before = (order.price, order.quantity)
         try:
             self._venue.ticks_of(instrument, price)
             self._venue.lots_of(instrument, quantity)
             check_amended(self._venue, instrument, side, price, quantity, order.reduce_only)
-            self._amend(order, price, quantity, before)
+            self._amend(order, price, quantity, "" if modify_id is None else str(modify_id))
         except Refused as refused:
             if refused.refusal not in (Refusal.POST_ONLY, Refusal.AMEND_BELOW_FILLED):
                 raise self.worded(refused, order.symbol, price) from refused
             self._venue.cancel(order)
             return order_reply(seen.now(order))
-        return order_reply(seen.now(order)) | {"modifyId": self.amendments[-1].number}
+        named = self.amendments[-1].modify_id
+        return order_reply(seen.now(order)) | ({"modifyId": int(named)} if named else {})
 
-    def _amend(self, order: SimOrder, price: Decimal, quantity: Decimal, before: tuple[Decimal, Decimal]) -> None:
+    def _amend(self, order: SimOrder, price: Decimal, quantity: Decimal, modify_id: str) -> None:
         amendment = Amendment(
             number=len(self.amendments) + 1,
             order=order,
             at_ms=self._venue.now_ms(),
-            price=(before[0], price),
-            quantity=(before[1], quantity),
+            price=(order.price, price),
+            quantity=(order.quantity, quantity),
             count=order.revision + 1,
+            modify_id=modify_id,
         )
-        # The stream tells the number while the amend is carried out; without the amend there is none.
+        # The stream tells its name while the amend is carried out; without the amend there is none.
         self.amendments.append(amendment)
         kept = (order.self_match, order.words["stp"]) if "stp" in order.words else (order.self_match, "NONE")
         order.self_match, order.words["stp"] = SelfMatch.NONE, "NONE"
@@ -131,6 +133,10 @@ class Verbs:
             self.amendments.remove(amendment)
             order.self_match, order.words["stp"] = kept
             raise
+
+    def last_modify_id(self) -> str:
+        """The client's name of the last amend, if it gave one."""
+        return self.amendments[-1].modify_id if self.amendments else ""
 
     def cancel(self, params: Params) -> dict[str, Any]:
         """Cancel an open order; one that is over is unknown."""
