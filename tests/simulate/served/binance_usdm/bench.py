@@ -31,7 +31,7 @@ WAIT_S = 20
 
 
 class MovableClock(SystemClock):
-    """The machine's clock, and what it was moved by."""
+    """The machine's clock, and what it was moved forward by; it is never moved back."""
 
     def __init__(self) -> None:
         self.ahead_ns = 0
@@ -159,10 +159,10 @@ class Bench:
     def now_ms(self) -> int:
         return self.clock.now_ns() // 1_000_000
 
-    def signed(self, method: str, path: str, params: Mapping[str, Any], key: Key | None = None) -> SignedCall:
+    def signed(self, method: str, path: str, params: Mapping[str, Any], key: Key | None = None, ahead_ms: int = 0) -> SignedCall:
         text = urlencode(params)
         call = Call(Method(method), path, text) if method in ("GET", "DELETE") else Call(Method(method), path, "", text.encode())
-        return sign(key or self.key, call, timestamp_ms=self.now_ms(), receive_window_ms=5000)
+        return sign(key or self.key, call, timestamp_ms=self.now_ms() + ahead_ms, receive_window_ms=5000)
 
     def call(self, method: str, path: str, key: Key | None = None, **params: Any) -> Answer:
         """A signed request."""
@@ -200,7 +200,7 @@ class Bench:
 
     def place(self, **changed: Any) -> Answer:
         """A limit order that rests, unless it is changed; a parameter None is left out."""
-        params = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
+        params: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
         params |= changed
         if params["type"] == "LIMIT" and "price" not in params and "priceMatch" not in params:
             params["price"] = self.price()

@@ -21,7 +21,6 @@ def shared() -> Iterator[Bench]:
 def bench(shared: Bench) -> Iterator[Bench]:
     """The module's venue; without orders, positions and faults afterwards."""
     yield shared
-    shared.clock.ahead_ns = 0
     shared.clean()
 
 

@@ -1,6 +1,7 @@
 """Faults as a client sees them on the wire, each beside the same thing without it; and the venue's limits."""
 
 import json
+from typing import Any
 
 import aiohttp
 import pytest
@@ -42,7 +43,14 @@ def test_a_lost_answer_leaves_the_order_open(bench: Bench) -> None:
     bench.strike(Fault.LOSE_ACK, verb="place")
     price = bench.price()
     with bench.socket("/ws-fapi/v1") as socket:
-        asked = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": price}
+        asked: dict[str, Any] = {
+            "symbol": "BTCUSDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "quantity": "0.010",
+            "price": price,
+        }
         socket.say({"id": 1, "method": "order.place", "params": _signed(bench, asked | {"newClientOrderId": "lost"})})
         assert socket.quiet(0.5)
     assert bench.order("lost").body["status"] == "NEW"
@@ -58,7 +66,14 @@ def _signed(bench: Bench, params: dict[str, str]) -> dict[str, object]:
 def test_faults_reach_order_entry_too(bench: Bench, fault: Fault, status: int, code: int) -> None:
     price = bench.price()
     with bench.socket("/ws-fapi/v1") as socket:
-        asked = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": price}
+        asked: dict[str, Any] = {
+            "symbol": "BTCUSDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "quantity": "0.010",
+            "price": price,
+        }
         bench.strike(fault, verb="place")
         found = bench.ask(socket, "order.place", **asked)
         assert (found["status"], found["error"]["code"]) == (status, code)

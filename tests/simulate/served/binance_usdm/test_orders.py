@@ -1,6 +1,7 @@
 """The order verbs over REST and WebSocket, as the venue documents them."""
 
 import json
+from typing import Any
 
 import pytest
 from tests.simulate.served.binance_usdm.bench import Bench, eventually
@@ -50,7 +51,7 @@ def test_a_client_id_is_free_again_once_its_order_is_over(bench: Bench) -> None:
 def test_a_modify_keeps_both_ids_and_its_history(bench: Bench) -> None:
     price = bench.price()
     placed = bench.place(newClientOrderId="mod", price=price).body
-    asked = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.020", "price": price, "origClientOrderId": "mod"}
+    asked: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.020", "price": price, "origClientOrderId": "mod"}
     with bench.user(events="ORDER_TRADE_UPDATE") as user:
         changed = bench.call("PUT", ORDER, **asked, modifyId=77).body
         told = user.hear()["o"]
@@ -63,7 +64,7 @@ def test_a_modify_keeps_both_ids_and_its_history(bench: Bench) -> None:
 
 def test_a_modify_that_cannot_be_cancels_the_order(bench: Bench) -> None:
     bench.place(newClientOrderId="gtx", timeInForce="GTX")
-    asked = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "gtx"}
+    asked: dict[str, Any] = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "origClientOrderId": "gtx"}
     assert bench.call("PUT", ORDER, **asked, price=bench.price("1.01")).body["status"] == "CANCELED"
     bench.place(newClientOrderId="done", quantity="0.020")
     bench.strike(Fault.FILL, client_id="done", amount="0.012")
@@ -121,7 +122,7 @@ def test_good_till_date_expires(bench: Bench) -> None:
     until = bench.now_ms() + 700_000
     assert bench.place(newClientOrderId="gtd", timeInForce="GTD", goodTillDate=until).body["goodTillDate"] == until // 1000 * 1000
     assert bench.order("gtd").body["status"] == "NEW"
-    bench.clock.ahead_ns = 700_000_000_000
+    bench.clock.ahead_ns += 700_000_000_000
     assert eventually(lambda: bench.order("gtd").body["status"] == "EXPIRED")
 
 
@@ -132,7 +133,14 @@ def test_a_price_match_takes_its_price_from_the_book(bench: Bench) -> None:
 
 
 def test_a_test_order_is_checked_and_not_placed(bench: Bench) -> None:
-    asked = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "newClientOrderId": "tested"}
+    asked: dict[str, Any] = {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": "0.010",
+        "newClientOrderId": "tested",
+    }
     assert bench.call("POST", "/fapi/v1/order/test", **asked, price=bench.price()).body == {}
     assert bench.order("tested").code == -2013
     assert bench.call("POST", "/fapi/v1/order/test", **asked, price=bench.price("1.2")).code == -4016
@@ -141,10 +149,17 @@ def test_a_test_order_is_checked_and_not_placed(bench: Bench) -> None:
 def test_order_entry_over_the_socket(bench: Bench) -> None:
     with bench.socket("/ws-fapi/v1?returnRateLimits=false") as socket:
         price = bench.price()
-        asked = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTX", "quantity": "0.010", "price": price}
+        asked: dict[str, Any] = {
+            "symbol": "BTCUSDT",
+            "side": "BUY",
+            "type": "LIMIT",
+            "timeInForce": "GTX",
+            "quantity": "0.010",
+            "price": price,
+        }
         placed = bench.ask(socket, "order.place", **asked, newClientOrderId="ws")
         assert (placed["status"], placed["result"]["status"], "rateLimits" in placed) == (200, "NEW", False)
-        named = {"symbol": "BTCUSDT", "origClientOrderId": "ws"}
+        named: dict[str, Any] = {"symbol": "BTCUSDT", "origClientOrderId": "ws"}
         assert bench.ask(socket, "order.modify", **named, side="BUY", quantity="0.020", price=price)["result"]["origQty"] == "0.020"
         assert bench.ask(socket, "order.status", **named)["result"]["avgPrice"] == "0.00"
         assert bench.ask(socket, "order.cancel", **named)["result"]["status"] == "CANCELED"
@@ -163,7 +178,13 @@ def test_order_entry_over_the_socket(bench: Bench) -> None:
 
 def test_a_conditional_order_waits_and_then_places_one(bench: Bench) -> None:
     bench.market("BUY")
-    asked = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "workingType": "MARK_PRICE"}
+    asked: dict[str, Any] = {
+        "algoType": "CONDITIONAL",
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "type": "STOP_MARKET",
+        "workingType": "MARK_PRICE",
+    }
     placed = bench.call(
         "POST", "/fapi/v1/algoOrder", **asked, closePosition="true", triggerPrice=bench.price("0.9"), clientAlgoId="stop"
     ).body
