@@ -31,7 +31,7 @@ def _twice(b: Bench) -> Answer:
 
 
 def _halted(b: Bench) -> Answer:
-    b.strike(Fault.HALT, symbol="ETHUSDT", ms=1)
+    b.strike(Fault.HALT, symbol="ETHUSDT", ms=60_000)
     found = b.place(symbol="ETHUSDT", price="3000.00", quantity="1")
     b.strike(Fault.HALT, symbol="ETHUSDT", ms=0)
     return found
@@ -81,6 +81,14 @@ def _algo(**changed: Any) -> Provoke:
     return lambda b: b.call("POST", "/fapi/v1/algoOrder", **asked)
 
 
+def _algo_twice(b: Bench) -> Answer:
+    asked = _algo(triggerPrice="30000.0", clientAlgoId="algo-twin")
+    asked(b)
+    found = asked(b)
+    assert b.call("DELETE", "/fapi/v1/algoOpenOrders", symbol="BTCUSDT").body["code"] == 200
+    return found
+
+
 def _duplicate_parameter(b: Bench) -> Answer:
     return b.raw("GET", f"http://{b.public}/fapi/v1/depth?symbol=BTCUSDT&symbol=BTCUSDT")
 
@@ -114,6 +122,10 @@ ROWS: list[tuple[int, int, Provoke]] = [
     (-2015, 401, lambda b: b.call("GET", "/fapi/v3/balance", key=Key("k" * 64, "s"))),
     (-1022, 400, lambda b: b.call("GET", "/fapi/v3/balance", key=Key(b.key.access, "wrong"))),
     (-2019, 400, lambda b: b.place(quantity="900.000")),
+    (-1102, 400, _call("GET", "/fapi/v1/algoOrder")),
+    (-1116, 400, _algo(triggerPrice="30000.0", type="TRAILING_STOP_MARKET")),
+    (-2011, 400, _call("DELETE", "/fapi/v1/algoOrder", algoId=1)),
+    (-2013, 400, _call("GET", "/fapi/v1/algoOrder", algoId=1)),
     (-2021, 400, _algo(triggerPrice="90000.0")),
     (-2022, 400, _place(reduceOnly="true")),
     (-2025, 400, _too_many),
@@ -134,12 +146,22 @@ ROWS: list[tuple[int, int, Provoke]] = [
     (-4059, 400, _call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="false")),
     (-4061, 400, _place(positionSide="LONG")),
     (-4082, 400, _call("POST", "/fapi/v1/batchOrders", batchOrders="[]")),
+    (-4082, 400, _call("DELETE", "/fapi/v1/batchOrders", symbol="BTCUSDT", orderIdList=str(list(range(11))))),
+    (-1102, 400, _call("DELETE", "/fapi/v1/batchOrders", symbol="BTCUSDT")),
+    (-1130, 400, _call("POST", "/fapi/v1/batchOrders", batchOrders="{")),
+    (-1130, 400, _call("GET", "/fapi/v1/allOrders", symbol="BTCUSDT", limit=1001)),
+    (-1130, 400, _place(reduceOnly="perhaps")),
+    (-1100, 400, _call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="ten")),
+    (-2013, 400, _modify(orderId=8_999_999_999)),
+    (-1106, 400, _place(priceMatch="QUEUE", price="60000.0")),
     (-4116, 400, _twice),
+    (-4116, 400, _algo_twice),
     (-4120, 400, _place(type="STOP_MARKET", timeInForce=None)),
     (-4140, 400, _halted),
     (-4164, 400, _place(quantity="0.001")),
     (-4171, 400, _call("POST", "/fapi/v1/multiAssetsMargin", multiAssetsMargin="false")),
     (-1002, 401, _call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")),
+    (-1002, 401, _call("POST", "/fapi/v1/feeBurn", feeBurn="true")),
     (-5000, 404, _call("GET", "/fapi/v1/nothing")),
     (-5021, 400, _place(timeInForce="FOK")),
     (-5022, 400, lambda b: b.place(timeInForce="GTX", price=b.price("1.01"))),

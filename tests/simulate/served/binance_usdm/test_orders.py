@@ -210,6 +210,25 @@ def test_a_conditional_order_waits_and_then_places_one(bench: Bench) -> None:
     assert bench.call("DELETE", "/fapi/v1/algoOpenOrders", symbol="BTCUSDT").body["code"] == 200
 
 
+def test_a_conditional_order_that_the_venue_refuses_when_it_triggers_says_why(bench: Bench) -> None:
+    asked: dict[str, Any] = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "SELL", "type": "TAKE_PROFIT", "reduceOnly": "true"}
+    asked |= {"quantity": "0.010", "triggerPrice": bench.price("1.01"), "price": bench.price("1.01"), "workingType": "MARK_PRICE"}
+    number = bench.call("POST", "/fapi/v1/algoOrder", **asked).body["algoId"]
+
+    def rise() -> None:
+        market = bench.face.venue.markets["BTCUSDT"]
+        before, market.mark = market.mark, market.mark * 102 / 100
+        bench.face.on_market([])
+        market.mark = before
+
+    with bench.user(events="ALGO_UPDATE") as user:
+        bench.inside(rise)
+        told = user.until(lambda e: e["o"]["X"] == "REJECTED")[-1]["o"]
+    assert (told["aid"], told["rm"]) == (number, "ReduceOnly Order is rejected.")
+    row = bench.call("GET", "/fapi/v1/allAlgoOrders", symbol="BTCUSDT").body[-1]
+    assert (row["algoStatus"], row["actualOrderId"]) == ("REJECTED", "")
+
+
 def test_leverage_and_margin_type_are_set_and_told(bench: Bench) -> None:
     with bench.user(events="ACCOUNT_CONFIG_UPDATE") as user:
         assert bench.call("POST", "/fapi/v1/leverage", symbol="ADAUSDT", leverage=7).body["leverage"] == 7
