@@ -229,11 +229,17 @@ class Face(ABC):
         *,
         binary: bool = False,
         access: str = "",
+        on_open: Callable[[Listener], None] | None = None,
     ) -> web.StreamResponse:
-        """Take a WebSocket connection: every message goes to `on_text`, what the listener is sent goes out in order, until it ends."""
-        socket = web.WebSocketResponse(autoping=True, max_msg_size=BODY_MAX)
+        """Take a WebSocket connection: every message goes to `on_text`, what the listener is sent goes out in order, until it ends.
+
+        `on_open` is called once, before anything is published to the listener.
+        """
+        socket = web.WebSocketResponse(autoping=False, max_msg_size=BODY_MAX)
         await socket.prepare(request)
         listener = Listener(socket, connection_of(request), binary=binary, access=access, params=dict(request.query))
+        if on_open is not None:
+            on_open(listener)
         hub.join(listener)
         writing = asyncio.create_task(listener.write())
         try:
@@ -242,6 +248,10 @@ class Face(ABC):
                     await on_text(listener, message.data.encode())
                 elif message.type is WSMsgType.BINARY:
                     await on_text(listener, message.data)
+                elif message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type is WSMsgType.PONG:
+                    listener.pongs += 1
         finally:
             hub.leave(listener)
             writing.cancel()

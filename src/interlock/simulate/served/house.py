@@ -136,6 +136,8 @@ class House:
         )
         face = maker(parts)
         venue.step(drive.first())
+        # Compiles what takes requests, so that the first client's first order does not wait for it: there is nothing to cancel.
+        venue.floor.cancel(0, venue.now_ns())
         return _Post(face, drive)
 
     async def open(self) -> dict[str, Addresses]:

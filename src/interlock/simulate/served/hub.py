@@ -14,7 +14,9 @@ QUEUED_MAX = 10_000
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any."""
+    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any;
+    `pongs` how often it answered a ping.
+    """
 
     socket: web.WebSocketResponse
     name: str
@@ -22,6 +24,7 @@ class Listener:
     access: str = ""
     binary: bool = False
     params: dict[str, str] = field(default_factory=dict)
+    pongs: int = 0
     queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUED_MAX))
 
     def send(self, message: bytes) -> None:

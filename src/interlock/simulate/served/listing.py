@@ -65,7 +65,9 @@ RULES = {
         max_value=Decimal(1_000_000_000),
         reduce_only_exempt=False,
     ),
-    "binance_usdm": VenueRules(name="binance_usdm", post_only_refused=True, fok_refused=True, open_max=200, band=Decimal("0.05")),
+    "binance_usdm": VenueRules(
+        name="binance_usdm", post_only_refused=True, fok_refused=True, open_max=200, band=Decimal("0.05"), client_ids_again=True
+    ),
     "bybit": VenueRules(name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05")),
 }
 """open_max: Binance's MAX_NUM_ORDERS, Bybit's active orders of a symbol (110020); Upbit documents none."""

@@ -59,6 +59,8 @@ class EndReason(StrEnum):
     DEAD_MAN = "dead_man"
     LIQUIDATION = "liquidation"
     MARKET_REST = "market_rest"
+    TIME = "time"
+    """Its own time was over (good till a date)."""
 
 
 class SelfMatch(StrEnum):

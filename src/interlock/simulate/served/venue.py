@@ -33,7 +33,7 @@ class VenueRules:
     `post_only_refused`: a post-only order that would take is refused at once (Binance) instead of taken and then cancelled (Bybit, Upbit).
     `fok_refused`: the same for an order that cannot fill whole. `open_max`: open orders in one symbol. `max_value`: of one order, quote currency,
     None for no bound. `band`: how far from the mark a limit price may lie on the taking side, as a fraction. `reduce_only_exempt`: whether
-    reduce-only orders may be below the minimum value.
+    reduce-only orders may be below the minimum value. `client_ids_again`: whether a client id may be used again once its order is over.
     """
 
     name: str
@@ -43,6 +43,7 @@ class VenueRules:
     band: Decimal
     max_value: Decimal | None = None
     reduce_only_exempt: bool = True
+    client_ids_again: bool = False
 
 
 class Change(StrEnum):
@@ -278,7 +279,8 @@ class SimVenue:
             raise Refused(Refusal.MIN_NOTIONAL, f"expected a value of at least {instrument.min_notional} {instrument.quote}, found {value}")
         if self.rules.max_value is not None and value > self.rules.max_value:
             raise Refused(Refusal.MAX_NOTIONAL, f"expected a value of at most {self.rules.max_value} {instrument.quote}, found {value}")
-        if new.client_id and new.client_id in self._by_client_id:
+        used = self._by_client_id.get(new.client_id) if new.client_id else None
+        if used is not None and (used.open or not self.rules.client_ids_again):
             raise Refused(Refusal.DUPLICATE_CLIENT_ID, f"{new.client_id} was used before")
         if sum(1 for _ in self.open_orders(new.symbol)) >= self.rules.open_max:
             raise Refused(Refusal.OPEN_ORDERS, f"expected at most {self.rules.open_max} open orders in {new.symbol}")
