@@ -54,11 +54,15 @@ class Change(StrEnum):
     EXPIRED = "expired"
     AMENDED = "amended"
     REVERSED = "reversed"
+    PREVENTED = "prevented"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChanged:
-    """An order was taken, traded, amended or ended; `execution` with TRADE and REVERSED. Balances and positions have moved already."""
+    """An order was taken, traded, amended, reduced because it would have met its own account, or ended; `execution` with TRADE and REVERSED.
+
+    Balances and positions have moved already.
+    """
 
     change: Change
     order: SimOrder
@@ -323,7 +327,7 @@ class SimVenue:
             return order
         tif = TimeInForce.IOC if new.type is OrderType.MARKET else new.tif
         order.slot, events = self.floor.place(
-            market.number, side=new.side, tif=tif, ticks=ticks, lots=lots, reduce_only=new.reduce_only, now_ns=now_ns
+            market.number, side=new.side, tif=tif, ticks=ticks, lots=order.lots, reduce_only=new.reduce_only, now_ns=now_ns
         )
         self._by_slot[order.slot] = order
         self._follow(events, now_ns)
@@ -509,6 +513,14 @@ class SimVenue:
         ]
         if not met:
             return False
+        if order.self_match is SelfMatch.REDUCE:
+            for other in sorted(met, key=lambda other: (other.ticks * int(other.side) * -1, other.number)):
+                lots = min(order.remaining_lots, other.remaining_lots)
+                self._prevent(other, lots)
+                self._prevent(order, lots)
+                if not order.open:
+                    return True
+            return False
         if order.self_match is not SelfMatch.CANCEL_TAKER:
             for other in met:
                 self.cancel(other, EndReason.SELF_MATCH)
@@ -516,6 +528,21 @@ class SimVenue:
             return False
         self._end(order, OrderState.EXPIRED, EndReason.SELF_MATCH, self.now_ns())
         return True
+
+    def _prevent(self, order: SimOrder, lots: int) -> None:
+        """Take lots off an order that would have met one of the same account; with the last of them it ends."""
+        if lots == order.remaining_lots:
+            if order.slot >= 0:
+                self.floor.cancel(order.slot, self.now_ns())
+            self._end(order, OrderState.CANCELLED, EndReason.SELF_MATCH, self.now_ns())
+            return
+        self.account.hold(order, -lots)
+        if order.slot >= 0:
+            self.floor.shrink(order.slot, lots)
+        order.lots -= lots
+        order.prevented_lots += lots
+        order.updated_ns = self.now_ns()
+        self._tell(OrderChanged(Change.PREVENTED, order))
 
     def _reprice(self, order: SimOrder, instrument: Instrument, ticks: int, left: int) -> None:
         """Hold what the amended order needs instead of what it held. Raises Refused, having changed nothing."""
@@ -574,6 +601,8 @@ class SimVenue:
 
     def _end(self, order: SimOrder, state: OrderState, reason: EndReason, now_ns: int) -> None:
         self.account.hold(order, -order.remaining_lots)
+        if reason is EndReason.SELF_MATCH:
+            order.prevented_lots += order.remaining_lots
         order.state, order.reason, order.updated_ns = state, reason, now_ns
         self._drop(order)
         self._tell(OrderChanged(Change.EXPIRED if state is OrderState.EXPIRED else Change.CANCELLED, order))
