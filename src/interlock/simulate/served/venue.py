@@ -277,7 +277,9 @@ class SimVenue:
             raise Refused(Refusal.HALTED, f"{new.symbol} takes no orders now")
         ticks = self._limit_ticks(market, new)
         lots = self._lots(market, new, ticks)
-        value = instrument.notional(ticks if new.type is OrderType.LIMIT else instrument.ticks(self._rounded_mark(market)), lots)
+        value = new.cost
+        if value is None:
+            value = instrument.notional(ticks if new.type is OrderType.LIMIT else instrument.ticks(self._rounded_mark(market)), lots)
         if value < instrument.min_notional and not (new.reduce_only and self.rules.reduce_only_exempt):
             raise Refused(Refusal.MIN_NOTIONAL, f"expected a value of at least {instrument.min_notional} {instrument.quote}, found {value}")
         if self.rules.max_value is not None and value > self.rules.max_value:
