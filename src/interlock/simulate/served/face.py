@@ -231,14 +231,18 @@ class Face(ABC):
         access: str = "",
     ) -> web.StreamResponse:
         """Take a WebSocket connection: every message goes to `on_text`, what the listener is sent goes out in order, until it ends."""
-        socket = web.WebSocketResponse(autoping=True, max_msg_size=BODY_MAX)
+        socket = web.WebSocketResponse(autoping=False, max_msg_size=BODY_MAX)
         await socket.prepare(request)
         listener = Listener(socket, connection_of(request), binary=binary, access=access, params=dict(request.query))
+        listener.heard_ms = self.parts.steady_ms()
         hub.join(listener)
         writing = asyncio.create_task(listener.write())
         try:
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
+                listener.heard_ms = self.parts.steady_ms()
+                if message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
                     await on_text(listener, message.data.encode())
                 elif message.type is WSMsgType.BINARY:
                     await on_text(listener, message.data)

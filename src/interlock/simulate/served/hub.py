@@ -14,7 +14,10 @@ QUEUED_MAX = 10_000
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any."""
+    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any.
+
+    `heard_ms` is the steady time of the last frame that came or went, pings too.
+    """
 
     socket: web.WebSocketResponse
     name: str
@@ -22,6 +25,7 @@ class Listener:
     access: str = ""
     binary: bool = False
     params: dict[str, str] = field(default_factory=dict)
+    heard_ms: int = 0
     queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUED_MAX))
 
     def send(self, message: bytes) -> None:
@@ -115,4 +119,5 @@ class Hub:
     def _send(self, topic: str, message: bytes) -> None:
         for listener in self._listeners:
             if topic in listener.topics:
+                listener.heard_ms = self._now_ms()
                 listener.send(message)
