@@ -92,7 +92,11 @@ class Bench:
 
     def strike(self, fault: Fault, **spec: Any) -> list[bool]:
         """Let a fault wait or happen."""
-        return self.house.strike([FaultSpec(fault=fault, **spec)])
+
+        async def now() -> list[bool]:
+            return self.house.strike([FaultSpec(fault=fault, **spec)])
+
+        return self.run(now())
 
     def add_key(self, access: str, **changed: Any) -> Key:
         """Another key of the account."""

@@ -107,8 +107,8 @@ def test_a_market_buy_may_spend_all_there_is_and_no_more(bench: Bench) -> None:
 def test_a_market_sell_and_best_prices_take_at_once(bench: Bench) -> None:
     sold = bench.place(side="ask", ord_type="market", price=None, volume="0.01")
     assert (sold["price"], bench.order(sold["uuid"])["state"]) == (None, "done")
-    best_ask = bench.place(side="ask", ord_type="best", time_in_force="ioc", price=None, volume="0.00001")
-    assert bench.order(best_ask["uuid"])["executed_volume"] == "0.00001"
+    best_ask = bench.place(side="ask", ord_type="best", time_in_force="ioc", price=None, volume="0.0001")
+    assert bench.order(best_ask["uuid"])["executed_volume"] == "0.0001"
     best_bid = bench.place(ord_type="best", time_in_force="fok", price="6000", volume=None)
     seen = bench.order(best_bid["uuid"])
     assert (seen["ord_type"], seen["price"], seen["volume"], seen["time_in_force"]) == ("best", "6000", None, "fok")
