@@ -3,7 +3,7 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,12 +11,14 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import aiohttp
+from yarl import URL
 
 from interlock.domain.clock import SystemClock
 from interlock.simulate.served import upbit
 from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.house import House
 from interlock.simulate.served.keys import SimKey
+from interlock.simulate.served.listing import OPENING
 from interlock.simulate.served.rates import Limit, Rates
 from interlock.simulate.served.upbit.face import UpbitFace
 from interlock.simulate.served.witness import Witness
@@ -29,15 +31,27 @@ Answer = tuple[int, Any, Mapping[str, str]]
 
 
 class MovableClock(SystemClock):
-    """The machine's clock, moved ahead on demand."""
+    """The machine's clock, moved ahead or stopped on demand."""
 
     ahead_ns = 0
+    _stopped: tuple[int, int] | None = None
+
+    def stop(self) -> None:
+        """Stand still at the beginning of a minute."""
+        minute_ns = 60_000_000_000
+        now_ns, steady_ns = self.now_ns(), self.monotonic_ns()
+        self.ahead_ns = 0
+        self._stopped = (now_ns + minute_ns - now_ns % minute_ns, steady_ns + minute_ns - steady_ns % minute_ns)
+
+    def go(self) -> None:
+        """Go on."""
+        self._stopped = None
 
     def now_ns(self) -> int:
-        return super().now_ns() + self.ahead_ns
+        return (self._stopped[0] if self._stopped else super().now_ns()) + self.ahead_ns
 
     def monotonic_ns(self) -> int:
-        return super().monotonic_ns() + self.ahead_ns
+        return (self._stopped[1] if self._stopped else super().monotonic_ns()) + self.ahead_ns
 
 
 def boundless() -> Rates:
@@ -81,7 +95,7 @@ class Bench:
         return self.loop.run_until_complete(asyncio.wait_for(act, 30))
 
     def calm(self) -> None:
-        """Honest from now on, with no open orders."""
+        """Honest from now on, with no open orders and what the account held at first."""
         parts = self.face.parts
         parts.faults.clear()
         parts.public.calm()
@@ -89,6 +103,9 @@ class Bench:
         parts.closed_until_ms = 0
         parts.rates.ban(0, 0)
         self.venue.cancel_all()
+        account = self.venue.account
+        for currency, amount in OPENING["upbit"].items():
+            account.move(currency, amount - account.balances()[currency].free)
 
     def strike(self, fault: Fault, **spec: Any) -> list[bool]:
         """Let a fault wait or happen."""
@@ -121,8 +138,6 @@ class Bench:
     async def send(self, method: str, path: str, query: str = "", headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """A request as it is given."""
         url = f"{self.rest}/v1/{path}" + (f"?{query}" if query else "")
-        from yarl import URL
-
         async with self.session.request(method, URL(url, encoded=True), headers=headers, data=body or None) as answer:
             raw = await answer.read()
             return answer.status, json.loads(raw) if raw.startswith((b"{", b"[")) else raw, answer.headers
@@ -208,6 +223,7 @@ async def many(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[Any]
     return [await told(socket) for _ in range(count)]
 
 
-async def both(first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]:
-    """Two things at once."""
-    return await asyncio.gather(first, second)
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that nothing announces."""
+    while not happened():  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.01)

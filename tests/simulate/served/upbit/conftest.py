@@ -1,4 +1,4 @@
-"""One venue a module for tests that need no limits; each test begins honest and without open orders."""
+"""One venue a module for tests that need no limits; each test begins honest, without open orders and with the first balances."""
 
 from collections.abc import Iterator
 

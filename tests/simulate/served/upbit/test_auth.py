@@ -30,7 +30,7 @@ def test_what_our_signer_signs_is_accepted(bench: Bench, algorithm: Algorithm, m
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_a_signed_placement_is_accepted(bench: Bench, algorithm: Algorithm) -> None:
-    order = {"market": "KRW-BTC", "side": "bid", "volume": "0.01", "price": bench.low(), "ord_type": "limit"}
+    order: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "volume": "0.01", "price": bench.low(), "ord_type": "limit"}
     status, body, _ = bench.run(bench.ask("POST", "orders", algorithm=algorithm, **order))
     assert (status, body["state"]) == (201, "wait")
 

@@ -65,7 +65,7 @@ def test_fills_pay_fees_in_the_quote_currency(bench: Bench) -> None:
     done = bench.order(order["uuid"])
     assert (done["state"], done["trades_count"], done["executed_funds"], done["paid_fee"]) == ("done", 2, "1300000", "650")
     assert bench.balance("KRW")[0] == before_krw + 1_300_000 * (1 - FEE)
-    assert bench.balance("BTC") == (before_btc - Decimal("0.01"), 0)
+    assert bench.balance("BTC") == (before_btc - Decimal("0.01"), Decimal(0))
 
 
 def test_the_mean_price_follows_what_was_bought(bench: Bench) -> None:
@@ -92,14 +92,14 @@ def test_a_market_buy_spends_a_sum_and_lets_go_of_the_rest(bench: Bench) -> None
     assert over["state"] == "cancel"
     assert 999_000 < spent <= 1_000_000
     assert abs(paid - spent * FEE) < Decimal("0.000001")
-    assert bench.balance("KRW") == (free - spent - paid, 0)
+    assert bench.balance("KRW") == (free - spent - paid, Decimal(0))
 
 
 def test_a_market_buy_may_spend_all_there_is_and_no_more(bench: Bench) -> None:
     free = bench.balance("KRW")[0]
     bench.place(price="50000000", volume=str((free - 1_000_500) / Decimal("50025000") // Decimal("0.00000001") * Decimal("0.00000001")))
     left = bench.balance("KRW")[0]
-    too_much = {"market": "KRW-BTC", "side": "bid", "ord_type": "price"}
+    too_much: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "price"}
     assert bench.refusal("POST", "orders", price=str(left // 1), **too_much) == (400, "insufficient_funds_bid")
     assert bench.call("POST", "orders", price="1000000", **too_much)["state"] == "wait"
 
@@ -131,7 +131,7 @@ def test_a_post_only_order_is_taken_and_cancelled_if_it_would_take(bench: Bench)
     assert bench.order(resting["uuid"])["state"] == "wait"
 
 
-BASE = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.001"}
+BASE: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.001"}
 REFUSALS: list[tuple[str, int, dict[str, Any]]] = [
     ("validation_error", 400, {"market": None}),
     ("validation_error", 400, {"side": None}),

@@ -18,7 +18,14 @@ def test_the_life_of_an_order(bench: Bench) -> None:
 
     async def seen() -> list[Any]:
         socket = await bench.subscribed(bench.private, ORDERS)
-        order = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.01", "identifier": identifier}
+        order: dict[str, Any] = {
+            "market": "KRW-BTC",
+            "side": "bid",
+            "ord_type": "limit",
+            "price": "50000000",
+            "volume": "0.01",
+            "identifier": identifier,
+        }
         await bench.ask("POST", "orders", **order)
         bench.house.strike([FaultSpec(fault=Fault.FILL, client_id=identifier, amount="0.004")])
         bench.house.strike([FaultSpec(fault=Fault.FILL, client_id=identifier)])
@@ -77,7 +84,7 @@ def test_the_life_of_an_order(bench: Bench) -> None:
     ],
 )
 def test_orders_that_do_not_rest(bench: Bench, changed: dict[str, Any], states: list[str]) -> None:
-    order = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": bench.low(), "volume": "0.001"} | changed
+    order: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": bench.low(), "volume": "0.001"} | changed
 
     async def seen() -> list[Any]:
         socket = await bench.subscribed(bench.private, ORDERS)
@@ -98,7 +105,14 @@ def test_a_self_match_that_reduces_is_told_to_both(bench: Bench) -> None:
 
     async def seen() -> list[Any]:
         socket = await bench.subscribed(bench.private, ORDERS)
-        ask = {"market": "KRW-BTC", "side": "ask", "ord_type": "limit", "price": price, "volume": "0.01", "smp_type": "none"}
+        ask: dict[str, Any] = {
+            "market": "KRW-BTC",
+            "side": "ask",
+            "ord_type": "limit",
+            "price": price,
+            "volume": "0.01",
+            "smp_type": "none",
+        }
         await bench.ask("POST", "orders", **ask)
         await bench.ask("POST", "orders", **ask | {"side": "bid", "volume": "0.004", "smp_type": "reduce"})
         found = await many(socket, 4)
@@ -119,7 +133,7 @@ def test_a_self_match_that_reduces_is_told_to_both(bench: Bench) -> None:
 def test_balances_are_told_as_they_move(bench: Bench) -> None:
     async def seen() -> list[Any]:
         socket = await bench.subscribed(bench.private, ASSETS, form="SIMPLE")
-        order = {"market": "KRW-BTC", "side": "ask", "ord_type": "limit", "price": "130000000", "volume": "0.01"}
+        order: dict[str, Any] = {"market": "KRW-BTC", "side": "ask", "ord_type": "limit", "price": "130000000", "volume": "0.01"}
         await bench.ask("POST", "orders", **order)
         bench.house.strike([FaultSpec(fault=Fault.FILL, symbol="KRW-BTC")])
         bench.house.strike([FaultSpec(fault=Fault.DEPOSIT, currency="XRP", amount="5")])
@@ -157,7 +171,7 @@ def test_what_is_told_while_the_stream_is_silent_never_comes(bench: Bench) -> No
     async def seen() -> Any:
         socket = await bench.subscribed(bench.private, ORDERS)
         bench.house.strike([FaultSpec(fault=Fault.SILENCE, ms=60_000)])
-        order = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.01"}
+        order: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.01"}
         lost = (await bench.ask("POST", "orders", **order))[1]["uuid"]
         bench.face.parts.private.calm()
         told_of = (await bench.ask("POST", "orders", **order))[1]["uuid"]

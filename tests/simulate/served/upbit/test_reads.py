@@ -44,7 +44,12 @@ def test_closed_orders_are_found_by_state_and_within_a_week(bench: Bench) -> Non
     assert closed(end_time=begun_ms) in ([], [done])
     assert closed(start_time=begun_ms - 10 * DAY_MS, end_time=begun_ms - 5 * DAY_MS) == []
     assert closed(start_time="2026-01-01T00:00:00+09:00") == []
-    for wrong in ({"start_time": begun_ms - 8 * DAY_MS, "end_time": begun_ms}, {"limit": 1001}, {"states": ["wait"]}, {"start_time": "soon"}):
+    for wrong in (
+        {"start_time": begun_ms - 8 * DAY_MS, "end_time": begun_ms},
+        {"limit": 1001},
+        {"states": ["wait"]},
+        {"start_time": "soon"},
+    ):
         assert bench.refusal("GET", "orders/closed", **wrong) == (400, "validation_error")
 
 

@@ -1,14 +1,17 @@
 """The public stream, read by our own connector: books and trades exactly as the venue has them, formats, mistakes, keep-alive."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.simulate.served.upbit.bench import Bench, many, told
+from tests.simulate.served.upbit.bench import Bench, many, told, until
 
-from interlock.simulate.served.faults import Fault
+from interlock.simulate.floor import Levels
+from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.upbit.formats import written
-from interlock.simulate.served.upbit.texts import encode
+from interlock.simulate.served.upbit.texts import MS, encode
+from interlock.simulate.served.venue import MarketStep
 from interlock.venues.feed import BookChange, Taken
 from interlock.venues.upbit.public import Feed
 
@@ -20,23 +23,31 @@ def feed(bench: Bench) -> Feed:
 
 
 @pytest.mark.parametrize("form", ["DEFAULT", "SIMPLE"])
-def test_a_reader_of_the_stream_has_the_venues_book(bench: Bench, form: str) -> None:
-    async def seen() -> None:
+def test_a_reader_of_the_stream_has_the_venues_book(bench: Bench, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    books: dict[int, tuple[Levels, Levels]] = {}
+    publish = bench.face.on_market
+
+    def noted(steps: Sequence[MarketStep]) -> None:
+        books.update({step.venue_ns // MS: bench.venue.levels("KRW-BTC", 30) for step in steps if step.symbol == "KRW-BTC"})
+        publish(steps)
+
+    monkeypatch.setattr(bench.face, "on_market", noted)
+
+    async def seen() -> list[BookChange]:
         reader = feed(bench)
+        found: list[BookChange] = []
+        wanted = [{**BTC, "is_only_realtime": True}, {"type": "trade", "codes": ["KRW-BTC"]}]
         socket = await bench.session.ws_connect(bench.public)
-        await socket.send_json([{"ticket": "t"}, BTC, {"type": "trade", "codes": ["KRW-BTC"]}, {"format": form}])
-        books = 0
-        while books < 8:
+        await socket.send_json([{"ticket": "t"}, *wanted, {"format": form}])
+        while len(found) < 8:
             taken = reader.take((await socket.receive(5)).data)
             assert isinstance(taken, Taken), taken
-            for change in taken.rows:
-                if isinstance(change, BookChange):
-                    books += 1
-                    bids, asks = bench.venue.levels("KRW-BTC", 30)
-                    assert (list(change.bids), list(change.asks)) == (bids, asks)
+            found += [change for change in taken.events if isinstance(change, BookChange)]
         await socket.close()
+        return found
 
-    bench.run(seen())
+    for change in bench.run(seen()):
+        assert (list(change.bids), list(change.asks)) == books[change.exchange_ns // MS]
 
 
 def test_trades_are_told_once_each_and_the_takers_side_is_right(bench: Bench) -> None:
@@ -148,29 +159,42 @@ def test_a_request_that_makes_no_sense_is_told_so(bench: Bench, name: str, reque
 
 
 def test_ping_is_answered_and_a_silent_connection_ends(bench: Bench) -> None:
-    async def seen() -> None:
+    def connections() -> int:
+        return len(bench.face.parts.public.listeners)
+
+    async def pass_s(seconds: int) -> None:
+        bench.clock.ahead_ns += seconds * 1_000_000_000
+        bench.house.step()
+
+    async def seen() -> list[int]:
         talking, silent = await bench.session.ws_connect(bench.public), await bench.session.ws_connect(bench.public)
+        before = connections()
         await talking.send_str("PING")
         assert await told(talking) == {"status": "UP"}
-        bench.clock.ahead_ns += 11_000_000_000
+        await pass_s(11)
         assert await told(talking) == {"status": "UP"}
+        await pass_s(100)
+        listener = bench.face.parts.public.listeners[-1]
+        heard_ms = listener.heard_ms
         await silent.ping()
-        for _ in range(2):
-            bench.clock.ahead_ns += 70_000_000_000
-            assert await told(talking) == {"status": "UP"}
-            bench.house.step()
+        await until(lambda: listener.heard_ms != heard_ms)
+        await pass_s(100)
+        still = connections()
+        await pass_s(30)
         assert (await silent.receive(5)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
         await talking.close()
+        return [before, still]
 
-    bench.run(seen())
+    before, still = bench.run(seen())
+    assert before == still
 
 
 def test_gaps_and_silence_are_seen_on_the_stream(bench: Bench) -> None:
-    async def stamps(count: int, *, strike: Fault | None = None, **spec: Any) -> list[int]:
+    async def stamps(messages: int, *, strike: Fault | None = None, **spec: Any) -> list[int]:
         socket = await bench.subscribed(bench.public, {**BTC, "is_only_realtime": True})
         if strike is not None:
-            bench.house.control.apply([_spec(strike, **spec)])
-        found = [message["timestamp"] for message in await many(socket, count)]
+            bench.house.strike([FaultSpec(fault=strike, **spec)])
+        found = [message["timestamp"] for message in await many(socket, messages)]
         await socket.close()
         return found
 
@@ -181,12 +205,6 @@ def test_gaps_and_silence_are_seen_on_the_stream(bench: Bench) -> None:
     assert len(set(honest)) == 4
     assert len(set(doubled)) == 3
     assert gap[0] - late > 350
-
-
-def _spec(fault: Fault, **spec: Any) -> Any:
-    from interlock.simulate.served.faults import FaultSpec
-
-    return FaultSpec(fault=fault, **spec)
 
 
 def test_a_message_without_a_table_keeps_its_names() -> None:
