@@ -193,6 +193,11 @@ def test_a_body_that_is_no_json_object_is_refused(bench: Bench) -> None:
     assert found | {form} == {(400, "validation_error")}
 
 
+def test_numbers_may_come_as_json_numbers(bench: Bench) -> None:
+    order = bench.call("POST", "orders", **BASE | {"price": 50000000}, post=True)
+    assert order["price"] == "50000000"
+
+
 def test_an_identifier_is_used_up_by_a_refused_request_too(bench: Bench) -> None:
     identifier = f"once-{uuid4()}"
     assert bench.refusal("POST", "orders", **BASE | {"volume": "20", "identifier": identifier})[1] == "insufficient_funds_bid"
@@ -289,6 +294,11 @@ def test_cancel_and_new_can_lose_both(bench: Bench) -> None:
     old = bench.place()
     wrong = {"prev_order_uuid": old["uuid"], "new_ord_type": "limit", "new_volume": "0.01"}
     assert bench.refusal("POST", "orders/cancel_and_new", **wrong) == (400, "validation_error")
+    assert bench.order(old["uuid"])["state"] == "wait"
+    used = f"u-{uuid4()}"
+    bench.place(identifier=used)
+    again = wrong | {"new_price": "50000000", "new_identifier": used}
+    assert bench.refusal("POST", "orders/cancel_and_new", **again) == (400, "duplicated_identifier")
     assert bench.order(old["uuid"])["state"] == "wait"
     answer = bench.call("POST", "orders/cancel_and_new", **wrong, new_price="50000500")
     assert bench.order(old["uuid"])["state"] == "cancel"

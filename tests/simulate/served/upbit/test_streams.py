@@ -74,6 +74,8 @@ def test_every_public_type_comes_in_every_format(bench: Bench) -> None:
         await socket.close()
         return found
 
+    while not bench.venue.markets["KRW-BTC"].trades:
+        bench.house.step()
     for kind in ("ticker", "trade", "orderbook", "candle.1s", "candle.240m"):
         plain, listed = bench.run(first(kind, "DEFAULT")), bench.run(first(kind, "JSON_LIST"))[0]
         short, short_listed = bench.run(first(kind, "SIMPLE")), bench.run(first(kind, "SIMPLE_LIST"))[0]
@@ -83,6 +85,21 @@ def test_every_public_type_comes_in_every_format(bench: Bench) -> None:
         assert short.keys() == short_listed.keys()
         assert not set(short) & set(plain)
         assert len(short) == len(plain)
+
+
+def test_tickers_and_candles_follow_the_trades(bench: Bench) -> None:
+    async def seen() -> list[Any]:
+        types = [{"type": kind, "codes": ["KRW-BTC"], "is_only_realtime": True} for kind in ("ticker", "candle.1m")]
+        socket = await bench.subscribed(bench.public, *types)
+        found = await many(socket, 6)
+        await socket.close()
+        return found
+
+    messages = bench.run(seen())
+    prices = {bench.venue.markets["KRW-BTC"].instrument.price(trade.ticks) for trade in bench.venue.markets["KRW-BTC"].trades}
+    assert {message["type"] for message in messages} == {"ticker", "candle.1m"}
+    assert {message["stream_type"] for message in messages} == {"REALTIME"}
+    assert {message["trade_price"] for message in messages} <= prices
 
 
 def test_a_request_replaces_what_was_asked_for_before(bench: Bench) -> None:

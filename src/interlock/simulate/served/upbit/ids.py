@@ -7,7 +7,6 @@ it, also by one that is refused.
 from __future__ import annotations
 
 import hashlib
-from uuid import UUID
 
 from interlock.simulate.served.orders import SimOrder
 from interlock.simulate.served.venue import SimVenue
@@ -66,4 +65,8 @@ class Ids:
 
 def uuid_of(kind: str, number: int) -> str:
     """The UUID of the so many-th thing of a kind."""
-    return str(UUID(bytes=hashlib.sha256(f"upbit-{kind}-{number}".encode()).digest()[:16], version=4))
+    raw = bytearray(hashlib.sha256(f"upbit-{kind}-{number}".encode()).digest()[:16])
+    # Version and variant of the random kind, which is what clients take for one.
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
