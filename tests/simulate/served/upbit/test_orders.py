@@ -188,9 +188,13 @@ async def raw_order(bench: Bench, path: str, body: bytes, content_type: str = "a
 
 
 def test_a_body_that_is_no_json_object_is_refused(bench: Bench) -> None:
-    found = {bench.run(raw_order(bench, "orders", body)) for body in (b"[1]", b"{", b'"x"')}
+    found = {
+        bench.run(raw_order(bench, "orders", body))
+        for body in (b"[1]", b"{", b'"x"', b'{"price":[[1]]}', b'{"price":{}}', b"\xff", b"[" * 100_000)
+    }
     form = bench.run(raw_order(bench, "orders", b"market=KRW-BTC", "application/x-www-form-urlencoded"))
     assert found | {form} == {(400, "validation_error")}
+    assert bench.run(raw_order(bench, "orders", b'{"market":"\\ud800","\\udfff":[true,null,1.50]}')) == (401, "no_authorization_token")
 
 
 def test_numbers_may_come_as_json_numbers(bench: Bench) -> None:

@@ -158,6 +158,8 @@ def test_a_snapshot_alone_has_the_units_and_the_level_asked_for(bench: Bench) ->
         ("INVALID_PARAM", '[{"ticket":"t"},{"type":"orderbook","codes":["KRW-BTC"],"level":"x"}]'),
         ("INVALID_PARAM", '[{"ticket":"t"},{"type":"orderbook","codes":["KRW-BTC"],"level":-1}]'),
         ("INVALID_PARAM", '[{"ticket":"t"},{"type":"myOrder"}]'),
+        ("INVALID_PARAM", '[{"ticket":"\\ud800"},{"type":"ticker","codes":["\\ud800"]}]'),
+        ("INVALID_PARAM", '[{"ticket":"t"},{"type":["ticker"]}]'),
     ],
 )
 def test_a_request_that_makes_no_sense_is_told_so(bench: Bench, name: str, request_text: str) -> None:

@@ -98,12 +98,21 @@ class _Members:
 
 def _flat(name: str, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, list):
-        return [pair for part in value for pair in _flat(f"{name}[]", part)]
+        return [(f"{_clean(name)}[]", _plain(part)) for part in value]
+    return [(_clean(name), _plain(value))]
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, bool):
-        return [(name, "true" if value else "false")]
-    if isinstance(value, _Members):
-        raise Wrong("validation_error", text=f"{name} does not have a valid value")
-    return [(name, "" if value is None else str(value))]
+        return "true" if value else "false"
+    if isinstance(value, list | _Members):
+        raise Wrong("validation_error", text="expected texts, numbers and lists of them")
+    return "" if value is None else _clean(str(value))
+
+
+def _clean(given: str) -> str:
+    """Text that can be written as UTF-8; JSON can escape halves of characters, which cannot."""
+    return given.encode("utf-8", "replace").decode()
 
 
 def _of_query(query: str) -> Params:

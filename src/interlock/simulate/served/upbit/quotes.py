@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from interlock.simulate.served.upbit import books
@@ -132,16 +133,15 @@ class Quotes:
         count = _count(params, CANDLES_MAX)
         before_ns = _until(params.get("to"))
         found = self._histories[symbol].candles(unit)
-        if not found and unit not in ("1s",):
-            return []
         shown = [candle for candle in reversed(found) if before_ns is None or candle.start_ns < before_ns][:count]
+        closes = {candle.start_ns: before.close for before, candle in pairwise(found)}
         rows = []
         for candle in shown:
             row = books.candle_row(symbol, candle)
             if unit.endswith("m"):
                 row["unit"] = int(unit[:-1])
             elif unit == "days":
-                close = candle.opening
+                close = closes.get(candle.start_ns, candle.opening)
                 row |= {
                     "prev_closing_price": number(close),
                     "change_price": number(candle.close - close),

@@ -75,7 +75,7 @@ def read_request(data: bytes, types: Collection[str], symbols: Collection[str]) 
         raise BadRequest("WRONG_FORMAT", "Format이 맞지 않습니다.") from error
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise BadRequest("WRONG_FORMAT", "Format이 맞지 않습니다.")
-    ticket = next((str(part["ticket"]) for part in parts if part.get("ticket")), "")
+    ticket = next((str(part["ticket"]).encode("utf-8", "replace").decode() for part in parts if part.get("ticket")), "")
     if not ticket:
         raise BadRequest("NO_TICKET", "ticket이 존재하지 않거나 유효하지 않습니다.")
     form = next((part["format"] for part in parts if "format" in part), "DEFAULT")
@@ -91,7 +91,7 @@ def read_request(data: bytes, types: Collection[str], symbols: Collection[str]) 
 def _wish(part: dict[str, Any], form: str, types: Collection[str], symbols: Collection[str]) -> Wish:
     kind = part["type"]
     if kind not in types:
-        raise BadRequest("INVALID_PARAM", f"지원하지 않는 type입니다: {kind}")
+        raise BadRequest("INVALID_PARAM", "지원하지 않는 type입니다.")
     codes = part.get("codes", [])
     if kind in ("myAsset", "announcement") and "codes" in part:
         raise BadRequest("WRONG_FORMAT", "Format이 맞지 않습니다.")
@@ -112,7 +112,7 @@ def _wish(part: dict[str, Any], form: str, types: Collection[str], symbols: Coll
 def _topic(kind: str, code: str, form: str, level: Decimal, symbols: Collection[str]) -> Topic:
     symbol, _, units = code.partition(".")
     if symbol not in symbols or (units and (kind != "orderbook" or units not in _UNITS)):
-        raise BadRequest("INVALID_PARAM", f"지원하지 않는 code입니다: {code}")
+        raise BadRequest("INVALID_PARAM", "지원하지 않는 code입니다.")
     if kind != "orderbook":
         return Topic(kind, symbol, form)
     return Topic(kind, symbol, form, _UNITS[units] if units else UNITS_MAX, level)
