@@ -508,10 +508,11 @@ class SimVenue:
         """Act on orders of ours that this one would meet; True if it is over by that."""
         if order.self_match is SelfMatch.NONE:
             return False
+        reach = self._reach(order)
         met = [
             other
             for other in self.open_orders(order.symbol)
-            if other.side is not order.side and (order.ticks - other.ticks) * int(order.side) >= 0
+            if other.side is not order.side and (reach - other.ticks) * int(order.side) >= 0
         ]
         if not met:
             return False
@@ -530,6 +531,17 @@ class SimVenue:
             return False
         self._end(order, OrderState.EXPIRED, EndReason.SELF_MATCH, self.now_ns())
         return True
+
+    def _reach(self, order: SimOrder) -> int:
+        """The worst price at which an order could trade: its own, but of a market order only as far into the book as its size goes."""
+        if order.type is OrderType.MARKET:
+            left = order.lots
+            bids, asks = self.levels(order.symbol, 500)
+            for ticks, lots in asks if order.side is Side.BUY else bids:
+                left -= lots
+                if left <= 0:
+                    return ticks
+        return order.ticks
 
     def _prevent(self, order: SimOrder, lots: int) -> None:
         """Take lots off an order that would have met one of the same account; with the last of them it ends."""
