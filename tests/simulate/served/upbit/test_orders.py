@@ -89,7 +89,7 @@ def test_a_market_buy_spends_a_sum_and_lets_go_of_the_rest(bench: Bench) -> None
     assert (order["price"], order["volume"], order["remaining_volume"], order["locked"]) == ("1000000", None, None, "1000500")
     over = bench.order(order["uuid"])
     spent, paid = Decimal(over["executed_funds"]), Decimal(over["paid_fee"])
-    assert over["state"] == "cancel"
+    assert over["state"] == ("done" if spent == 1_000_000 else "cancel")
     assert 999_000 < spent <= 1_000_000
     assert abs(paid - spent * FEE) < Decimal("0.000001")
     assert bench.balance("KRW") == (free - spent - paid, Decimal(0))
@@ -333,3 +333,11 @@ def test_orders_of_ones_own_meet_as_the_taker_says(bench: Bench, smp: str | None
     assert Decimal(seen[taking["uuid"]]["executed_volume"]) == Decimal("0.01") - Decimal(taker[1])
     bench.calm()
     assert bench.balance("BTC")[1] == bench.balance("KRW")[1] == 0
+
+
+def test_a_market_order_meets_ones_own_only_as_far_as_it_goes(bench: Bench) -> None:
+    best_ask = bench.best()[1]
+    far = bench.place(side="ask", price=str(best_ask * Decimal("1.02") // 1000 * 1000), volume="0.001")["uuid"]
+    near = bench.place(side="ask", price=str(best_ask + 4_000), volume="0.001", smp_type="none")["uuid"]
+    bench.place(ord_type="price", price="400000000", volume=None)
+    assert [bench.order(uuid)["state"] for uuid in (far, near)] == ["wait", "cancel"]

@@ -79,7 +79,7 @@ def test_the_life_of_an_order(bench: Bench) -> None:
     [
         ({"time_in_force": "ioc"}, ["wait", "cancel"]),
         ({"time_in_force": "fok"}, ["wait", "cancel"]),
-        ({"ord_type": "price", "price": "10000", "volume": None}, ["wait", "trade", "cancel"]),
+        ({"ord_type": "price", "price": "10000.123456789", "volume": None}, ["wait", "trade", "cancel"]),
         ({"ord_type": "market", "side": "ask", "price": None, "volume": "0.0001"}, ["wait", "trade", "done"]),
     ],
 )
