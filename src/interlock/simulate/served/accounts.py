@@ -82,6 +82,8 @@ class SpotAccount:
     def check(self, new: NewOrder, instrument: Instrument, ticks: int, lots: int) -> None:
         """Raise Refused if there is too little free of what the order would hold."""
         currency, needed = self._needs(instrument, new.side, ticks, lots)
+        if new.cost is not None and new.side is Side.BUY:
+            needed = new.cost * (1 + instrument.fees.taker)
         free = self.of(currency).free
         if needed > free:
             raise Refused(Refusal.BALANCE, f"needs {needed} {currency}, {free} is free")
@@ -89,6 +91,11 @@ class SpotAccount:
     def hold(self, order: SimOrder, lots: int) -> None:
         """Lock, or with negative lots unlock, what an order needs."""
         currency, needed = self._needs(order.instrument, order.side, order.ticks, lots)
+        if order.cost is not None and order.side is Side.BUY:
+            # What a bid by value holds goes down with what is left of it, so that it ends at nothing however it is filled.
+            left = order.remaining_lots
+            needed = self._part(order, left) - self._part(order, left - abs(lots))
+            needed = needed if lots > 0 else -needed
         balance = self.of(currency)
         balance.free -= needed
         balance.locked += needed
@@ -110,6 +117,12 @@ class SpotAccount:
 
     def _lots(self, instrument: Instrument) -> int:
         return instrument.floor_lots(self.of(instrument.base).total / instrument.multiplier)
+
+    @staticmethod
+    def _part(order: SimOrder, lots: int) -> Decimal:
+        """The share of a bid by value that so many of its lots hold, with the fee."""
+        assert order.cost is not None
+        return (order.cost * (1 + order.instrument.fees.taker) * lots / (order.lots + order.prevented_lots)).quantize(_GRAIN)
 
     @staticmethod
     def _needs(instrument: Instrument, side: Side, ticks: int, lots: int) -> tuple[str, Decimal]:

@@ -238,18 +238,20 @@ class Face(ABC):
         socket = web.WebSocketResponse(autoping=False, max_msg_size=BODY_MAX)
         await socket.prepare(request)
         listener = Listener(socket, connection_of(request), binary=binary, access=access, params=dict(request.query))
+        listener.heard_ms = self.parts.steady_ms()
         if on_open is not None:
             on_open(listener)
         hub.join(listener)
         writing = asyncio.create_task(listener.write())
         try:
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
+                listener.heard_ms = self.parts.steady_ms()
+                if message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
                     await on_text(listener, message.data.encode())
                 elif message.type is WSMsgType.BINARY:
                     await on_text(listener, message.data)
-                elif message.type is WSMsgType.PING:
-                    await socket.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     listener.pongs += 1
         finally:

@@ -14,8 +14,9 @@ QUEUED_MAX = 10_000
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any;
-    `pongs` how often it answered a ping.
+    """One connection. `topics` is what it subscribed to, in the face's own words; `binary` sends bytes frames; `access` the key it showed, if any.
+
+    `pongs` is how often it answered a ping, `heard_ms` the steady time of the last frame that came or went, pings too.
     """
 
     socket: web.WebSocketResponse
@@ -25,6 +26,7 @@ class Listener:
     binary: bool = False
     params: dict[str, str] = field(default_factory=dict)
     pongs: int = 0
+    heard_ms: int = 0
     queue: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUED_MAX))
 
     def send(self, message: bytes) -> None:
@@ -118,4 +120,5 @@ class Hub:
     def _send(self, topic: str, message: bytes) -> None:
         for listener in self._listeners:
             if topic in listener.topics:
+                listener.heard_ms = self._now_ms()
                 listener.send(message)

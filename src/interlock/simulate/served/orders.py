@@ -70,6 +70,7 @@ class SelfMatch(StrEnum):
     CANCEL_MAKER = "cancel_maker"
     CANCEL_TAKER = "cancel_taker"
     CANCEL_BOTH = "cancel_both"
+    REDUCE = "reduce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,11 @@ class Execution:
 
 @dataclass(slots=True, kw_only=True)
 class SimOrder:
-    """An order as it truly is. `revision` counts amends; `paid_ticks_lots` sums ticks times lots of what executed."""
+    """An order as it truly is. `revision` counts amends; `paid_ticks_lots` sums ticks times lots of what executed.
+
+    `prevented_lots` were taken off because they would have met an order of the same account: by a reduction, which makes `lots` smaller too, or by
+    the end that a self-match brought.
+    """
 
     number: int
     instrument: Instrument
@@ -133,6 +138,7 @@ class SimOrder:
     reason: EndReason = EndReason.NONE
     revision: int = 0
     filled_lots: int = 0
+    prevented_lots: int = 0
     paid_ticks_lots: int = 0
     cost: Decimal | None = None
     fee: Decimal = Decimal(0)

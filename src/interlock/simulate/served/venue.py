@@ -55,11 +55,15 @@ class Change(StrEnum):
     EXPIRED = "expired"
     AMENDED = "amended"
     REVERSED = "reversed"
+    PREVENTED = "prevented"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChanged:
-    """An order was taken, traded, amended or ended; `execution` with TRADE and REVERSED. Balances and positions have moved already."""
+    """An order was taken, traded, amended, reduced because it would have met its own account, or ended; `execution` with TRADE and REVERSED.
+
+    Balances and positions have moved already.
+    """
 
     change: Change
     order: SimOrder
@@ -274,7 +278,9 @@ class SimVenue:
             raise Refused(Refusal.HALTED, f"{new.symbol} takes no orders now")
         ticks = self._limit_ticks(market, new)
         lots = self._lots(market, new, ticks)
-        value = instrument.notional(ticks if new.type is OrderType.LIMIT else instrument.ticks(self._rounded_mark(market)), lots)
+        value = new.cost
+        if value is None:
+            value = instrument.notional(ticks if new.type is OrderType.LIMIT else instrument.ticks(self._rounded_mark(market)), lots)
         if value < instrument.min_notional and not (new.reduce_only and self.rules.reduce_only_exempt):
             raise Refused(Refusal.MIN_NOTIONAL, f"expected a value of at least {instrument.min_notional} {instrument.quote}, found {value}")
         if self.rules.max_value is not None and value > self.rules.max_value:
@@ -325,7 +331,7 @@ class SimVenue:
             return order
         tif = TimeInForce.IOC if new.type is OrderType.MARKET else new.tif
         order.slot, events = self.floor.place(
-            market.number, side=new.side, tif=tif, ticks=ticks, lots=lots, reduce_only=new.reduce_only, now_ns=now_ns
+            market.number, side=new.side, tif=tif, ticks=ticks, lots=order.lots, reduce_only=new.reduce_only, now_ns=now_ns
         )
         self._by_slot[order.slot] = order
         self._follow(events, now_ns)
@@ -505,12 +511,21 @@ class SimVenue:
         """Act on orders of ours that this one would meet; True if it is over by that."""
         if order.self_match is SelfMatch.NONE:
             return False
+        reach = self._reach(order)
         met = [
             other
             for other in self.open_orders(order.symbol)
-            if other.side is not order.side and (order.ticks - other.ticks) * int(order.side) >= 0
+            if other.side is not order.side and (reach - other.ticks) * int(order.side) >= 0
         ]
         if not met:
+            return False
+        if order.self_match is SelfMatch.REDUCE:
+            for other in sorted(met, key=lambda other: (other.ticks * int(other.side) * -1, other.number)):
+                lots = min(order.remaining_lots, other.remaining_lots)
+                self._prevent(other, lots)
+                self._prevent(order, lots)
+                if not order.open:
+                    return True
             return False
         if order.self_match is not SelfMatch.CANCEL_TAKER:
             for other in met:
@@ -519,6 +534,32 @@ class SimVenue:
             return False
         self._end(order, OrderState.EXPIRED, EndReason.SELF_MATCH, self.now_ns())
         return True
+
+    def _reach(self, order: SimOrder) -> int:
+        """The worst price at which an order could trade: its own, but of a market order only as far into the book as its size goes."""
+        if order.type is OrderType.MARKET:
+            left = order.lots
+            bids, asks = self.levels(order.symbol, 500)
+            for ticks, lots in asks if order.side is Side.BUY else bids:
+                left -= lots
+                if left <= 0:
+                    return ticks
+        return order.ticks
+
+    def _prevent(self, order: SimOrder, lots: int) -> None:
+        """Take lots off an order that would have met one of the same account; with the last of them it ends."""
+        if lots == order.remaining_lots:
+            if order.slot >= 0:
+                self.floor.cancel(order.slot, self.now_ns())
+            self._end(order, OrderState.CANCELLED, EndReason.SELF_MATCH, self.now_ns())
+            return
+        self.account.hold(order, -lots)
+        if order.slot >= 0:
+            self.floor.shrink(order.slot, lots)
+        order.lots -= lots
+        order.prevented_lots += lots
+        order.updated_ns = self.now_ns()
+        self._tell(OrderChanged(Change.PREVENTED, order))
 
     def _reprice(self, order: SimOrder, instrument: Instrument, ticks: int, left: int) -> None:
         """Hold what the amended order needs instead of what it held. Raises Refused, having changed nothing."""
@@ -577,6 +618,8 @@ class SimVenue:
 
     def _end(self, order: SimOrder, state: OrderState, reason: EndReason, now_ns: int) -> None:
         self.account.hold(order, -order.remaining_lots)
+        if reason is EndReason.SELF_MATCH:
+            order.prevented_lots += order.remaining_lots
         order.state, order.reason, order.updated_ns = state, reason, now_ns
         self._drop(order)
         self._tell(OrderChanged(Change.EXPIRED if state is OrderState.EXPIRED else Change.CANCELLED, order))
