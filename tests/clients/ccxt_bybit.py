@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import ccxt  # type: ignore[import-not-found]
+import ccxt
 
 SYMBOL = "BTC/USDT:USDT"
 failed: list[str] = []

@@ -13,8 +13,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-import ccxt  # type: ignore[import-not-found]
-import ccxt.pro  # type: ignore[import-not-found]
+import ccxt
+import ccxt.pro
 
 SYMBOL = "BTC/USDT:USDT"
 PATIENCE_S = 20

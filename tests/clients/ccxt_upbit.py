@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ccxt  # type: ignore[import-not-found]
-import ccxt.pro  # type: ignore[import-not-found]
+import ccxt
+import ccxt.pro
 
 SYMBOL = "BTC/KRW"
 

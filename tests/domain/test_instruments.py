@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from interlock.domain.instruments import Fees, Instrument, Kind
+from interlock.domain.instruments import Fees, Instrument, Kind, ceiling
 from interlock.domain.orders import Side
 from interlock.domain.price_rules import RULES, UPBIT_KRW, PriceBand, PriceRule, PriceTable, fixed_step
 
@@ -125,6 +125,32 @@ def test_rounding_up_over_a_boundary() -> None:
     # 9 is the last multiple of three below ten; the next allowed price is the first multiple of four.
     assert rules.round_price(Decimal("9.5"), Side.SELL, TODAY) == 12
     assert rules.round_price(Decimal("9.5"), Side.BUY, TODAY) == 9
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(1, 9)), min_size=1, max_size=4),
+    st.decimals("0.1", "200", places=1),
+    st.sampled_from(list(Side)),
+)
+def test_rounding_finds_the_nearest_allowed_price_whatever_the_bands(widths: list[tuple[int, int]], price: Decimal, side: Side) -> None:
+    start, bands = 0, []
+    for width, step in widths:
+        bands.append(PriceBand(Decimal(start), Decimal(step)))
+        start += width
+    rules = instrument(
+        price_rule=PriceRule("odd", "made up", (PriceTable(TODAY, tuple(bands)),)), quantum=Decimal(1), max_price=Decimal(1000)
+    )
+    allowed = [n for n in range(400) if n % [band.step for band in bands if band.from_price <= n][-1] == 0]
+    if side is Side.BUY:
+        assert rules.round_price(price, side, TODAY) == max(n for n in allowed if n <= price)
+    else:
+        assert rules.round_price(price, side, TODAY) == min(n for n in allowed if n >= price)
+
+
+@given(st.decimals("0.001", "1000", places=3), st.decimals("0.01", "50", places=2))
+def test_a_ceiling_is_reached_and_by_no_more_than_a_unit(value: Decimal, unit: Decimal) -> None:
+    count = ceiling(value, unit)
+    assert count * unit >= value > (count - 1) * unit
 
 
 def test_steps_in_ticks_by_band() -> None:

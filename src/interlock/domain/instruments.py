@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
 import msgspec
@@ -149,15 +149,28 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.price_rule.step(price, on)
 
     def round_price(self, price: Decimal, side: Side, on: date) -> int:
-        """Round to an allowed price toward less risk: a bid down, an ask up. Returns ticks."""
-        step = self.price_step(price, on)
-        down = price // step * step
-        if side is Side.BUY or down == price:
-            return self.ticks(down)
-        up = down + step
-        # Rounding up can enter the next band, whose unit is coarser.
-        coarser = self.price_step(up, on)
-        return self.ticks(-(-up // coarser) * coarser)
+        """Round to an allowed price toward less risk: a bid down, an ask up. Returns ticks.
+
+        Raises ValueError for a bid below every allowed price.
+        """
+        if price <= 0:
+            raise ValueError(f"{self.key}: expected a positive price, found {price}")
+        bands = self.price_rule.bands(on)
+        starts = [band.from_price for band in bands]
+        if side is Side.SELL:
+            for i, band in enumerate(bands):
+                up = ceiling(max(price, band.from_price), band.step) * band.step
+                # Beyond the end of its band another step is in force.
+                if i + 1 == len(bands) or up < starts[i + 1]:
+                    return self.ticks(up)
+        else:
+            for i in reversed(range(len(bands))):
+                down = price // bands[i].step * bands[i].step
+                if i + 1 < len(bands) and down >= starts[i + 1]:
+                    down = (ceiling(starts[i + 1], bands[i].step) - 1) * bands[i].step
+                if price >= starts[i] and down >= starts[i]:
+                    return self.ticks(down)
+        raise ValueError(f"{self.key}: expected a price that a bid can be rounded down to, found {price}")
 
     def step_table(self, on: date) -> list[tuple[int, int]]:
         """(first tick, step in ticks) of each band within the price range, by rising tick."""
@@ -168,7 +181,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if band.step % self.quantum != 0:
                 continue  # a band below min_price; __post_init__ checked every band within the range
             first = max(band.from_price, self.min_price)
-            row = (int(-(-first // self.quantum)), int(band.step // self.quantum))
+            row = (ceiling(first, self.quantum), int(band.step // self.quantum))
             rows = [r for r in rows if r[0] < row[0]]
             rows.append(row)
         return rows
@@ -184,6 +197,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 if first > low_ticks:
                     result = math.gcd(result, first)
         return result or 1
+
+
+def ceiling(value: Decimal, unit: Decimal) -> int:
+    """How many units it takes to reach a value. (The `//` of a Decimal cuts towards zero, so that turning signs around does not round up.)"""
+    return int((value / unit).to_integral_value(ROUND_CEILING))
 
 
 def _exact(value: Decimal, unit: Decimal, what: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from interlock.domain.errors import UsageError
-from interlock.domain.instruments import Instrument, Kind
+from interlock.domain.instruments import Instrument, Kind, ceiling
 from interlock.domain.orders import Side, TimeInForce
 from interlock.market.book import BOOK, FAR
 from interlock.market.columns import ROW
@@ -139,7 +139,7 @@ class Floor:
         book["own_bid_high"] = book["own_ask_high"] = -FAR
         book["is_spot"], book["trading"] = instrument.kind is Kind.SPOT, 1
         book["min_lots"], book["max_lots"] = 1, 1 << 53
-        book["min_ticks"] = int(-(-instrument.min_price // instrument.quantum))
+        book["min_ticks"] = ceiling(instrument.min_price, instrument.quantum)
         book["max_ticks"] = int(instrument.max_price // instrument.quantum)
         book["price_unit"], book["lot_unit"] = float(instrument.quantum), float(instrument.lot)
         self._books[k] = book

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from interlock.domain.errors import UsageError
-from interlock.domain.instruments import Instrument, Kind, Status
+from interlock.domain.instruments import Instrument, Kind, Status, ceiling
 from interlock.market.book import FAR
 from interlock.market.ladders import plan_ladders
 from interlock.simulate.layout import (
@@ -111,7 +111,7 @@ def _book_record(record: Any, instrument: Instrument, settings: ReplaySettings, 
     record["trading"] = instrument.status is Status.TRADING
     record["min_lots"] = instrument.min_lots
     record["max_lots"] = instrument.max_lots
-    record["min_ticks"] = int(-(-instrument.min_price // instrument.quantum))
+    record["min_ticks"] = ceiling(instrument.min_price, instrument.quantum)
     record["max_ticks"] = int(instrument.max_price // instrument.quantum)
     record["max_position_lots"] = own.max_position_lots
     record["step_ticks"] = instrument.step_table(day)[0][1]
