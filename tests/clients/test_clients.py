@@ -39,7 +39,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert process.stdout.read() == b"", "nothing more on stdout"
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def test_there_is_a_script_for_every_venue() -> None:
@@ -54,4 +54,4 @@ def test_a_client_finds_what_it_expects(script: Path, where: Path) -> None:
     done = subprocess.run([str(PYTHON), str(script), str(where)], capture_output=True, text=True, timeout=240, check=False)
     steps: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert done.returncode == 0, f"{[step for step in steps if step.get('ok') is False]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert len(steps) > 10
+    assert len(steps) >= 8

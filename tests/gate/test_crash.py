@@ -183,6 +183,8 @@ class Scene:
                     nonce=draw_nonce(),
                 ),
             )
+        # On a busy machine a gate is ready before its checker has been heard for the first time.
+        until(lambda: not any(one["rule"] == "check_sentinel" for one in self.gate.report()["why_not"]))
         if self.drill_due:
             code, told = self.gate.arm(env=conditions(LIVE_MAX_NOTIONAL_USD="1000"))
             assert code == 0, told

@@ -22,7 +22,7 @@ from interlock.simulate.served.hub import Hub, Listener
 from interlock.simulate.served.keys import KeyRing
 from interlock.simulate.served.orders import SimOrder
 from interlock.simulate.served.rates import Rates
-from interlock.simulate.served.venue import Event, MarketStep, SimVenue
+from interlock.simulate.served.venue import Event, MarketStep, OrderChanged, SimVenue
 from interlock.simulate.served.witness import VerbClass, Witness, class_of
 
 BODY_MAX = 1 << 20
@@ -81,6 +81,7 @@ class Face(ABC):
         self.venue = parts.venue
         self.batch_cut: int | None = None
         self.lag_ms = 0
+        parts.venue.listen(self._keep_truth)
         parts.venue.listen(self.on_event)
 
     @property
@@ -119,6 +120,10 @@ class Face(ABC):
         """The venue takes nothing now."""
 
     @abstractmethod
+    def trade_name(self, number: int) -> str:
+        """What the venue calls the execution of that number."""
+
+    @abstractmethod
     def on_event(self, event: Event) -> None:
         """Tell the private stream what happened."""
 
@@ -128,6 +133,23 @@ class Face(ABC):
 
     def tick(self) -> None:  # noqa: B027 - most venues have nothing that is due by time
         """Do what is due; called ten times a second."""
+
+    def _keep_truth(self, event: Event) -> None:
+        """Write down what executed, whatever anybody is told of it."""
+        if not isinstance(event, OrderChanged) or event.execution is None:
+            return
+        order, execution = event.order, event.execution
+        content = {
+            "trade_id": self.trade_name(execution.reverses or execution.number),
+            "client_id": order.client_id,
+            "symbol": order.symbol,
+            "side": int(order.side),
+            "ticks": execution.ticks,
+            "lots": abs(execution.lots),
+            "venue_ns": execution.venue_ns,
+            "reversed": bool(execution.reverses),
+        }
+        self.parts.witness.truth(self.name, "execution", content)
 
     # the one way of every REST request
 

@@ -225,7 +225,7 @@ class SimVenue:
                 self._public_trades += 1
                 step.trades.append(PublicTrade(self._public_trades, ticks, lots, Side(side), now_ns))
             elif kind == RowKind.MARK:
-                market.mark = market.instrument.price(ticks)
+                market.mark = market.index = market.instrument.price(ticks)
                 step.marked = True
         step.bids = sorted(((t, n) for (s, t), n in changed.items() if s > 0), reverse=True)
         step.asks = sorted((t, n) for (s, t), n in changed.items() if s < 0)

@@ -25,7 +25,7 @@ from interlock.simulate.served.binance_usdm.routes import Route, Routes
 from interlock.simulate.served.binance_usdm.socket_api import Session, SocketApi, read_frame
 from interlock.simulate.served.binance_usdm.stream import PublicStreams, liquidated
 from interlock.simulate.served.binance_usdm.verbs import Verbs
-from interlock.simulate.served.binance_usdm.views import side_word, trade_id
+from interlock.simulate.served.binance_usdm.views import TRADE_IDS, side_word
 from interlock.simulate.served.binance_usdm.words import Wrong
 from interlock.simulate.served.face import Face, Parts, Reply, Wanted, connection_of
 from interlock.simulate.served.faults import Fault
@@ -220,8 +220,12 @@ class BinanceFace(Face):
 
     # what happens
 
+    def trade_name(self, number: int) -> str:
+        """The number of a trade."""
+        return str(TRADE_IDS + number)
+
     def on_event(self, event: Event) -> None:
-        """Tell the private stream, and keep the truth."""
+        """Tell the private stream, and of a liquidation the public one."""
         if isinstance(event, OrderChanged) and event.execution is not None:
             self._executed(event)
         self._private.on_event(event)
@@ -230,17 +234,6 @@ class BinanceFace(Face):
         order, execution = event.order, event.execution
         assert execution is not None
         self._account.positions[order.symbol].updated_ns = execution.venue_ns
-        content = {
-            "trade_id": str(trade_id(execution)),
-            "client_id": order.client_id,
-            "symbol": order.symbol,
-            "side": int(order.side),
-            "ticks": execution.ticks,
-            "lots": abs(execution.lots),
-            "venue_ns": execution.venue_ns,
-            "reversed": bool(execution.reverses),
-        }
-        self.parts.witness.truth(self.name, "execution", content)
         if order.words.get("liquidation") and event.change is Change.TRADE:
             market = self.venue.markets[order.symbol]
             price, size = market.instrument.price(execution.ticks), market.instrument.quantity(execution.lots)

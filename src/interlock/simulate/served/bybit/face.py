@@ -167,6 +167,10 @@ class BybitFace(Face):
 
     # streams and time
 
+    def trade_name(self, number: int) -> str:
+        """The `execId`."""
+        return id_of(Of.EXECUTION, number)
+
     def on_event(self, event: Event) -> None:
         """Tell the private stream."""
         self.private_stream.on_event(event)

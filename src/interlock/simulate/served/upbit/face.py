@@ -16,7 +16,7 @@ from interlock.simulate.served.rates import Verdict
 from interlock.simulate.served.upbit import auth, limits, views
 from interlock.simulate.served.upbit.assets import Assets
 from interlock.simulate.served.upbit.entry import CANCEL_IDS_MAX, Entry
-from interlock.simulate.served.upbit.ids import Ids
+from interlock.simulate.served.upbit.ids import Ids, uuid_of
 from interlock.simulate.served.upbit.params import Params, read_params
 from interlock.simulate.served.upbit.private import PrivateMessages
 from interlock.simulate.served.upbit.public import PublicMessages
@@ -262,6 +262,10 @@ class UpbitFace(Face):
         return reply_of(Wrong("market_offline"))
 
     # what happens
+
+    def trade_name(self, number: int) -> str:
+        """The UUID of a trade."""
+        return uuid_of("trade", number)
 
     def on_event(self, event: Event) -> None:
         """Name new orders, move the mean prices, tell the private stream."""
