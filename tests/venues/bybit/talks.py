@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -19,8 +18,24 @@ BTC = SHIPPED["bybit:BTCUSDT"]
 INSTRUMENTS: dict[str, Instrument] = {"BTCUSDT": BTC}
 NOW_MS = 1_746_270_400_000
 MS = 1_000_000
-WHATEVER = Decimal(0)
 
+ENTRY: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "contractType": "LinearPerpetual",
+    "status": "Trading",
+    "baseCoin": "BTC",
+    "quoteCoin": "USDT",
+    "settleCoin": "USDT",
+    "fundingInterval": 480,
+    "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
+    "lotSizeFilter": {
+        "maxOrderQty": "1190.000",
+        "maxMktOrderQty": "500.000",
+        "minOrderQty": "0.001",
+        "qtyStep": "0.001",
+        "minNotionalValue": "5",
+    },
+}
 ORDER: dict[str, Any] = {
     "symbol": "BTCUSDT",
     "orderId": "5cf98598-39a7-459e-97bf-76ca765ee020",

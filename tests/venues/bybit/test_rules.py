@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.bybit.talks import BTC, encoded
+from tests.venues.bybit.talks import BTC, ENTRY, encoded
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
@@ -21,23 +21,6 @@ from interlock.venues.bybit import rules
 from interlock.venues.port import Nonsense, OrderWanted
 
 DAY = date(2026, 11, 21)
-ENTRY: dict[str, Any] = {
-    "symbol": "BTCUSDT",
-    "contractType": "LinearPerpetual",
-    "status": "Trading",
-    "baseCoin": "BTC",
-    "quoteCoin": "USDT",
-    "settleCoin": "USDT",
-    "fundingInterval": 480,
-    "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
-    "lotSizeFilter": {
-        "maxOrderQty": "1190.000",
-        "maxMktOrderQty": "500.000",
-        "minOrderQty": "0.001",
-        "qtyStep": "0.001",
-        "minNotionalValue": "5",
-    },
-}
 
 
 def described(**changes: Any) -> Instrument | None:
@@ -51,7 +34,7 @@ def perpetual(base: str) -> Instrument:
 
 
 def wanted(**changes: Any) -> OrderWanted:
-    order = {
+    order: dict[str, Any] = {
         "instrument": BTC,
         "client_id": "arb-0001",
         "side": Side.BUY,
@@ -77,7 +60,7 @@ def test_figures_that_do_not_fit_lots_are_taken_toward_less() -> None:
     sizes = {"maxOrderQty": "10.0015", "maxMktOrderQty": "99", "minOrderQty": "0.0015", "qtyStep": "0.001"}
     found = described(lotSizeFilter=sizes, priceFilter={"minPrice": "0", "maxPrice": "9", "tickSize": "0.5"}, fundingInterval=90)
     assert found is not None
-    assert (found.min_lots, found.max_lots, found.max_market_lots, found.min_notional) == (2, 10_001, 10_001, 0)
+    assert (found.min_lots, found.max_lots, found.max_market_lots, found.min_notional) == (2, 10_001, 10_001, Decimal(0))
     assert (found.min_price, found.funding_interval_h) == (Decimal("0.5"), 2)
 
 
@@ -141,14 +124,14 @@ def test_what_makes_no_sense_is_no_instrument(changes: dict[str, Any]) -> None:
     ],
 )
 def test_the_coin_of_a_contract(base: str, coin: str, many: int) -> None:
-    assert rules.coin_of(base) == (coin, many)
+    assert rules.coin_of(base) == (coin, Decimal(many))
 
 
 def test_pairs_with_upbit() -> None:
     listed = {each.symbol: each for each in (perpetual("BTC"), perpetual("1000PEPE"), SHIPPED["upbit:KRW-BTC"])}
     pepe = rules.partner("KRW-PEPE", listed)
     assert pepe is not None
-    assert (pepe.symbol, pepe.multiplier, rules.market_of(pepe)) == ("1000PEPEUSDT", 1000, "KRW-PEPE")
+    assert (pepe.symbol, pepe.multiplier, rules.market_of(pepe)) == ("1000PEPEUSDT", Decimal(1000), "KRW-PEPE")
     assert pepe.base_units(1) == Decimal(1)
     assert rules.partner("KRW-BTC", listed) is listed["BTCUSDT"]
     assert rules.partner("KRW-XRP", listed) is None

@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_not(order: OrderWanted) -> None:
         TRADE.amend(order, "77")
     with pytest.raises(UsageError, match="expected"):
         TRADE.place_batch((ORDER, order))
-    assert TRADE.place(ORDER)
+    assert TRADE.place(ORDER).call.body
 
 
 def test_nor_are_other_things_that_the_venue_does_not_take() -> None:
