@@ -287,12 +287,12 @@ def wallet(*coins: dict[str, str], **changes: str) -> Heard:
 @pytest.mark.parametrize(
     ("heard", "margin"),
     [
-        (wallet(COIN), ("10226.2", "9556.6", "12.5")),
-        (wallet(COIN, totalAvailableBalance="99999"), ("10226.2", "10100.0", "12.5")),
-        (wallet(COIN, totalAvailableBalance=""), ("10226.2", "10100.0", "12.5")),
+        (wallet(COIN), ("10226.2", "9556.6", "13")),
+        (wallet(COIN, totalAvailableBalance="99999", totalMaintenanceMargin="12"), ("10226.2", "10100.0", "12.5")),
+        (wallet(COIN, totalAvailableBalance="", totalMaintenanceMargin=""), ("10226.2", "10100.0", "12.5")),
         (wallet(COIN | {"totalPositionIM": "", "totalPositionMM": ""}), ("10226.2", "9556.6", "13")),
-        (wallet(COIN | {"equity": "50"}), ("50", "0", "12.5")),
-        (wallet(COIN | {"coin": "BTC"}), ("0", "0", "0")),
+        (wallet(COIN | {"equity": "50"}), ("50", "0", "13")),
+        (wallet(COIN | {"coin": "BTC"}), ("0", "0", "13")),
     ],
 )
 def test_margin(heard: Heard, margin: tuple[str, str, str]) -> None:
@@ -455,15 +455,18 @@ def test_orders_that_ended() -> None:
     early = ORDER | {"orderId": "1", "orderStatus": "Cancelled", "updatedTime": str(NOW_MS - 1001)}
     late = ORDER | {"orderId": "2", "orderStatus": "Cancelled", "updatedTime": str(NOW_MS - 500)}
     later = late | {"cumExecQty": "0.05", "updatedTime": str(NOW_MS - 400)}
-    found, asked = scripted(READS.ended_orders(since_ns), [clock(), rows(later, late, early), rows(late)])
-    assert [(each.venue_order_id, each.filled_lots) for each in found.found] == [("2", 50)]
-    windows = [(int(query(ask)["startTime"]), int(query(ask)["endTime"])) for ask in asked[1:]]
-    first = NOW_MS - 1000 - WINDOW_MS
-    assert windows == [(first, first + WINDOW_MS), (first + WINDOW_MS, first + 2 * WINDOW_MS)]
-    assert found.venue_ns == NOW_MS * MS
-    _, asked = scripted(READS.ended_orders(0), [clock()] + [rows()] * 105)
-    assert int(query(asked[1])["startTime"]) == NOW_MS - KEPT_MS
-    odd, _ = scripted(READS.ended_orders(since_ns), [clock(), rows({}), rows()])
+    rested = late | {"orderId": "3"}
+    pages = [clock(), rows(ORDER, rested, late), rows(time=NOW_MS + 1), rows(later, late, early, time=NOW_MS + 2)]
+    found, asked = scripted(READS.ended_orders(since_ns), pages)
+    assert [(each.venue_order_id, each.filled_lots) for each in found.found] == [("3", 40), ("2", 50)]
+    assert [query(ask)["settleCoin"] for ask in asked[1:3]] == ["USDT", "USDC"]
+    assert {query(ask)["openOnly"] for ask in asked[1:3]} == {"1"}
+    start = NOW_MS - 1000 - 60_000
+    assert (int(query(asked[3])["startTime"]), int(query(asked[3])["endTime"])) == (start, start + WINDOW_MS)
+    assert (found.venue_ns, found.unreadable) == (NOW_MS * MS, False)
+    _, asked = scripted(READS.ended_orders(0), [clock()] + [rows()] * 107)
+    assert int(query(asked[3])["startTime"]) == NOW_MS - KEPT_MS
+    odd, _ = scripted(READS.ended_orders(since_ns), [clock(), rows(), rows(), rows({})])
     assert odd.unreadable
 
 
@@ -532,7 +535,7 @@ def test_an_execution_that_makes_no_sense_is_read_again(changes: dict[str, Any])
     found, _ = scripted(READS.fills(cursor(NOW_MS - 5, 3)), [clock(), rows(good, EXECUTION | changes)])
     assert ([each.trade_id for each in found.found], found.unreadable) == (["2"], True)
     at = NOW_MS - 5 if "execTime" in changes else NOW_MS
-    assert found.cursor == cursor(at, 1)
+    assert found.cursor == cursor(at, 1 if "execTime" in changes else 2)
 
 
 def test_fills_come_in_order_and_once() -> None:
@@ -540,7 +543,7 @@ def test_fills_come_in_order_and_once() -> None:
     funding = EXECUTION | {"execType": "Funding", "side": "None"}
     found, asked = scripted(READS.fills(cursor(NOW_MS, 1)), [clock(), rows(*entries, cursor="a"), rows(funding)])
     assert [each.trade_id for each in found.found] == ["1", "2", "3"]
-    assert (found.cursor, found.unreadable, found.venue_ns) == (cursor(NOW_MS + 3, 3), False, NOW_MS * MS)
+    assert (found.cursor, found.unreadable, found.venue_ns) == (cursor(NOW_MS + 3, 4), False, NOW_MS * MS)
     assert query(asked[1]) == {
         "category": "linear",
         "limit": "100",
@@ -595,7 +598,14 @@ def test_funding_is_an_execution() -> None:
     ]
     assert query(asked[1])["execType"] == "Funding"
     assert [ask.call.path for ask in asked] == ["/v5/market/time", "/v5/execution/list", "/v5/account/transaction-log"]
-    assert query(asked[2])["startTime"] == str(NOW_MS - 600_000)
+    assert query(asked[2])["startTime"] == str(NOW_MS - 300_000)
+
+
+def test_funding_of_what_is_not_known_needs_its_currency() -> None:
+    entry = EXECUTION | {"execType": "Funding", "symbol": "BTCPERP"}
+    (event,) = told(paid=(entry | {"feeCurrency": "USDC"},))[0].found
+    assert (event.symbol, event.currency) == ("BTCPERP", "USDC")
+    assert told(paid=(entry | {"feeCurrency": ""},))[0].unreadable
 
 
 @pytest.mark.parametrize(
@@ -632,6 +642,8 @@ def test_the_ledgers_entries_have_ids_of_their_own() -> None:
     found, _ = told(LOG, LOG | {"type": "AIRDROP"}, LOG | {"currency": "BTC"}, LOG)
     assert len({each.venue_id for each in found.found}) == len(found.found) == 3
     assert found.cursor == cursor(NOW_MS, 3)
+    traded, _ = told(LOG, LOG | {"id": "t", "type": "TRADE", "tradeId": "t", "transactionTime": str(NOW_MS + 7)})
+    assert (len(traded.found), traded.cursor) == (1, cursor(NOW_MS + 7, 2))
 
 
 @pytest.mark.parametrize(
@@ -639,7 +651,7 @@ def test_the_ledgers_entries_have_ids_of_their_own() -> None:
 )
 def test_an_entry_that_makes_no_sense_is_read_again(changes: dict[str, Any]) -> None:
     found, _ = told(LOG | {"id": "2", "transactionTime": str(NOW_MS + 5)}, LOG | changes)
-    assert (len(found.found), found.unreadable, found.cursor) == (1, True, cursor(NOW_MS, 1))
+    assert (len(found.found), found.unreadable, found.cursor) == (1, True, cursor(NOW_MS, 1 if "transactionTime" in changes else 2))
 
 
 def test_every_read_has_a_budget() -> None:

@@ -37,7 +37,7 @@ TALKS: dict[str, tuple[Callable[[], Talk[Any]], list[Heard]]] = {
     "positions": (READS.positions, [rows(POSITION), rows()]),
     "order": (lambda: READS.order("BTCUSDT", "arb-0001"), [rows(ORDER)]),
     "open": (READS.open_orders, [rows(ORDER, ORDER), rows()]),
-    "ended": (lambda: READS.ended_orders(1_746_270_300_000_000_000), [clock(), rows(ORDER), rows()]),
+    "ended": (lambda: READS.ended_orders(1_746_270_300_000_000_000), [clock(), rows(ORDER), rows(), rows(ORDER)]),
     "fills": (lambda: READS.fills("1746270400000-1"), [clock(), rows(EXECUTION, FUNDING)]),
     "ledger": (lambda: READS.ledger("1746270400000-1"), [clock(), rows(FUNDING), rows(LOG)]),
 }

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.bybit.talks import BTC, ENTRY, encoded
+from tests.venues.bybit.talks import BTC, ENTRY, encoded, no, ok, rows
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
@@ -105,6 +105,15 @@ def test_other_contracts_are_not_ours(changes: dict[str, Any]) -> None:
 def test_what_makes_no_sense_is_no_instrument(changes: dict[str, Any]) -> None:
     with pytest.raises(Nonsense):
         described(**changes)
+
+
+def test_instruments_of_a_page_as_it_came() -> None:
+    body = rows(ENTRY, ENTRY | {"contractType": "LinearFutures"}, time=1_707_186_451_514).body
+    (btc,) = rules.instruments(body)
+    assert (btc.symbol, str(btc.valid_from)) == ("BTCUSDT", "2024-02-06")
+    for wrong in (rows(ENTRY, time=0), no(10001), rows(ENTRY | {"symbol": 1}), ok()):
+        with pytest.raises(Nonsense):
+            rules.instruments(wrong.body)
 
 
 # Pairs

@@ -7,8 +7,9 @@ other categories of the account is told by the private stream and shows in the b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +18,8 @@ from interlock.domain.instruments import Instrument, Status
 from interlock.venues.bybit import history, rules, sign
 from interlock.venues.bybit.account_facts import fee_rates, key_facts, margin_mode, margin_seen, wallet
 from interlock.venues.bybit.budgets import IP
-from interlock.venues.bybit.replies import MaybeName, Number, amount, ask, count_of, decoded, listed, nonsense, read
+from interlock.venues.bybit.history import SETTLED_IN
+from interlock.venues.bybit.replies import MaybeName, Number, amount, ask, count_of, day_of, decoded, listed, nonsense, read
 from interlock.venues.bybit.seen import PositionRow, balance_seen, order_seen, position_row, position_seen
 from interlock.venues.feed import NS_PER_MS
 from interlock.venues.port import (
@@ -39,11 +41,9 @@ from interlock.venues.port import (
     Talk,
     TopSeen,
 )
-from interlock.venues.recorded import LATEST_NS
 from interlock.venues.request import Key, Method, SignedCall, require_read
 from interlock.venues.trouble import Trouble
 
-SETTLED_IN: Final = ("USDT", "USDC")
 _PUBLIC: Final = frozenset((Method.GET, f"/v5/market/{what}") for what in ("time", "instruments-info", "tickers", "price-limit"))
 _INSTRUMENTS: Final = "/v5/market/instruments-info"
 
@@ -107,7 +107,7 @@ class Account:
     def listings(self) -> Talk[tuple[Instrument, ...]]:
         """Every USDT perpetual that takes orders. An entry that makes no sense is left out, unless it is one of `instruments`: then Nonsense."""
         found = yield from listed(_INSTRUMENTS, "category=linear&limit=1000", IP)
-        on = _day(found.venue_ms)
+        on = day_of(found.venue_ms)
         return tuple(each for row in found.rows if (each := self._listing(row, on)) is not None)
 
     def _listing(self, row: bytes, on: date) -> Instrument | None:
@@ -122,7 +122,7 @@ class Account:
     def top(self, symbol: str) -> Talk[TopSeen]:
         """Best bid and ask, mark, status. Raises Nonsense for a crossed book."""
         instrument = self._known(symbol)
-        heard = yield ask("/v5/market/tickers", f"category=linear&symbol={symbol}", IP)
+        heard = yield ask("/v5/market/tickers", _of(symbol), IP)
         ticker = decoded(_decode_ticker, _only(read(heard).result, "tickers"), "ticker")
         if ticker.symbol != symbol:
             raise nonsense("ticker", f"expected {symbol}, found {ticker.symbol}")
@@ -131,15 +131,15 @@ class Account:
         mark = amount(ticker.markPrice or "0", f"{symbol} mark")
         if (best and bid >= best) or mark < 0:
             raise nonsense("ticker", f"expected a bid below the ask and a mark, found {bid}, {best} and {mark}")
-        heard = yield ask(_INSTRUMENTS, f"category=linear&symbol={symbol}", IP)
+        heard = yield ask(_INSTRUMENTS, _of(symbol), IP)
         answer = read(heard)
-        now = rules.instrument(_only(answer.result, "instruments"), _day(answer.venue_ms))
+        now = rules.instrument(_only(answer.result, "instruments"), day_of(answer.venue_ms))
         return TopSeen(symbol, bid, best, mark, now is not None and now.symbol == symbol and now.status is Status.TRADING)
 
     def price_limit(self, symbol: str) -> Talk[rules.PriceLimit]:
         """The highest bid and the lowest ask that the venue takes now."""
         instrument = self._known(symbol)
-        heard = yield ask("/v5/market/price-limit", f"category=linear&symbol={symbol}", IP)
+        heard = yield ask("/v5/market/price-limit", _of(symbol), IP)
         found = decoded(_decode_price_limit, read(heard).result, "price limit")
         if found.symbol != symbol:
             raise nonsense("price limit", f"expected {symbol}, found {found.symbol}")
@@ -165,7 +165,7 @@ class Account:
         hedged = False
         leverage = {}
         for symbol in self.instruments:
-            found = yield from listed("/v5/position/list", f"category=linear&symbol={symbol}&limit=200", "position")
+            found = yield from listed("/v5/position/list", f"{_of(symbol)}&limit=200", "position")
             rows = [self._position(row, symbol) for row in found.rows]
             if not rows:
                 raise nonsense("positions", f"expected one of {symbol}, found none")
@@ -183,7 +183,7 @@ class Account:
 
     def fees(self, symbol: str) -> Talk[FeeRates]:
         """The account's own fee rates."""
-        return fee_rates(read((yield ask("/v5/account/fee-rate", f"category=linear&symbol={symbol}", "fee-rate"))).result, symbol)
+        return fee_rates(read((yield ask("/v5/account/fee-rate", _of(symbol), "fee-rate"))).result, symbol)
 
     def margin(self) -> Talk[MarginSeen]:
         """Equity and margin in USDT."""
@@ -211,7 +211,7 @@ class Account:
         if rules.CLIENT_ID.fullmatch(client_id) is None:
             raise UsageError(f"client id: expected 1 to 36 of [A-Za-z0-9_-], found {client_id!r}")
         for place in ("realtime", "history"):
-            rows = yield from _rows_or_none(place, f"category=linear&symbol={symbol}&orderLinkId={client_id}")
+            rows = yield from _rows_or_none(place, f"{_of(symbol)}&orderLinkId={client_id}")
             found = [order_seen(row, self.instruments) for row in rows]
             if not found:
                 continue
@@ -232,7 +232,7 @@ class Account:
         return Page(tuple(found), "", min(stamps) * NS_PER_MS, bool(others))
 
     def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
-        """Orders that ended since then and were placed at most 7 days before it; what rested for longer is found by `order`."""
+        """Orders that ended since then. Of those placed before it the latest 500 are listed, none after a restart of theirs; `order` finds each."""
         now_ms = (yield from self.clock()) // NS_PER_MS
         return (yield from history.ended_orders(self.instruments, since_ns, now_ms))
 
@@ -244,7 +244,7 @@ class Account:
         return (yield from history.fills(self.instruments, cursor, now_ms))
 
     def ledger(self, cursor: str) -> Talk[Page[LedgerSeen]]:
-        """Ledger events after a cursor; those of its last ten minutes are told again."""
+        """Ledger events after a cursor; those of its last five minutes are told again."""
         now_ms = (yield from self.clock()) // NS_PER_MS
         return (yield from history.ledger(self.instruments, cursor, now_ms))
 
@@ -257,6 +257,10 @@ class Account:
 
 
 _WALLET: Final = ask("/v5/account/wallet-balance", "accountType=UNIFIED", "wallet")
+
+
+def _of(symbol: str) -> str:
+    return f"category=linear&symbol={quote(symbol, safe='')}"
 
 
 def _rows_or_none(place: str, query: str) -> Talk[tuple[bytes, ...]]:
@@ -274,9 +278,3 @@ def _only(result: bytes, what: str) -> bytes:
     if len(rows) != 1:
         raise nonsense(what, f"expected one entry, found {len(rows)}")
     return bytes(rows[0])
-
-
-def _day(venue_ms: int) -> date:
-    if not 0 < venue_ms * NS_PER_MS < LATEST_NS:
-        raise nonsense("answer", f"expected a time in ms between 1970 and 2200, found {venue_ms}")
-    return datetime.fromtimestamp(venue_ms // 1000, UTC).date()

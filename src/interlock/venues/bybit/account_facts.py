@@ -138,8 +138,8 @@ def wallet(result: bytes) -> Wallet:
 def margin_seen(account: Wallet) -> MarginSeen:
     """Margin in USDT: what the coin itself has, and never more than the account's total leaves.
 
-    The venue tells totals in USD only. They count other coins too, which may be sold under stress, so they only bound what is available from above;
-    a loan or a loss in another coin shows there alone. Where margin by coin is not told (portfolio margin) the totals stand for it.
+    The venue tells totals in USD only. They count other coins too, which may lose their worth, so they only make it worse: a loan or a position in
+    another coin shows there alone. Where margin by coin is not told (portfolio margin) the totals stand for it.
     """
     coin = next((row for row in account.coin if row.coin == SETTLED_IN), CoinRow(SETTLED_IN, "0", "0", "0", "0", "0", "0"))
     equity = amount(coin.equity, "equity")
@@ -153,7 +153,7 @@ def margin_seen(account: Wallet) -> MarginSeen:
         frees.append(equity - sum(used))
     if account.totalAvailableBalance:
         frees.append(amount(account.totalAvailableBalance, "totalAvailableBalance"))
-    maintenance = coin.totalPositionMM or account.totalMaintenanceMargin
-    if not frees or not maintenance:
+    needed = [amount(text, "maintenance margin") for text in (coin.totalPositionMM, account.totalMaintenanceMargin) if text]
+    if not frees or not needed:
         raise nonsense("wallet", "expected margin by coin or in total, found neither")
-    return MarginSeen(equity, max(Decimal(0), min(frees)), amount(maintenance, "maintenance margin"))
+    return MarginSeen(equity, max(Decimal(0), min(frees)), max(needed))

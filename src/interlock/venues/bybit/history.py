@@ -1,8 +1,8 @@
 """What has happened in an account, read in windows of 7 days, which is the most that Bybit shows at once.
 
 Lists may lag, so each read begins a little before its cursor and tells that part again; trade and ledger ids show what is known. A cursor is
-`<ms>-<count>`: the time of the newest event, and how many there are in the part that is read again. It depends on nothing but the events and the
-day, so that two reads with nothing between them have the same one.
+`<ms>-<count>`: the time of the newest row, whether it is told or left out, and how many rows there are in the part that is read again. It depends on
+nothing but the rows and the day, so that two reads with nothing between them have the same one.
 
 Left out of the ledger, because executions tell it: fees and profit of trades, liquidations, deleveraging and deliveries, and funding, which is an
 execution of type Funding in the list as in the stream, with one id in both.
@@ -28,11 +28,15 @@ E = TypeVar("E", FillSeen, LedgerSeen)
 
 _DAY_MS: Final = 86_400_000
 WINDOW_MS: Final = 7 * _DAY_MS
+SETTLED_IN: Final = ("USDT", "USDC")
+"""The currencies of linear contracts; the venue lists orders and positions by them."""
+
 KEPT_MS: Final = 730 * _DAY_MS
 """How far back the venue tells: two years."""
 
 FILLS_AGAIN_MS: Final = 60_000
-LEDGER_AGAIN_MS: Final = 600_000
+ORDERS_AGAIN_MS: Final = 60_000
+LEDGER_AGAIN_MS: Final = 300_000
 _CURSOR = re.compile(r"([0-9]{1,14})-([0-9]{1,9})", re.ASCII)
 
 
@@ -69,17 +73,23 @@ def _listed(path: str, query: str, budget: str, start_ms: int, now_ms: int) -> T
 
 
 def ended_orders(instruments: Instruments, since_ns: int, now_ms: int) -> Talk[Page[OrderSeen]]:
-    """Orders that ended since then. The venue's window is by the time of placement, so it begins 7 days earlier."""
-    start_ms = since_ns // NS_PER_MS - WINDOW_MS
-    rows, venue_ms = yield from _listed("/v5/order/history", "category=linear&limit=50", "history", start_ms, now_ms)
-    orders, others = readable(rows, lambda row: order_seen(row, instruments))
+    """Orders that ended since then: of those placed since then all, by the history, and of older ones the latest 500 that ended."""
+    rows: list[bytes] = []
+    stamps: list[int] = []
+    for coin in SETTLED_IN:
+        lately = yield from listed("/v5/order/realtime", f"category=linear&settleCoin={coin}&openOnly=1&limit=50", "realtime")
+        rows.extend(lately.rows)
+        stamps.append(lately.venue_ms)
+    start_ms = since_ns // NS_PER_MS - ORDERS_AGAIN_MS
+    placed, venue_ms = yield from _listed("/v5/order/history", "category=linear&limit=50", "history", start_ms, now_ms)
+    orders, others = readable(rows + placed, lambda row: order_seen(row, instruments))
     newest: dict[tuple[str, str], OrderSeen] = {}
     for order in orders:
         at = (order.symbol, order.venue_order_id)
-        if order.venue_ns >= since_ns and (at not in newest or newest[at].venue_ns <= order.venue_ns):
+        if order.end and order.venue_ns >= since_ns and (at not in newest or newest[at].venue_ns <= order.venue_ns):
             newest[at] = order
     found = sorted(newest.values(), key=lambda order: (order.venue_ns, order.venue_order_id))
-    return Page(tuple(found), "", venue_ms * NS_PER_MS, bool(others))
+    return Page(tuple(found), "", min(*stamps, venue_ms) * NS_PER_MS, bool(others))
 
 
 def fills(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[FillSeen]]:
@@ -88,7 +98,7 @@ def fills(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[FillS
     rows, venue_ms = yield from _listed("/v5/execution/list", "category=linear&limit=100", "execution", start_ms, now_ms)
     seen, others = readable(rows, lambda row: execution_seen(row, instruments))
     found = {(each.symbol, each.trade_id): each for each in seen if isinstance(each, FillSeen)}
-    return _page(found, cursor, FILLS_AGAIN_MS, now_ms, venue_ms, others)
+    return Page(_in_order(found), _cursor(cursor, FILLS_AGAIN_MS, now_ms, rows, others), venue_ms * NS_PER_MS, bool(others))
 
 
 def ledger(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[LedgerSeen]]:
@@ -100,7 +110,17 @@ def ledger(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[Ledg
     told, second = readable(logged, log_seen)
     events = [each for each in seen if isinstance(each, LedgerSeen)] + [each for each in told if each is not None]
     found = {("", each.venue_id): each for each in events}
-    return _page(found, cursor, LEDGER_AGAIN_MS, now_ms, min(paid_ms, logged_ms), first + second)
+    others = first + second
+    return Page(
+        _in_order(found),
+        _cursor(cursor, LEDGER_AGAIN_MS, now_ms, paid + logged, others),
+        min(paid_ms, logged_ms) * NS_PER_MS,
+        bool(others),
+    )
+
+
+def _in_order(found: dict[tuple[str, str], E]) -> tuple[E, ...]:
+    return tuple(sorted(found.values(), key=lambda each: each.venue_ns))
 
 
 # Cursors
@@ -117,16 +137,15 @@ def _start_ms(cursor: str, again_ms: int, now_ms: int) -> int:
     return max(0, _cursor_ms(cursor) - again_ms) if cursor else now_ms - KEPT_MS
 
 
-def _page(found: dict[tuple[str, str], E], cursor: str, again_ms: int, now_ms: int, venue_ms: int, others: list[bytes]) -> Page[E]:
-    events: list[E] = sorted(found.values(), key=lambda each: each.venue_ns)
+def _cursor(cursor: str, again_ms: int, now_ms: int, rows: list[bytes], others: list[bytes]) -> str:
+    """The cursor after these rows, of which `others` make no sense: it stands before those."""
     oldest_ms = _cursor_ms(cursor) if cursor else 0
-    # Without events the cursor moves once a day, so that an account at rest is not read from long ago each time.
-    newest_ms = max([oldest_ms, now_ms - now_ms % _DAY_MS - _DAY_MS, *(_ms(each.venue_ns) for each in events)])
+    times = [_row_ms(row) for row in set(rows)]
+    # Without rows the cursor moves once a day, so that an account at rest is not read from long ago each time.
+    newest_ms = max([oldest_ms, now_ms - now_ms % _DAY_MS - _DAY_MS, *times])
     if others:
         newest_ms = max(oldest_ms, min(newest_ms, *(_row_ms(row) for row in others)))
-    if newest_ms:
-        cursor = f"{newest_ms}-{sum(_ms(each.venue_ns) >= newest_ms - again_ms for each in events)}"
-    return Page(tuple(events), cursor, venue_ms * NS_PER_MS, bool(others))
+    return f"{newest_ms}-{sum(at >= newest_ms - again_ms for at in times)}" if newest_ms else ""
 
 
 class _Timed(msgspec.Struct, frozen=True):
@@ -141,13 +160,9 @@ def _row_ms(row: bytes) -> int:
     """When a row that makes no sense came about, 0 where not even that is told."""
     try:
         times = decoded(_decode_timed, row, "row")
-        return _ms(time_ns(times.execTime or str(times.transactionTime), "row"))
+        return time_ns(times.execTime or str(times.transactionTime), "row") // NS_PER_MS
     except Nonsense:
         return 0
-
-
-def _ms(venue_ns: int) -> int:
-    return venue_ns // NS_PER_MS
 
 
 # The transaction log

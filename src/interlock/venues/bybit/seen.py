@@ -237,6 +237,8 @@ def execution_seen(data: bytes, instruments: Instruments) -> FillSeen | LedgerSe
     # The venue leaves the currency of a linear contract's fee empty: it is what the contract settles in.
     currency = row.feeCurrency or (instrument.settle if instrument else "")
     if row.execType == "Funding":
+        if not currency:
+            raise nonsense(what, f"expected the currency of funding, found none for {symbol}")
         paid = fee.copy_negate() if fee else Decimal(0)
         return LedgerSeen(kind="funding", venue_id=row.execId, currency=currency, amount=paid, symbol=symbol, venue_ns=at_ns)
     kind = _CREATED.get(row.createType, FillKind.TRADE) if row.execType == "Trade" else _KINDS.get(row.execType)
