@@ -573,6 +573,14 @@ def test_without_events_the_cursor_moves_by_the_day() -> None:
     assert (odd.cursor, odd.unreadable) == ("", True)
 
 
+def test_a_row_from_the_future_does_not_move_the_next_read_there() -> None:
+    future = EXECUTION | {"execTime": str(NOW_MS + 365 * DAY_MS)}
+    found, _ = scripted(READS.fills(cursor(NOW_MS, 0)), [clock(), rows(future)])
+    assert (len(found.found), found.cursor) == (1, cursor(NOW_MS + 60_000, 1))
+    _, asked = scripted(READS.fills(found.cursor), [clock(), rows()])
+    assert int(query(asked[1])["startTime"]) == NOW_MS
+
+
 def test_a_cursor_of_others() -> None:
     for text in ("x", "1", "-1-1", "1-1 ", "9" * 20 + "-1"):
         for read in (READS.fills, READS.ledger):

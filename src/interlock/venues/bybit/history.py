@@ -143,6 +143,8 @@ def _cursor(cursor: str, again_ms: int, now_ms: int, rows: list[bytes], others: 
     times = [_row_ms(row) for row in set(rows)]
     # Without rows the cursor moves once a day, so that an account at rest is not read from long ago each time.
     newest_ms = max([oldest_ms, now_ms - now_ms % _DAY_MS - _DAY_MS, *times])
+    # A row from the future must not hide what comes before it: the next read begins now at the latest.
+    newest_ms = min(newest_ms, now_ms + again_ms)
     if others:
         newest_ms = max(oldest_ms, min(newest_ms, *(_row_ms(row) for row in others)))
     return f"{newest_ms}-{sum(at >= newest_ms - again_ms for at in times)}" if newest_ms else ""
