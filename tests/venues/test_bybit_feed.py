@@ -24,11 +24,11 @@ from tests.venues.feeds import (
     rejected,
 )
 
-from interlock.domain.instruments import Instrument, Status
+from interlock.domain.instruments import Instrument
 from interlock.market.plain_book import PlainBook
-from interlock.market.shipped import BYBIT_FEES, SHIPPED
+from interlock.market.shipped import BYBIT_FEES
 from interlock.venues.bybit import wire
-from interlock.venues.bybit.public import Feed, instruments
+from interlock.venues.bybit.public import Feed
 from interlock.venues.feed import MAX_FRAME_BYTES, BookChange, FundingNext, Mark, Reason, Reject, Taken, Trade
 from interlock.venues.inferring import Decimals, inferred_perpetual
 
@@ -455,56 +455,7 @@ def test_every_sample_in_the_wire_docstrings_decodes() -> None:
             sample = sample if "topic `" not in structure.__doc__ else '{"' + sample[1:]
             assert isinstance(msgspec.json.decode(sample, type=structure), structure)
             decoded += 1
-    assert decoded == 12
-
-
-INFO: dict[str, Any] = {
-    "retCode": 0,
-    "retMsg": "OK",
-    "result": {
-        "category": "linear",
-        "list": [
-            {
-                "symbol": "BTCUSDT",
-                "contractType": "LinearPerpetual",
-                "status": "Trading",
-                "baseCoin": "BTC",
-                "quoteCoin": "USDT",
-                "settleCoin": "USDT",
-                "fundingInterval": 480,
-                "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
-                "lotSizeFilter": {
-                    "maxOrderQty": "1190.000",
-                    "maxMktOrderQty": "500.000",
-                    "minOrderQty": "0.001",
-                    "qtyStep": "0.001",
-                    "minNotionalValue": "5",
-                },
-            }
-        ],
-        "nextPageCursor": "",
-    },
-    "time": 1_707_186_451_514,
-}
-
-
-def test_instruments_from_the_venues_list() -> None:
-    (btc,) = instruments(wire.decode_instruments_info(encoded(INFO)))
-    shipped = SHIPPED["bybit:BTCUSDT"]
-    same = ("key", "base", "quote", "quantum", "lot", "min_price", "max_price", "min_lots", "max_lots", "max_market_lots", "min_notional")
-    assert [getattr(btc, name) for name in same] == [getattr(shipped, name) for name in same]
-    assert (btc.funding_interval_h, btc.status, str(btc.valid_from), btc.inferred) == (8, Status.TRADING, "2024-02-06", False)
-    info = json.loads(json.dumps(INFO))
-    (entry,) = info["result"]["list"]
-    entry["status"] = "Closed"
-    assert instruments(wire.decode_instruments_info(encoded(info)))[0].status is Status.HALTED
-    entry["priceFilter"]["tickSize"] = "NaN"
-    with pytest.raises(ValueError, match="positive tickSize"):
-        instruments(wire.decode_instruments_info(encoded(info)))
-    entry["contractType"] = "LinearFutures"
-    assert instruments(wire.decode_instruments_info(encoded(info))) == []
-    with pytest.raises(ValueError, match="retCode 0, found 10001"):
-        instruments(wire.decode_instruments_info(encoded({**info, "retCode": 10001})))
+    assert decoded == 7
 
 
 def test_what_an_unknown_symbol_is_taken_for() -> None:

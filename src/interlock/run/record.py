@@ -20,14 +20,13 @@ from interlock.domain.errors import Refused, UsageError
 from interlock.domain.instruments import Instrument
 from interlock.venues.binance_usdm import public as binance_public
 from interlock.venues.binance_usdm.wire import decode_exchange_info
-from interlock.venues.bybit import public as bybit_public
-from interlock.venues.bybit.wire import decode_instruments_info
+from interlock.venues.bybit import rules as bybit_rules
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.feed import Reason, Reject, Taken
 from interlock.venues.hosts import Hosts, hosts_of, hosts_on_loopback
 from interlock.venues.http_reader import HttpReader, ReadBroken
 from interlock.venues.live import LiveFeed
-from interlock.venues.port import Heard
+from interlock.venues.port import Heard, Nonsense
 from interlock.venues.public_parts import Line, describing_call, public_lines
 from interlock.venues.request import Call, SignedCall
 from interlock.venues.socket import Connect
@@ -243,7 +242,7 @@ async def _describe(reader: HttpReader, config: RecordConfig, clock: Clock) -> d
         raise Refused(f"{config.venue}: expected its instruments, found HTTP {heard.status}: {heard.body[:200]!r}; nothing was recorded")
     try:
         found = {instrument.symbol: instrument for instrument in _instruments(config.venue, heard.body, clock)}
-    except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
+    except (ValueError, ArithmeticError, msgspec.DecodeError, Nonsense) as error:
         raise Refused(f"{config.venue}: its instruments make no sense: {error}; nothing was recorded") from error
     missing = [symbol for symbol in config.symbols if symbol not in found]
     if missing:
@@ -258,5 +257,5 @@ def _instruments(venue: str, body: bytes, clock: Clock) -> list[Instrument]:
         day = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC).date()
         return upbit_public.instruments(decode_instruments(body), day)
     if venue == "bybit":
-        return bybit_public.instruments(decode_instruments_info(body))
+        return bybit_rules.instruments(body)
     return binance_public.instruments(decode_exchange_info(body))

@@ -11,7 +11,8 @@ from interlock.market.collect import RowCollector
 from interlock.market.sources import Progress, no_progress
 from interlock.venues.bybit.capture import SHAPES
 from interlock.venues.bybit.infer import infer
-from interlock.venues.bybit.public import VENUE, Feed
+from interlock.venues.bybit.public import Feed
+from interlock.venues.bybit.rules import VENUE
 from interlock.venues.feed_rows import FeedRows
 from interlock.venues.importing import import_recording, resolver
 from interlock.venues.recorded import Shape

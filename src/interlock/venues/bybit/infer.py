@@ -11,7 +11,7 @@ from interlock.domain.instruments import Instrument
 from interlock.market.shipped import BYBIT_FEES
 from interlock.market.sources import Source
 from interlock.venues.bybit.capture import SHAPES
-from interlock.venues.bybit.public import VENUE
+from interlock.venues.bybit.rules import VENUE
 from interlock.venues.bybit.wire import decode_orderbook, decode_trades
 from interlock.venues.inferring import Decimals, inferred_perpetual
 

@@ -1,17 +1,14 @@
-"""The public side of Bybit v5: its feed, frame by frame, and its linear perpetuals as instruments."""
+"""The public side of Bybit v5: its feed, frame by frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import msgspec
 
-from interlock.domain.instruments import Instrument, Kind, Status
-from interlock.domain.price_rules import fixed_step
+from interlock.domain.instruments import Instrument
 from interlock.market.numbers import Scale
-from interlock.market.shipped import ASSUMED_TIERS, BYBIT_FEES
 from interlock.venues.bybit import wire
 from interlock.venues.feed import (
     NS_PER_MS,
@@ -31,8 +28,6 @@ from interlock.venues.feed import (
     rate_units,
 )
 from interlock.venues.held_book import HeldBook
-
-VENUE = "bybit"
 
 DEPTH_INTERVALS_MS = {50: 20, 200: 100, 1000: 200}
 """How often a book of a depth is sent, for linear and spot (docs, websocket/public/orderbook)."""
@@ -224,52 +219,3 @@ class _Symbol:
 def _merged(known: wire.Ticker, change: wire.Ticker) -> wire.Ticker:
     said = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
     return msgspec.structs.replace(known, **said)
-
-
-_STATUS = {"Trading": Status.TRADING}
-
-
-def instruments(info: wire.InstrumentsInfo) -> list[Instrument]:
-    """The USDT perpetuals of one page of instruments-info, with their real filters; fees and margin tiers are assumed.
-
-    Raises ValueError for an answer that is an error, and for filters that make no sense.
-    """
-    if info.retCode != 0:
-        raise ValueError(f"instruments-info: expected retCode 0, found {info.retCode}")
-    day = datetime.fromtimestamp(info.time / 1000, UTC).date()
-    return [
-        _instrument(entry, day)
-        for entry in info.result.instruments
-        if entry.contractType == "LinearPerpetual" and entry.quoteCoin == entry.settleCoin == "USDT"
-    ]
-
-
-def _instrument(entry: wire.LinearInstrument, day: date) -> Instrument:
-    price, lot = entry.priceFilter, entry.lotSizeFilter
-    tick, step = Decimal(price.tickSize).normalize(), Decimal(lot.qtyStep).normalize()
-    if not (tick.is_finite() and tick > 0 and step.is_finite() and step > 0):
-        raise ValueError(f"{entry.symbol}: expected a positive tickSize and qtyStep, found {price.tickSize!r} and {lot.qtyStep!r}")
-    source = f"instruments-info of {day}; fees and margin tiers assumed"
-    return Instrument(
-        venue=VENUE,
-        symbol=entry.symbol,
-        base=entry.baseCoin,
-        quote=entry.quoteCoin,
-        settle=entry.settleCoin,
-        kind=Kind.PERPETUAL,
-        quantum=tick,
-        lot=step,
-        price_rule=fixed_step(f"{VENUE}-{entry.symbol}", tick, source),
-        min_price=Decimal(price.minPrice) or tick,
-        max_price=Decimal(price.maxPrice),
-        fees=BYBIT_FEES,
-        min_lots=max(1, int(Decimal(lot.minOrderQty) / step)),
-        max_lots=int(Decimal(lot.maxOrderQty) / step),
-        max_market_lots=int(Decimal(lot.maxMktOrderQty or lot.maxOrderQty) / step),
-        min_notional=Decimal(lot.minNotionalValue),
-        funding_interval_h=entry.fundingInterval // 60,
-        margin_tiers=ASSUMED_TIERS,
-        status=_STATUS.get(entry.status, Status.HALTED),
-        valid_from=day,
-        source=source,
-    )

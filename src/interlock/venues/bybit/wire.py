@@ -124,72 +124,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     success: bool = True
 
 
-class PriceFilter(msgspec.Struct, frozen=True):
-    """`priceFilter` of an instrument.
-
-    {"minPrice":"0.10","maxPrice":"1999999.80","tickSize":"0.10"}
-    """
-
-    minPrice: str
-    maxPrice: str
-    tickSize: str
-
-
-class LotSizeFilter(msgspec.Struct, frozen=True):
-    """`lotSizeFilter` of a linear instrument: maxOrderQty is of limit orders, maxMktOrderQty of market orders.
-
-    {"minNotionalValue":"5","maxOrderQty":"1190.000","maxMktOrderQty":"500.000","minOrderQty":"0.001","qtyStep":"0.001"}
-    """
-
-    maxOrderQty: str
-    minOrderQty: str
-    qtyStep: str
-    maxMktOrderQty: str = ""
-    minNotionalValue: str = "0"
-
-
-class LinearInstrument(msgspec.Struct, frozen=True):
-    """One entry of `list` in instruments-info of category linear; fundingInterval in minutes.
-
-    {"symbol":"BTCUSDT","contractType":"LinearPerpetual","status":"Trading","baseCoin":"BTC","quoteCoin":"USDT","settleCoin":"USDT",
-     "fundingInterval":480,"priceFilter":{"minPrice":"0.10","maxPrice":"1999999.80","tickSize":"0.10"},
-     "lotSizeFilter":{"maxOrderQty":"1190.000","minOrderQty":"0.001","qtyStep":"0.001"}}
-    """
-
-    symbol: str
-    contractType: str
-    status: str
-    baseCoin: str
-    quoteCoin: str
-    settleCoin: str
-    fundingInterval: int
-    priceFilter: PriceFilter
-    lotSizeFilter: LotSizeFilter
-
-
-class InstrumentList(msgspec.Struct, frozen=True):
-    """What is in `result` of instruments-info: a page, and the cursor of the next or an empty text.
-
-    {"category":"linear","list":[],"nextPageCursor":""}
-    """
-
-    instruments: list[LinearInstrument] = msgspec.field(name="list")
-    nextPageCursor: str = ""
-
-
-class InstrumentsInfo(msgspec.Struct, frozen=True):
-    """The body of GET /v5/market/instruments-info?category=linear.
-
-    {"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[],"nextPageCursor":""},"time":1672712495660}
-    """
-
-    retCode: int
-    result: InstrumentList
-    time: int
-
-
 decode_head = msgspec.json.Decoder(Head).decode
 decode_orderbook = msgspec.json.Decoder(Orderbook).decode
 decode_trades = msgspec.json.Decoder(PublicTrades).decode
 decode_tickers = msgspec.json.Decoder(Tickers).decode
-decode_instruments_info = msgspec.json.Decoder(InstrumentsInfo).decode
