@@ -18,7 +18,7 @@ import msgspec
 from interlock.domain.clock import NS_PER_S, Clock
 from interlock.domain.errors import Refused, UsageError
 from interlock.domain.instruments import Instrument
-from interlock.venues.binance_usdm import public as binance_public
+from interlock.venues.binance_usdm import rules as binance_rules
 from interlock.venues.binance_usdm.wire import decode_exchange_info
 from interlock.venues.bybit import rules as bybit_rules
 from interlock.venues.endpoint import Endpoint, Where
@@ -258,4 +258,4 @@ def _instruments(venue: str, body: bytes, clock: Clock) -> list[Instrument]:
         return upbit_public.instruments(decode_instruments(body), day)
     if venue == "bybit":
         return bybit_rules.instruments(body)
-    return binance_public.instruments(decode_exchange_info(body))
+    return binance_rules.instruments(decode_exchange_info(body))

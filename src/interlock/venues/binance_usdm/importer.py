@@ -16,8 +16,9 @@ from interlock.market.collect import RowCollector
 from interlock.market.sources import Progress, Source, no_progress
 from interlock.venues.binance_usdm.capture import SHAPES
 from interlock.venues.binance_usdm.infer import infer
-from interlock.venues.binance_usdm.public import VENUE, Gap, SnapshotTooOld, instruments
+from interlock.venues.binance_usdm.public import VENUE, Gap, SnapshotTooOld
 from interlock.venues.binance_usdm.rows import RowMaker
+from interlock.venues.binance_usdm.rules import instruments
 from interlock.venues.binance_usdm.wire import (
     decode_envelope,
     decode_exchange_info,
@@ -25,6 +26,7 @@ from interlock.venues.binance_usdm.wire import (
     decode_snapshot,
 )
 from interlock.venues.importing import Read, import_recording, resolver
+from interlock.venues.port import Nonsense
 from interlock.venues.recorded import REQUESTS, Line, Shape
 
 FORMAT = "binance-usdm-raw"
@@ -135,6 +137,6 @@ def _recorded_instruments(files: Sequence[tuple[Path, Shape]]) -> dict[str, Inst
             try:
                 info = decode_exchange_info(line.body)
                 found |= {i.key: i for i in instruments(info)}
-            except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
+            except (Nonsense, ValueError, msgspec.DecodeError) as error:
                 raise BadInput(path, f"line {line.line}", f"exchangeInfo: {error}") from error
     return found

@@ -1,19 +1,16 @@
-"""The public side of Binance USDⓈ-M: its feed, frame by frame, bridging depth diffs to a snapshot, and instruments from exchangeInfo."""
+"""The public side of Binance USDⓈ-M: its feed, frame by frame, and bridging depth diffs to a snapshot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import msgspec
 
-from interlock.domain.instruments import Instrument, Kind, Status
-from interlock.domain.price_rules import fixed_step
+from interlock.domain.instruments import Instrument
 from interlock.market.numbers import Scale
-from interlock.market.shipped import ASSUMED_TIERS, BINANCE_FEES
 from interlock.venues.binance_usdm import wire
-from interlock.venues.binance_usdm.wire import DepthUpdate, ExchangeInfo, Snapshot, SymbolInfo
+from interlock.venues.binance_usdm.wire import DepthUpdate, Snapshot
 from interlock.venues.feed import (
     NS_PER_MS,
     BookChange,
@@ -293,52 +290,3 @@ class _Symbol:
         if 0 in prices or len(prices) < len(found):
             raise Refusal(Reason.MALFORMED, "expected levels of different positive prices, found 0 or one twice", self.instrument.symbol)
         return found
-
-
-_STATUS = {"TRADING": Status.TRADING, "PENDING_TRADING": Status.HALTED}
-
-
-def instruments(info: ExchangeInfo) -> list[Instrument]:
-    """The perpetuals of an exchangeInfo body, with their real filters; fees and margin tiers are assumed.
-
-    Raises ValueError for a perpetual without a price or lot filter.
-    """
-    day = datetime.fromtimestamp(info.serverTime / 1000, UTC).date()
-    return [_instrument(symbol, day) for symbol in info.symbols if symbol.contractType == "PERPETUAL"]
-
-
-def _instrument(symbol: SymbolInfo, day: date) -> Instrument:
-    filters = {f.filterType: f for f in symbol.filters}
-    try:
-        price, lot = filters["PRICE_FILTER"], filters["LOT_SIZE"]
-    except KeyError as missing:
-        raise ValueError(f"{symbol.symbol}: expected a filter {missing}, found {sorted(filters)}") from None
-    market = filters.get("MARKET_LOT_SIZE", lot)
-    tick, step = Decimal(price.tickSize).normalize(), Decimal(lot.stepSize).normalize()
-    # A tick that was made coarser leaves old orders on the finer prices, so the book can hold any price that can be printed.
-    quantum = min(tick, Decimal(1).scaleb(-symbol.pricePrecision))
-    notional = filters.get("MIN_NOTIONAL")
-    source = f"exchangeInfo of {day}; fees and margin tiers assumed"
-    return Instrument(
-        venue=VENUE,
-        symbol=symbol.symbol,
-        base=symbol.baseAsset,
-        quote=symbol.quoteAsset,
-        settle=symbol.marginAsset,
-        kind=Kind.PERPETUAL,
-        quantum=quantum,
-        lot=step,
-        price_rule=fixed_step(f"{VENUE}-{symbol.symbol}", tick, source),
-        min_price=Decimal(price.minPrice) or tick,
-        max_price=Decimal(price.maxPrice),
-        fees=BINANCE_FEES,
-        min_lots=max(1, int(Decimal(lot.minQty) / step)),
-        max_lots=int(Decimal(lot.maxQty) / step),
-        max_market_lots=int(Decimal(market.maxQty) / step),
-        min_notional=Decimal(notional.notional) if notional and notional.notional else Decimal(0),
-        funding_interval_h=8,
-        margin_tiers=ASSUMED_TIERS,
-        status=_STATUS.get(symbol.status, Status.HALTED),
-        valid_from=day,
-        source=source,
-    )

@@ -158,6 +158,9 @@ class Filter(msgspec.Struct, frozen=True):
     maxQty: str = ""
     stepSize: str = ""
     notional: str = ""
+    multiplierUp: str = ""
+    multiplierDown: str = ""
+    limit: int = 0
 
 
 class SymbolInfo(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from tests.simulate.served.binance_usdm.bench import Bench, eventually
 
 from interlock.simulate.served.faults import Fault
 from interlock.venues.binance_usdm.errors import classify
-from interlock.venues.binance_usdm.public import instruments
+from interlock.venues.binance_usdm.rules import instruments
 from interlock.venues.binance_usdm.wire import ExchangeInfo, Snapshot
 from interlock.venues.trouble import Doing, Trouble
 

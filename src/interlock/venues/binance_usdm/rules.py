@@ -1,0 +1,279 @@
+"""What Binance lets be ordered: its perpetuals as instruments, rounding toward less risk, and the refusal that it would give.
+
+Source: exchangeInfo. Fees and margin tiers are not in there; the assumed ones stand until the account's own were read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Final
+
+from interlock.domain.errors import UsageError
+from interlock.domain.instruments import Instrument, Kind, Status
+from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.domain.price_rules import fixed_step
+from interlock.market.shipped import ASSUMED_TIERS, BINANCE_FEES
+from interlock.venues.binance_usdm.public import VENUE
+from interlock.venues.binance_usdm.replies import amount, nonsense
+from interlock.venues.binance_usdm.wire import ExchangeInfo, Filter, SymbolInfo
+from interlock.venues.port import OrderWanted
+
+CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
+"""What a `newClientOrderId` may look like. The venue takes one again once the order that had it is closed, so it guards nothing."""
+
+QUOTES: Final = ("USDT", "USDC")
+"""What the perpetuals that we trade are quoted and settled in."""
+
+_UNBOUNDED = 1 << 53
+
+# Instruments
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A perpetual, and what an instrument does not hold.
+
+    A bid may be at most `bid_most` of the mark price and an ask at least `ask_least` of it, 0 where the venue sets neither; `most_open` orders may be
+    open, 0 for any number.
+    """
+
+    instrument: Instrument
+    bid_most: Decimal
+    ask_least: Decimal
+    most_open: int
+
+
+def instruments(info: ExchangeInfo) -> list[Instrument]:
+    """The perpetuals of an exchangeInfo body, whatever they are quoted in: to be recorded. Raises Nonsense, which names the symbol."""
+    return [_described(symbol, _filters(symbol), day_of(info)) for symbol in info.symbols if symbol.contractType == "PERPETUAL"]
+
+
+def ours(symbol: SymbolInfo) -> bool:
+    """Whether a contract is one that we trade by its kind: perpetual, quoted and settled in one of the currencies we know."""
+    return symbol.contractType == "PERPETUAL" and symbol.quoteAsset in QUOTES and symbol.marginAsset == symbol.quoteAsset
+
+
+def day_of(info: ExchangeInfo) -> date:
+    """The day on which the venue described its contracts. Raises Nonsense."""
+    try:
+        return datetime.fromtimestamp(info.serverTime / 1000, UTC).date()
+    except (ValueError, OverflowError, OSError) as error:
+        raise nonsense("serverTime", error) from error
+
+
+def status_of(symbol: SymbolInfo) -> Status:
+    """Whether a contract takes orders. Anything but TRADING does not, whatever it is."""
+    return Status.TRADING if symbol.status == "TRADING" else Status.HALTED
+
+
+def listing(symbol: SymbolInfo, on: date) -> Listing:
+    """A contract as the venue described it on a day, to be traded. Raises Nonsense for one that cannot be.
+
+    The venue counts ticks and steps from the least price and size: only where those are whole ticks and steps is a price that it takes one of ours.
+    """
+    filters = _filters(symbol)
+    percent = filters.get("PERCENT_PRICE", Filter("PERCENT_PRICE"))
+    found = _described(symbol, filters, on)
+    least_price, least = amount(filters["PRICE_FILTER"].minPrice, "minPrice"), amount(filters["LOT_SIZE"].minQty, "minQty")
+    tick = found.price_step(found.max_price, on)
+    if least_price % tick or least % found.lot:
+        raise nonsense(symbol.symbol, f"expected whole ticks of {tick} and steps of {found.lot}, found {least_price} and {least}")
+    return Listing(
+        found,
+        amount(percent.multiplierUp or "0", "multiplierUp"),
+        amount(percent.multiplierDown or "0", "multiplierDown"),
+        filters.get("MAX_NUM_ORDERS", Filter("MAX_NUM_ORDERS")).limit,
+    )
+
+
+def _filters(symbol: SymbolInfo) -> Mapping[str, Filter]:
+    filters = {each.filterType: each for each in symbol.filters}
+    for name in ("PRICE_FILTER", "LOT_SIZE"):
+        if name not in filters:
+            raise nonsense(symbol.symbol, f"expected a filter {name}, found {sorted(filters)}")
+    return filters
+
+
+def _described(symbol: SymbolInfo, filters: Mapping[str, Filter], on: date) -> Instrument:
+    try:
+        return _instrument(symbol, filters["PRICE_FILTER"], filters["LOT_SIZE"], filters, on)
+    except (ValueError, ArithmeticError) as error:
+        raise nonsense(symbol.symbol, error) from error
+
+
+def _instrument(symbol: SymbolInfo, price: Filter, lot: Filter, filters: Mapping[str, Filter], on: date) -> Instrument:
+    tick, step = amount(price.tickSize, "tickSize").normalize(), amount(lot.stepSize, "stepSize").normalize()
+    least_price, least = amount(price.minPrice, "minPrice"), amount(lot.minQty, "minQty")
+    if tick <= 0 or step <= 0:
+        raise ValueError(f"expected a positive tickSize and stepSize, found {tick} and {step}")
+    # A tick that was made coarser leaves old orders on the finer prices, so the book can hold any price that can be printed.
+    quantum = min(tick, Decimal(1).scaleb(-symbol.pricePrecision))
+    market, notional = filters.get("MARKET_LOT_SIZE", lot), filters.get("MIN_NOTIONAL")
+    most = amount(lot.maxQty, "maxQty")
+    # A size that market orders may have and the instrument cannot tell is none: no market order fits then.
+    alike = amount(market.stepSize, "stepSize") == step and amount(market.minQty, "minQty") == least
+    source = f"exchangeInfo of {on}; fees and margin tiers assumed"
+    coin, multiplier = coin_of(symbol.baseAsset)
+    return Instrument(
+        venue=VENUE,
+        symbol=symbol.symbol,
+        base=coin,
+        quote=symbol.quoteAsset,
+        settle=symbol.marginAsset,
+        kind=Kind.PERPETUAL,
+        quantum=quantum,
+        lot=step,
+        price_rule=fixed_step(f"{VENUE}-{symbol.symbol}", tick, source),
+        min_price=least_price or tick,
+        max_price=amount(price.maxPrice, "maxPrice") or quantum * _UNBOUNDED,
+        fees=BINANCE_FEES,
+        min_lots=max(1, int((least / step).to_integral_value(ROUND_CEILING))),
+        max_lots=int(most // step),
+        max_market_lots=int(min(most, amount(market.maxQty, "maxQty")) // step) if alike else 0,
+        min_notional=amount(notional.notional, "notional") if notional and notional.notional else Decimal(0),
+        multiplier=multiplier,
+        funding_interval_h=8,
+        margin_tiers=ASSUMED_TIERS,
+        status=status_of(symbol),
+        valid_from=on,
+        source=source,
+    )
+
+
+# Coins and pairs
+
+_PREFIXED = re.compile(r"(1000|10000|100000|1000000)([A-Z][A-Z0-9]*)", re.ASCII)
+
+
+def coin_of(base: str) -> tuple[str, Decimal]:
+    """The coin and how many of it one unit of the contract is: ("PEPE", 1000) for 1000PEPE."""
+    match = _PREFIXED.fullmatch(base)
+    return (match[2], Decimal(match[1])) if match else (base, Decimal(1))
+
+
+def partner(market: str, known: Mapping[str, Instrument]) -> Instrument | None:
+    """The USDT perpetual of the coin of an Upbit market (`KRW-PEPE` and 1000PEPEUSDT), None where there is none.
+
+    That two venues use one name does not prove that it is one coin: a person says so before a pair is traded. Raises UsageError for what is no
+    KRW market, and where two instruments would do.
+    """
+    currency, _, coin = market.partition("-")
+    if currency != "KRW" or not coin:
+        raise UsageError(f"{market}: expected a KRW market of Upbit, such as KRW-BTC")
+    found = [each for each in known.values() if each.base == coin and each.quote == "USDT" and each.kind is Kind.PERPETUAL]
+    if len(found) > 1:
+        raise UsageError(
+            f"{market}: expected one perpetual of {coin}, found {', '.join(each.symbol for each in found)}; name the one you mean"
+        )
+    return found[0] if found else None
+
+
+def market_of(perpetual: Instrument) -> str:
+    """The Upbit KRW market of a perpetual's coin, whether or not Upbit has it."""
+    return f"KRW-{perpetual.base}"
+
+
+# Orders
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What holds of a symbol now: no bid above `highest_bid_ticks`, no ask below `lowest_ask_ticks`, the mark price, how many orders may be open.
+
+    0 stands for what is not known; the venue's own check then comes last.
+    """
+
+    highest_bid_ticks: int = 0
+    lowest_ask_ticks: int = 0
+    mark: Decimal = Decimal(0)
+    most_open: int = 0
+
+
+NO_BOUNDS: Final = Bounds()
+
+
+def bounds(listed: Listing, mark: Decimal) -> Bounds:
+    """The bounds at a mark price, rounded to the strict side. Raises UsageError for what is no price."""
+    if not (mark.is_finite() and mark > 0):
+        raise UsageError(f"mark price of {listed.instrument.symbol}: expected a positive price, found {mark}")
+    quantum = listed.instrument.quantum
+    return Bounds(
+        int((mark * listed.bid_most / quantum).to_integral_value(ROUND_FLOOR)),
+        int((mark * listed.ask_least / quantum).to_integral_value(ROUND_CEILING)),
+        mark,
+        listed.most_open,
+    )
+
+
+def round_price(perpetual: Instrument, price: Decimal, side: Side, on: date) -> int:
+    """Ticks of the next allowed price toward less risk: a bid down, an ask up. One outside the price range is not moved into it."""
+    return perpetual.round_price(price, side, on)
+
+
+def round_lots(perpetual: Instrument, quantity: Decimal, *, reducing: tuple[Side, int] | None = None) -> int:
+    """Lots of a size, down. `reducing`: (the order's side, signed lots of the position): never above it, 0 where it would add."""
+    lots = max(0, perpetual.floor_lots(quantity))
+    if reducing is None:
+        return lots
+    side, position = reducing
+    return min(lots, max(0, -side * position))
+
+
+def check(
+    order: OrderWanted, *, on: date, now: Bounds = NO_BOUNDS, position_lots: int | None = None, open_orders: int | None = None
+) -> str:
+    """The name of the rule that an order breaks, "" where it breaks none; what the venue would refuse is not sent.
+
+    Names: status, client_id, cost, market_tif, min_lots, max_lots, price_range, price_step, price_limit, min_notional (a market order's by the mark
+    price, and it is broken where none is known), max_orders where the number of open orders is given, and reduce_only where the position is given
+    and the order would do more than end it. A reduce-only order has no minimum notional, so that a rest can be closed.
+    """
+    for rule in (_check_form, _check_size, _check_price, _check_notional):
+        if name := rule(order, on, now):
+            return name
+    if order.reduce_only and position_lots is not None and order.lots > max(0, -order.side * position_lots):
+        return "reduce_only"
+    if open_orders is not None and now.most_open and open_orders >= now.most_open and order.type is OrderType.LIMIT:
+        return "max_orders"
+    return ""
+
+
+def _check_form(order: OrderWanted, _on: date, _now: Bounds) -> str:
+    if order.instrument.status is not Status.TRADING:
+        return "status"
+    if CLIENT_ID.fullmatch(order.client_id) is None:
+        return "client_id"
+    if order.cost is not None:
+        return "cost"  # there is no market order by value
+    return "market_tif" if order.type is OrderType.MARKET and order.tif is not TimeInForce.IOC else ""
+
+
+def _check_size(order: OrderWanted, _on: date, _now: Bounds) -> str:
+    most = order.instrument.max_market_lots if order.type is OrderType.MARKET else order.instrument.max_lots
+    if order.lots < order.instrument.min_lots:
+        return "min_lots"
+    return "max_lots" if order.lots > most else ""
+
+
+def _check_price(order: OrderWanted, on: date, now: Bounds) -> str:
+    perpetual = order.instrument
+    if order.type is OrderType.MARKET:
+        return "price_range" if order.ticks else ""
+    price = perpetual.price(order.ticks)
+    if not perpetual.min_price <= price <= perpetual.max_price:
+        return "price_range"
+    if price % perpetual.price_step(price, on):
+        return "price_step"
+    if order.side is Side.BUY and 0 < now.highest_bid_ticks < order.ticks:
+        return "price_limit"
+    return "price_limit" if order.side is Side.SELL and order.ticks < now.lowest_ask_ticks else ""
+
+
+def _check_notional(order: OrderWanted, _on: date, now: Bounds) -> str:
+    perpetual = order.instrument
+    price = perpetual.price(order.ticks) if order.type is OrderType.LIMIT else now.mark
+    return "" if order.reduce_only or price * perpetual.quantity(order.lots) >= perpetual.min_notional else "min_notional"
