@@ -26,6 +26,7 @@ READS: Final = frozenset(
         "/fapi/v1/income",
         "/fapi/v1/leverageBracket",
         "/fapi/v1/multiAssetsMargin",
+        "/fapi/v1/openAlgoOrders",
         "/fapi/v1/openOrder",
         "/fapi/v1/openOrders",
         "/fapi/v1/order",
