@@ -199,7 +199,7 @@ _decode_kept = msgspec.json.Decoder(_Kept).decode
 class AccountStream:
     """The private stream of one account. Implements `AccountFeed`. `instruments` gives ticks and lots their meaning.
 
-    The venue pings every three minutes; our own pings are the protocol's. A connection lives 24 hours at most, a listen key an hour unless it is kept.
+    The venue pings every three minutes; our own pings are the protocol's. A connection lives a day at most, a listen key an hour unless it is kept.
     """
 
     ping_every_s = 170.0
