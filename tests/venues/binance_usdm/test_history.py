@@ -126,6 +126,14 @@ def test_two_reads_with_nothing_between_them_have_one_cursor() -> None:
     assert fills(venue, page.cursor).cursor != page.cursor, "one of the same millisecond"
 
 
+def test_a_row_from_the_future_does_not_hide_what_comes_before_it() -> None:
+    venue = Venue(userTrades=[{**TRADE, "time": NOW_MS + DAY_MS}])
+    page = fills(venue)
+    assert page.cursor == f"{NOW_MS + 60_000}-1"
+    venue.lists["userTrades"].append({**TRADE, "id": 2, "time": NOW_MS + 1})
+    assert [each.trade_id for each in fills(venue, page.cursor).found] == ["2", "698759"]
+
+
 def test_an_account_at_rest_moves_its_cursor_by_the_day() -> None:
     venue = Venue()
     page = fills(venue, "")

@@ -280,6 +280,8 @@ def _page(found: Mapping[tuple[str, str], E], cursor: str, again_ms: int, now_ms
     oldest_ms = _cursor_ms(cursor) if cursor else 0
     # Without events the cursor moves once a day, so that an account at rest is not read from long ago each time.
     newest_ms = max([oldest_ms, now_ms - now_ms % _DAY_MS - _DAY_MS, *(each.venue_ns // NS_PER_MS for each in events)])
+    # A row from the future must not hide what comes before it: the next read begins now at the latest.
+    newest_ms = min(newest_ms, now_ms + again_ms)
     if others:
         newest_ms = max(oldest_ms, min(newest_ms, *others))
     if newest_ms:
