@@ -20,7 +20,7 @@ ACCOUNT = Account(INSTRUMENTS)
 KEY = Key("access", "secret")
 STAMP = Stamp(NOW_MS, "b2f1e3f8-2dc1-4d6f-a838-c74c49b0e39a", 1000)
 MARKETS = [{"market": "KRW-BTC"}, {"market": "KRW-NEW"}, {"market": "BTC-ETH"}]
-UNITS = [
+UNITS: list[dict[str, Any]] = [
     {"market": "KRW-BTC", "quote_currency": "KRW", "tick_size": "1000", "supported_levels": ["0"]},
     {"market": "KRW-NEW", "quote_currency": "KRW", "tick_size": 0.1, "supported_levels": ["0"]},
 ]

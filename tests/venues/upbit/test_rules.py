@@ -132,7 +132,7 @@ def test_a_market_and_its_perpetual() -> None:
     ):
         found = rules.partner(market, every)
         assert found is not None
-        assert (found.perpetual.symbol, found.multiplier) == (symbol, multiplier)
+        assert (found.perpetual.symbol, int(found.multiplier)) == (symbol, multiplier)
         assert rules.market_of(found.perpetual) == market
     assert rules.partner("KRW-DOGE", every) is None
 
