@@ -7,12 +7,28 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.upbit.talks import BOOK, BTC, CHANCE, INSTRUMENTS, MS, NOW_MS, ORDER, Order, SmallVenue, clock, finish, no, ok, scripted
+from tests.venues.upbit.talks import (
+    BOOK,
+    BTC,
+    CHANCE,
+    INSTRUMENTS,
+    MS,
+    NOW_MS,
+    ORDER,
+    Order,
+    SmallVenue,
+    clock,
+    finish,
+    no,
+    ok,
+    query,
+    scripted,
+)
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Status
 from interlock.domain.orders import OrderState
-from interlock.venues.port import Access, AccountMode, Ask, BalanceSeen, FeeRates, Heard, MarginSeen, Nonsense, Refused, Stamp, Talk
+from interlock.venues.port import Access, AccountMode, Ask, BalanceSeen, FeeRates, Heard, MarginSeen, Nonsense, Refused, Stamp
 from interlock.venues.request import Call, Key, Method
 from interlock.venues.upbit.account import Account
 
@@ -346,8 +362,13 @@ def test_a_window_that_is_full_is_asked_in_halves() -> None:
 
 
 def test_ended_orders_that_never_come_to_an_end_are_nonsense() -> None:
-    full = [ORDER | {"uuid": f"u{number}"} for number in range(1_000)]
-    talk: Talk[Any] = ACCOUNT.ended_orders(0)
-    heard = ok(full)
-    with pytest.raises(Nonsense):
-        finish(talk, lambda ask: clock() if ask.call.path == "/v1/orderbook" else heard)
+    full, none = ok([ORDER | {"uuid": f"u{number}"} for number in range(1_000)]), ok([])
+
+    def answer(ask: Ask) -> Heard:
+        if ask.call.path == "/v1/orderbook":
+            return clock()
+        about = query(ask)
+        return full if int(about["end_time"]) - int(about["start_time"]) > 60_000 else none
+
+    with pytest.raises(Nonsense, match="within 200 answers"):
+        finish(ACCOUNT.ended_orders(0), answer)

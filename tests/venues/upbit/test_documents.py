@@ -16,8 +16,8 @@ from tests.venues.upbit.talks import BOOK, BTC, clock, ok, scripted
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.market.shipped import SHIPPED
-from interlock.venues.port import Accepted, BalanceSeen, End, Explained, FillSeen, Heard, KeyFacts, OrderSeen, OrderWanted
-from interlock.venues.trouble import Doing, Trouble
+from interlock.venues.port import Accepted, BalanceSeen, End, FillSeen, Heard, KeyFacts, OrderSeen, OrderWanted
+from interlock.venues.trouble import Doing, Explained, Trouble
 from interlock.venues.upbit import seen
 from interlock.venues.upbit.account import Account
 from interlock.venues.upbit.account_stream import AccountStream

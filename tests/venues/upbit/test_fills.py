@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.venues.upbit.talks import INSTRUMENTS, MS, NOW_MS, Order, SmallVenue, clock, finish, no, ok, query
 
@@ -157,7 +157,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150)
 @given(st.lists(STEPS, max_size=40))
 def test_every_execution_is_told_whatever_happens_between_and_during_reads(steps: list[tuple[str, int]]) -> None:
     venue = SmallVenue()

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.venues.upbit.talks import BOOK, CHANCE, INSTRUMENTS, MY_ORDER, ORDER, TRADE, clock, finish, no, ok
 from tests.venues.upbit.test_account import MARKETS, NEW_BOOK, UNITS
 from tests.venues.upbit.test_account_stream import FILL
 
 from interlock.domain.orders import OrderState
-from interlock.venues.port import Accepted, Ask, Explained, Heard, Nonsense, Refused, Talk, Told
-from interlock.venues.trouble import Doing
+from interlock.venues.port import Accepted, Ask, Heard, Nonsense, Refused, Talk, Told
+from interlock.venues.trouble import Doing, Explained
 from interlock.venues.upbit import trade
 from interlock.venues.upbit.account import Account
 from interlock.venues.upbit.account_stream import AccountStream
@@ -127,7 +127,6 @@ def sound(value: Any) -> None:
 
 @pytest.mark.parametrize("name", TALKS)
 @given(data=st.data())
-@settings(max_examples=40)
 def test_a_damaged_answer_is_a_value_a_refusal_or_nonsense(name: str, data: st.DataObject) -> None:
     talk, answers = TALKS[name]
     at = data.draw(st.integers(0, len(answers) - 1))
@@ -153,7 +152,6 @@ def test_an_answer_that_is_not_damaged_is_a_value(name: str) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES)
 @given(data=st.data())
-@settings(max_examples=60)
 def test_a_damaged_frame_is_told_or_a_gap(frame: dict[str, Any], data: st.DataObject) -> None:
     found = FEED.take(data.draw(st.one_of(damaged(frame), st.binary(max_size=30))))
     assert isinstance(found, Told)
@@ -162,7 +160,6 @@ def test_a_damaged_frame_is_told_or_a_gap(frame: dict[str, Any], data: st.DataOb
 
 
 @given(data=st.data())
-@settings(max_examples=150)
 def test_a_damaged_answer_to_an_order_is_never_more_than_it_says(data: st.DataObject) -> None:
     message = data.draw(st.sampled_from([ORDER, FILLED, CANCELLED, {"error": {"name": "insufficient_funds_bid"}}]))
     heard = Heard(data.draw(st.sampled_from([200, 201, 400, 401, 429, 500])), {}, data.draw(damaged(message)))
