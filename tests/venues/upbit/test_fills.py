@@ -45,6 +45,13 @@ def test_executions_of_open_and_ended_orders_are_told_once_and_again_when_there_
     assert read(venue, second.cursor).found == ()
 
 
+def test_executions_come_in_the_order_of_their_time() -> None:
+    venue = SmallVenue()
+    for number, uuid in enumerate(("z", "a", "m")):
+        venue.orders[uuid] = Order(uuid, NOW_MS - 10_000 + 1_000 * number, 1_000, "done", [(f"{uuid}1", 1_000)])
+    assert [each.trade_id for each in read(venue).found] == ["z1", "a1", "m1"]
+
+
 def test_nothing_that_happened_leaves_the_cursor_as_it_is_for_an_hour() -> None:
     venue = SmallVenue()
     first = read(venue)

@@ -170,7 +170,7 @@ def cursor_of(text: str, now_ms: int) -> Cursor:
 
 
 def fills(text: str, now_ns: int, instruments: Instruments) -> Talk[Page[FillSeen]]:
-    """Executions after a cursor; of an order that traded again all of them, the older ones once more.
+    """Executions after a cursor, oldest first; of an order that traded again all of them, the older ones once more.
 
     First what is open, then what ended: an order that ends in between is in one of them, or was open before and is asked for by itself.
     """
@@ -207,6 +207,7 @@ def fills(text: str, now_ns: int, instruments: Instruments) -> Talk[Page[FillSee
             if uuid in still_open or uuid in left_out or (told[uuid] and uuid in seen and seen[uuid].created_ms >= from_ms)
         }
         text = Cursor(from_ms, kept).text()
+    found.sort(key=lambda each: (each.venue_ns, each.trade_id))
     return Page(tuple(found), text, now_ns, unreadable=not whole)
 
 
