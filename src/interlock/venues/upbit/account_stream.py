@@ -17,9 +17,8 @@ from interlock.venues.feed import MAX_FRAME_BYTES, Count
 from interlock.venues.port import AccountEvent, BalanceSeen, Greeting, Nonsense, OrderSeen, Stamp, Talk, Told
 from interlock.venues.request import Key
 from interlock.venues.upbit import sign
-from interlock.venues.upbit.replies import Name, Text, decoded, ms_ns, nonsense, number, plus, times
+from interlock.venues.upbit.replies import Name, Text, decoded, ms_ns, nonsense, number, plus, refusal_name, times
 from interlock.venues.upbit.seen import Amounts, Instruments, OrdType, SmpType, Tif, fee_at_rate, fill, measured, standing
-from interlock.venues.upbit.wire import Problem
 
 PATH: Final = "/websocket/v1/private"
 TYPES: Final = ("myOrder", "myAsset")
@@ -80,7 +79,7 @@ class _Head(msgspec.Struct, frozen=True):
     status: Text = ""
     method: Text = ""
     result: list[_Subscribed] = []
-    error: Problem | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -126,8 +125,8 @@ class AccountStream:
             return Told("oversized", gap=f"expected at most {MAX_FRAME_BYTES} bytes, found {len(frame)}")
         try:
             head = decoded(_decode_head, frame, "frame")
-            if head.error is not None:
-                return Told("refused", gap=f"the venue refused: {head.error.name[:40]}", over=True)
+            if bytes(head.error) != b"null":
+                return Told("refused", gap=f"the venue refused: {refusal_name(frame) or 'it does not say what'}", over=True)
             if head.type in self._types:
                 return Told(head.type, self._types[head.type](frame))
             return _answer(head)
