@@ -188,9 +188,8 @@ def test_named_orders_are_cancelled_and_no_others(served: Served, venue: str) ->
 def test_whatever_is_no_yes_is_trouble(served: Served, venue: str) -> None:
     client = served.client(venue)
     assert list(client.open_pages()), "the same key, and the venue in order"
-    with pytest.raises(VenueTrouble, match="INVALID_KEY"):
-        with closing(served.client(venue, secret="not-the-secret-of-this-key")) as stranger:
-            list(stranger.open_pages())
+    with pytest.raises(VenueTrouble, match="INVALID_KEY"), closing(served.client(venue, secret="not-the-secret-of-this-key")) as stranger:
+        list(stranger.open_pages())
     for fault in ("reset_before", "error_without_accepting", "garbage"):
         served.happen({"fault": fault, "venue": venue, "verb": "read"})
         with pytest.raises(VenueTrouble):
