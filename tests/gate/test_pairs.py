@@ -651,6 +651,39 @@ def test_at_reduce_only_a_pair_is_answered_under_the_mandate() -> None:
     assert left(world) == (0, 0)
 
 
+def at_the_days_loss(world: World) -> World:
+    """A loss that denies at once, and latches when it is seen again."""
+    lost = Decimal(-10_000)
+    world.state.apply(r.Marked(boot_ns=NOW.boot_ns, realised_usd=Decimal(0), unrealised_usd=lost, equity_usd=1_000 + lost))
+    assert not world.state.losses.latched
+    return world
+
+
+def test_an_answer_to_a_part_is_not_held_up_by_what_its_own_pair_has_left() -> None:
+    world, first = entered()
+    fills(world, first, 1)
+    assert left(world) == (0, 2), "the rest of the first order may still be executed, and be answered"
+    at_the_days_loss(world)
+    assert rule(ask(at_the_days_loss(pair()), Side.BUY, **HERE, lots=1)) == "max_daily_loss_usd", "the control: nothing new"
+    assert mandate_of(answer(world, 1)) == ""
+    assert left(world) == (0, 1), "and what is left stays reserved against all others"
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_what_is_reserved_is_not_in_the_way_of_a_reduction_where_no_new_risk_may_be(which: str) -> None:
+    world = pair()
+    first = sent(world, enter(world, lots=1 if which == "first" else 2))
+    fills(world, first, 1 if which == "first" else 2)
+    if which == "second":
+        fills(world, sent(world, answer(world, 1)), 1)
+    hold_at_reduce_only(world)
+    assert left(world) == ((1, 2) if which == "first" else (0, 1))
+    home = {**(HERE if which == "first" else THERE), **FLAGGED}
+    side = Side.SELL if which == "first" else Side.BUY
+    assert mandate_of(ask(world, side, **home, lots=2)).startswith("level_reduces"), "the control: more than is held"
+    assert mandate_of(ask(world, side, **home, lots=1)) == "reduce_only"
+
+
 # The loss bound
 
 

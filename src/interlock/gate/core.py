@@ -343,7 +343,9 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
         if alive is not True:
             raise _No(name, "not known to be in order")
     cap = int(live.grant.cap_usd * MICRO)
-    exposure = _exposure(state, readings, now, pairs.adding_of(intent, state.orders))
+    # Where no new risk may be, nothing enters a pair: what is reserved must not stand in the way of what brings its legs home.
+    kept = pairs.reserved(state, now.boot_ns, pairs.adding_of(intent, state.orders)) if may.may is May.NEW_RISK else []
+    exposure = _exposure(state, readings, kept)
     begun: GroupReserved | None = None
     if plan is not None:
         _refuse_legs(setup, state, readings, intent, plan, now)
@@ -485,10 +487,10 @@ def _permission(
     )
 
 
-def _exposure(state: GateState, readings: Readings, now: Now, judged: pairs.Adding | None) -> Exposure:
-    """What is held, open or reserved, without the order that is judged and what that would take from a reservation."""
+def _exposure(state: GateState, readings: Readings, reserved: list[OpenOrder]) -> Exposure:
+    """What is held, open or reserved, without the order that is judged."""
     book = state.orders.by_id
-    open_orders = pairs.reserved(state, now.boot_ns, judged)
+    open_orders = [*reserved]
     for client_id in (*state.orders.live, *state.orders.owing):
         order = book[client_id]
         lots = order.reserved_lots
