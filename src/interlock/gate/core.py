@@ -513,6 +513,10 @@ def _malformed(proposal: Proposal) -> str:
     legs = () if proposal.plan is None else proposal.plan.legs
     if any(len(leg.venue) > LONGEST_TEXT or len(leg.symbol) > LONGEST_TEXT for leg in legs):
         return f"a text of more than {LONGEST_TEXT} characters in a plan"
+    bounds = () if proposal.plan is None else (proposal.plan.naked_cap_usd, proposal.plan.loss_bound_usd)
+    if any(len(str(bound)) > LONGEST_TEXT for bound in bounds):
+        # The smaller bound stands in the record, which the journal would not take.
+        return f"an amount of more than {LONGEST_TEXT} characters in a plan"
     return ""
 
 
