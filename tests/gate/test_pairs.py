@@ -361,6 +361,18 @@ def test_both_legs_must_be_allowed_new_risk() -> None:
     assert rule(enter(reduces)) == "level_reduces"
 
 
+def test_no_pair_begins_where_its_answer_would_find_no_room_in_the_venues_limits() -> None:
+    for venue in ("bybit", "other"):
+        world = pair()
+        world.readings.budgets = {venue: lambda _pending, _boot_ns: 600 * S}
+        denied = enter(world)
+        assert rule(denied) == "venue_budget"
+        assert venue in denied.decision.detail
+    world = pair()
+    world.readings.budgets = {"other": lambda _pending, _boot_ns: 0}
+    assert rule(enter(world)) == ""
+
+
 # How a plan must be
 
 BUYS, SELLS = legs()

@@ -355,9 +355,7 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
         begun, exposure = pair, reservation.beside(exposure, pair, intent)
     mandate = _mandate(may, state, readings, intent, exposure, now)
     _refuse_unresolved(setup, state, intent, mandate, now)
-    left_ns = 0 if (room := readings.budgets.get(intent.venue)) is None else room(state.throttles.pending.get(intent.venue, 0), now.boot_ns)
-    if left_ns:
-        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {intent.venue} is used up for {left_ns} ns at least")
+    _refuse_full(state, readings, intent.venue, now)
     found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)
@@ -395,7 +393,7 @@ def _mandate(may: Permission, state: GateState, readings: Readings, intent: Inte
 
 
 def _refuse_legs(setup: Setup, state: GateState, readings: Readings, intent: Intent, plan: Plan, now: Now) -> None:
-    """Both legs of a pair must be allowed new risk, and neither venue may still owe an answer that holds up its orders."""
+    """Both legs of a pair must be allowed new risk, and neither venue may owe an answer that holds up its orders, or want none for their rate."""
     for leg in plan.legs:
         account = setup.accounts.get(leg.venue)
         if account is None or leg.venue not in setup.absence:
@@ -404,6 +402,7 @@ def _refuse_legs(setup: Setup, state: GateState, readings: Readings, intent: Int
         if may.may is not May.NEW_RISK:
             raise _No(str(may.denial), f"{leg.venue}:{leg.symbol}: a pair is new risk on both its legs")
         _refuse_venue(setup, state, leg.venue)
+        _refuse_full(state, readings, leg.venue, now)
 
 
 def _at_loss_bound(state: GateState, effects: Effects, proposal: Proposal, detail: str, now: Now) -> Effects:
@@ -449,6 +448,12 @@ def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent, mandate: 
             if other.group == intent.group and (changing or other.state in _NOT_KNOWN):
                 raise _No("group_unresolved", f"the fate of {client_id} is not known")
     _refuse_venue(setup, state, intent.venue)
+
+
+def _refuse_full(state: GateState, readings: Readings, venue: str, now: Now) -> None:
+    left_ns = 0 if (room := readings.budgets.get(venue)) is None else room(state.throttles.pending.get(venue, 0), now.boot_ns)
+    if left_ns:
+        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {venue} is used up for {left_ns} ns at least")
 
 
 def _refuse_venue(setup: Setup, state: GateState, venue: str) -> None:
