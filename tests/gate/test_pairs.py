@@ -233,6 +233,21 @@ def test_what_would_enter_a_pair_after_its_time_is_cancelled() -> None:
     assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
 
 
+@pytest.mark.parametrize("name", ["q", "p"])
+def test_what_would_enter_a_pair_is_cancelled_before_another_group_lets_it_be_forgotten(name: str) -> None:
+    world = pair()
+    rests = plan(world, *(leg(one, tif=TimeInForce.GTC) for one in legs(lots=1)), deadline_boot_ns=NOW.boot_ns + 2 * LONGEST_NAKED_NS)
+    first = sent(world, enter(world, rests, ticks=199_990))
+    later(world, LONGEST_NAKED_NS)
+    assert pairs.overdue(world.state, world.now.boot_ns) == (), "its time is not over"
+    later(world, 1)
+    assert world.state.orders.by_id[first].cancel is None
+    assert rule(ask(world, Side.BUY, **HERE, group=name, lots=1)) == ""
+    assert name != "q" or "p" not in world.state.groups
+    assert pairs.overdue(world.state, world.now.boot_ns) == ()
+    assert world.state.orders.by_id[first].cancel is not None
+
+
 def test_unwinding_a_pair_ends_the_entering_of_it() -> None:
     world = pair()
     first = sent(world, enter(world, lots=1))

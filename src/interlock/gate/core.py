@@ -367,7 +367,8 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     # A mandate begins no group, or it could go on for ever.
     if begun is None and intent.group and not mandate and state.group(intent.group, now.boot_ns) is None:
         begun = reservation.of_one(state, readings, intent, now)
-    records = (intent, permit) if begun is None else (intent, begun, permit)
+    # A group that begins lets those be forgotten whose time is over, and with them what is still to be called back.
+    records = (intent, permit) if begun is None else (*pairs.overdue(state, now.boot_ns), intent, begun, permit)
     return Effects(records, planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
 
 
