@@ -154,6 +154,8 @@ def test_every_looser_key_is_told_up_to_twenty() -> None:
         ([("[account]", "[account")], "expected TOML"),
         ([("max_order_lots = 2", f"max_order_lots = {'9' * 5_000}")], "expected TOML"),
         ([("peer = ", f"peer = {'[' * 3_000}")], "expected TOML"),
+        ([("[account]", f"a{'.a' * 300} = 1\n[account]")], "at most 200 dots in a line, found 300"),
+        ([("[account]", '"\u2028"' + '."\u2028"' * 300 + " = 1\n[account]")], "at most 200 dots in a line, found 300"),
     ],
 )
 def test_what_is_no_sheet_is_refused_by_file_and_key(changes: list[tuple[str, str]], said: str) -> None:
