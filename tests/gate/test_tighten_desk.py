@@ -21,6 +21,7 @@ from interlock.gate import commands, report
 from interlock.gate import frames as f
 from interlock.gate import records as r
 from interlock.gate.core import PERMIT
+from interlock.gate.exposure import Burden
 from interlock.gate.frames import Role
 from interlock.gate.limit_sheet import parse, sheet_hash
 
@@ -279,6 +280,18 @@ def test_the_watches_read_the_new_limits() -> None:
         await world.money.round(world.venue)
         assert world.readings.equity == worth
         assert world.money.missing
+
+    using(use)
+
+
+def test_a_burden_under_a_smaller_shock_is_not_known_any_more() -> None:
+    async def use(world: FlipWorld) -> None:
+        theirs = {("bybit", "main"): Burden(1, 1, 1, 1, 1, 1, world.clock.boot_ns)}
+        world.readings.burdens = dict(theirs)
+        await done(world, SMALLER)
+        assert world.readings.burdens == theirs
+        await done(world, SMALLER, ("shock_bps = 3000", "shock_bps = 3001"))
+        assert world.readings.burdens == {}
 
     using(use)
 
