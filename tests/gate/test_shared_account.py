@@ -22,7 +22,7 @@ from interlock.gate import foreign
 from interlock.gate import records as r
 from interlock.gate.evaluate import Allowed, Denied, evaluate
 from interlock.gate.exposure import Burden, Equity, exposure_of, universe_of
-from interlock.gate.foreign import Others, active_symbols, burden_of
+from interlock.gate.foreign import Others, active_symbols, at_either, burden_of
 from interlock.gate.ledger import Flag, Ledger, unexpected_transfers
 from interlock.gate.ledger import apply as booked
 from interlock.gate.limit_sheet import LimitSheet, parse
@@ -498,6 +498,13 @@ def test_a_need_of_which_a_part_is_unknown_is_unknown() -> None:
     for part in ("initial", "maintenance", "notional", "shocked", "entry_loss"):
         unknown = msgspec.structs.replace(FREE, **{part: -1})
         assert with_burden(ours, unknown) == MarginNeed(-1, -1, -1, -1, -1)
+
+
+def test_open_orders_that_are_not_known_at_one_of_two_times_are_not_known() -> None:
+    order = shown("web-1", symbol=DOGE)
+    known, unread = Others(UNMANAGED, Ledger(), (order,)), Others(UNMANAGED, Ledger(), None)
+    assert at_either(known, known).open_orders == (order,)
+    assert at_either(known, unread).open_orders is at_either(unread, known).open_orders is None
 
 
 def test_active_symbols_are_those_that_need_a_price() -> None:
