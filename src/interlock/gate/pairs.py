@@ -31,6 +31,7 @@ class PairRule(StrEnum):
     OTHER_MARKET = "pair_other_market"
     NOT_RESERVED = "pair_not_reserved"
     NOT_PROVEN = "pair_not_proven"
+    NAKED = "pair_naked"
 
 
 class Objection(NamedTuple):
