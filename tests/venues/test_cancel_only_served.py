@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import date
 from decimal import Decimal
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, Side
 from interlock.simulate.served.listing import instruments_of
 from interlock.venues.binance_usdm import account as binance_account
@@ -28,7 +29,7 @@ from interlock.venues.bybit import trade as bybit_trade
 from interlock.venues.cancel_only import VenueTrouble
 from interlock.venues.hosts import hosts_on_loopback
 from interlock.venues.http_cancel_only import LOWERING, HttpCancelOnly
-from interlock.venues.port import Stamp
+from interlock.venues.port import AccountReads, OrderVerbs, Stamp
 from interlock.venues.request import Key
 from interlock.venues.upbit import account as upbit_account
 from interlock.venues.upbit import trade as upbit_trade
@@ -39,7 +40,7 @@ PRICES = {
     for base, price in (("BTC", 62000), ("ETH", 3100), ("XRP", 2.2), ("SOL", 150), ("DOGE", 0.2), ("ADA", 0.7), ("USDT", 1))
 }
 VENUES = ("upbit", "binance_usdm", "bybit")
-PARTS = {
+PARTS: dict[str, tuple[Callable[[Mapping[str, Instrument]], AccountReads], Callable[[Mapping[str, Instrument]], OrderVerbs]]] = {
     "upbit": (upbit_account.Account, upbit_trade.Trade),
     "binance_usdm": (binance_account.Account, binance_trade.Trade),
     "bybit": (bybit_account.Account, bybit_trade.Trade),
