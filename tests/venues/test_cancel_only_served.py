@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.simulate.served.process import simulators
 
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, Side
@@ -115,23 +113,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    with (folder / "stderr").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "interlock", "venues", "serve", "--json", "--dir", str(folder / "v")],
-            stdout=subprocess.PIPE,
-            stderr=said,
-        )
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "stderr").read_text(encoding="utf-8")
-            yield Served(json.loads(line))
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 0
-        finally:
-            process.kill()
-            process.communicate()
+    with simulators(tmp_path_factory.mktemp("served")) as where:
+        yield Served(where)
 
 
 def swept(client: HttpCancelOnly, within_s: float) -> int:
