@@ -11,9 +11,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import aiohttp
+import numpy as np
 from yarl import URL
 
 from interlock.domain.clock import SystemClock
+from interlock.market.columns import ROW, RowKind
 from interlock.simulate.served import upbit
 from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.house import House
@@ -103,9 +105,21 @@ class Bench:
         parts.closed_until_ms = 0
         parts.rates.ban(0, 0)
         self.venue.cancel_all()
+        self._refresh()
         account = self.venue.account
         for currency, amount in OPENING["upbit"].items():
             account.move(currency, amount - account.balances()[currency].free)
+
+    def _refresh(self) -> None:
+        """Quote every level anew, so that what earlier tests took of it can be taken again."""
+        found = []
+        for market in self.venue.markets.values():
+            for side, levels in zip((1, -1), self.venue.levels(market.instrument.symbol, 30), strict=True):
+                found += [(market.number, side, ticks, size) for ticks, lots in levels for size in (0, lots)]
+        rows = np.zeros(len(found), ROW)
+        rows["kind"] = RowKind.DEPTH
+        rows["instrument"], rows["side"], rows["ticks"], rows["lots"] = zip(*found, strict=True)
+        self.venue.step(rows)
 
     def strike(self, fault: Fault, **spec: Any) -> list[bool]:
         """Let a fault wait or happen."""
