@@ -169,6 +169,11 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def mean(price: Decimal) -> str:
+    """A price that was worked out, such as a mean: eight decimals [inferred], without zeros at its end."""
+    return plain(round(price, 8))
+
+
 def eight(value: Decimal) -> str:
     """An amount of money as the venue prints it, eight decimals."""
     return f"{value:.8f}"
