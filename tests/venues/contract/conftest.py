@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.venues.contract.place import Place
-from tests.venues.contract.traits import VENUES
+
+pytest.register_assert_rewrite("tests.venues.contract.truth")
+
+from tests.venues.contract.place import Place  # noqa: E402 - after its assertions were made to tell more
+from tests.venues.contract.traits import VENUES  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=list(VENUES))

@@ -50,7 +50,7 @@ def once(asked: Ask) -> Generator[Ask, Heard, Heard]:
 
 @dataclass(slots=True)
 class Place:
-    """A venue and its client. `lines` are the witness's; `links` counts client ids."""
+    """A venue and its client. `lines` are the witness's; `cursor` is of executions and from the beginning, `links` counts client ids."""
 
     traits: Traits
     folder: Path
@@ -59,6 +59,7 @@ class Place:
     lines: list[dict[str, Any]] = field(default_factory=list)
     links: int = 0
     nonces: int = 0
+    cursor: str = ""
 
     house: House = field(init=False)
     hosts: Hosts = field(init=False)
@@ -94,6 +95,7 @@ class Place:
         listed = {each.symbol: each for each in await self.ask(self.reads.listings())}
         self.reads, self.verbs = self.traits.account(listed), self.traits.trade(listed)
         self.asking, self.acting = self.talker(self.reads.sign), self.talker(self.verbs.sign)
+        self.cursor = (await self.ask(self.reads.fills(""))).cursor
 
     async def _close(self) -> None:
         for reader in self.readers:
@@ -229,6 +231,10 @@ class Place:
         """The best price of a side of the book."""
         bids, asks = self.sim.levels(symbol or self.symbol, 1)
         return self.sim.markets[symbol or self.symbol].instrument.price((bids if side is Side.BUY else asks)[0][0])
+
+    def sim_price(self, ticks: int, symbol: str = "") -> Decimal:
+        """The price of ticks as the simulator counts them."""
+        return self.sim.markets[symbol or self.symbol].instrument.price(ticks)
 
     def ticks(self, side: Side, share: str, symbol: str = "") -> int:
         """A price so many times the best of the side, on the side's own grid."""

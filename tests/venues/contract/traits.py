@@ -31,8 +31,10 @@ Instruments = Mapping[str, Instrument]
 class Traits:
     """A venue's parts, and what its users must know of it.
 
-    `post_only_state`: how an order stands that would have taken and was ended for it. `post_only_refused`, `fok_refused`: it is refused instead.
-    `tells_rights`: whether the venue tells what a key may do. `resolution_ns`: of its times. `fills_page`, `ended_page`: rows of one page.
+    `post_only_state`, `self_match_state`: how an order stands that would have taken, or have met one of its account, and was ended for it.
+    `post_only_refused`, `fok_refused`: it is refused instead. `tells_rights`: whether the venue tells what a key may do; `tells_makers`: its list
+    of executions tells who made. `trades_tell_orders`: the stream tells the order with its execution. `resolution_ns`: of its times.
+    `open_page`, `fills_page`, `ledger_page`: rows of one page.
     """
 
     venue: str
@@ -43,6 +45,7 @@ class Traits:
     symbols: tuple[str, ...]
     settle: str
     post_only_state: OrderState = OrderState.CANCELLED
+    self_match_state: OrderState = OrderState.CANCELLED
     post_only_refused: bool = False
     fok_refused: bool = False
     amends: bool = True
@@ -51,6 +54,7 @@ class Traits:
     derivatives: bool = True
     buys_by_cost: bool = False
     tells_rights: bool = True
+    trades_tell_orders: bool = True
     mixed_modes: bool = False
     tells_makers: bool = True
     resolution_ns: int = NS_PER_MS
@@ -83,6 +87,7 @@ BINANCE = Traits(
     feed=BinanceStream,
     symbols=("BTCUSDT", "ETHUSDT", "XRPUSDT"),
     settle="USDT",
+    self_match_state=OrderState.EXPIRED,
     post_only_refused=True,
     fok_refused=True,
     beats=True,
@@ -104,6 +109,7 @@ UPBIT = Traits(
     derivatives=False,
     buys_by_cost=True,
     tells_rights=False,
+    trades_tell_orders=False,
     tells_makers=False,
     resolution_ns=NS_PER_S,
     clock_late_ns=NS_PER_S,

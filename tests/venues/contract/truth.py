@@ -50,6 +50,8 @@ def order_true(place: Place, order: SimOrder, seen: OrderSeen) -> dict[str, Any]
         state, end = OrderState.FILLED, End.FILLED
     elif end is End.POST_ONLY and not order.filled_lots:
         state = place.traits.post_only_state
+    elif end is End.SELF_MATCH:
+        state = place.traits.self_match_state
     return {
         "symbol": order.symbol,
         "client_id": order.client_id,
