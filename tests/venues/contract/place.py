@@ -174,10 +174,16 @@ class Place:
         self.nonces += 1
         return Stamp(self.sim.now_ms(), str(UUID(int=self.nonces, version=4)), WINDOW_MS)
 
-    def talker(self, sign: Sign, key: Key | None = None) -> Talker:
+    def talker(self, sign: Sign, key: Key | None = None, skew_ms: int = 0) -> Talker:
+        """One more connection; `skew_ms`: how far its clock is from the venue's."""
+
+        def stamp() -> Stamp:
+            right = self.stamp()
+            return replace(right, timestamp_ms=right.timestamp_ms + skew_ms)
+
         reader = HttpReader(self.hosts.rest)
         self.readers.append(reader)
-        return Talker(reader, sign, key or self.key, self.stamp, timeout_s=6 * PATIENCE_S)
+        return Talker(reader, sign, key or self.key, stamp, timeout_s=6 * PATIENCE_S)
 
     async def ask(self, talk: Talk[T], talker: Talker | None = None) -> T:
         """Hold a talk of reads, at a pace that no limit minds."""
