@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.simulate.served.process import simulators
 
 HERE = Path(__file__).resolve().parent
 PYTHON = HERE.parent.parent / ".venv-clients" / "bin" / "python"
@@ -21,25 +20,9 @@ SCRIPTS = sorted(path for path in HERE.glob("*_*.py") if not path.name.startswit
 def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file with the first line of `interlock venues serve`, while it runs."""
     folder = tmp_path_factory.mktemp("clients")
-    with (folder / "venues.stderr").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "interlock", "venues", "serve", "--json", "--dir", str(folder / "v")],
-            stdout=subprocess.PIPE,
-            stderr=said,
-        )
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, (folder / "venues.stderr").read_text(encoding="utf-8")
-            (folder / "where.json").write_bytes(line)
-            yield folder / "where.json"
-            assert process.poll() is None, "the simulators ended"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 0
-            assert process.stdout.read() == b"", "nothing more on stdout"
-        finally:
-            process.kill()
-            process.communicate()
+    with simulators(folder) as places:
+        (folder / "where.json").write_text(json.dumps(places), encoding="utf-8")
+        yield folder / "where.json"
 
 
 def test_there_is_a_script_for_every_venue() -> None:

@@ -1,6 +1,7 @@
 """Journals of earlier versions are read by this one, and say what the venue said when they were written.
 
-A journal is never taken out of the corpus. When the schema or the fold changes, add one: `python -m tests.gate.corpus.story NAME`.
+A journal is never taken out of the corpus. When the schema or the fold changes, add one: `python -m tests.gate.corpus.story NAME`, and where
+that is about two venues or a shared account `python -m tests.gate.corpus.served NAME`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,20 @@ def told(state: GateState) -> dict[str, Any]:
 
 def test_there_is_a_journal_of_this_schema() -> None:
     assert r.SCHEMA in {json.loads((folder / "expected.json").read_text(encoding="utf-8"))["schema"] for folder in CORPUS}
+
+
+def test_what_came_with_schema_2_is_in_a_journal(tmp_path: Path) -> None:
+    found: list[r.Record] = []
+    for folder in CORPUS:
+        (into := tmp_path / folder.name).mkdir()
+        schema = json.loads((folder / "expected.json").read_text(encoding="utf-8"))["schema"]
+        recover(SystemDisk(), unpacked(folder, into), schema=schema, consume=lambda _, payload: found.append(r.decode(payload)))
+    assert any(isinstance(one, r.LimitsTightened) for one in found)
+    pairs = [one for one in found if isinstance(one, r.GroupReserved) and one.legs]
+    assert {leg.venue for one in pairs for leg in one.legs} == {"bybit", "binance_usdm"}
+    assert {one.group for one in found if isinstance(one, r.Intent)} >= {one.group for one in pairs}
+    theirs = [one.venue_id.partition(".")[0] for one in found if isinstance(one, r.LedgerEvent) and one.kind is r.LedgerKind.FOREIGN]
+    assert {"fill", "deposit"} <= set(theirs)
 
 
 @pytest.mark.parametrize("folder", CORPUS, ids=lambda folder: folder.name)

@@ -15,6 +15,7 @@ from tests.gate import arming_world as aw
 from tests.gate import limit_cases as lc
 from tests.gate import order_records as o
 from tests.gate.limit_cases import MS, NOW, SHEET, S
+from tests.gate.venue_account import shown
 from tests.gate.watch_venue import BTC, Clock, Venue, listing
 
 from interlock.domain.instruments import Kind
@@ -604,3 +605,30 @@ def test_on_a_shared_account_the_burden_of_others_is_read_with_its_worth() -> No
     world.readings.burdens = {}
     world.round()
     assert (world.readings.burdens, world.watch.missing["/".join(WHERE)]) == ({}, ("mark of bybit/ETHUSDT",))
+
+
+@pytest.mark.parametrize("at", ["holdings", "quote ETHUSDT"])
+def test_an_order_of_others_that_fills_while_the_account_is_read_takes_room_all_the_same(at: str) -> None:
+    """The holdings were read before its execution, and the list of what is open after it: in neither of them it would stand."""
+    eth = listing(symbol="ETHUSDT", base="ETH")
+    unmanaged = unmanaged_of(["ETH"], [BTC, eth], ["BTCUSDT"])
+    resting = shown("web-1", symbol="ETHUSDT", lots=1, ticks=1)
+    filling = shown("web-2", symbol="ETHUSDT", lots=2, ticks=500_001)
+    others = [Others(unmanaged, Ledger(), (resting, filling))]
+
+    def found() -> int:
+        world = World()
+        world.venue.quotes["ETHUSDT"] = {}
+        world.venue.holds = holdings(USDT="1000")
+        after = msgspec.structs.replace(others[0], open_orders=others[-1].open_orders)
+        asyncio.run(world.watch.round(world.venue, lambda: after if world.venue.asked[at] else others[0]))
+        return world.readings.burdens[WHERE].gross
+
+    before = found()
+    others.append(Others(unmanaged, Ledger(), (resting,)))
+    assert found() == before
+    later = shown("web-3", symbol="ETHUSDT", lots=1, ticks=1)
+    others.append(Others(unmanaged, Ledger(), (resting, filling, later)))
+    assert found() > before, "and so does one that is new"
+    others.append(Others(unmanaged, Ledger(), (resting, msgspec.structs.replace(filling, open_lots=1))))
+    assert found() == before

@@ -331,7 +331,7 @@ class Pairs(RuleBasedStateMachine):
     def with_everything_filled_the_worse_way_no_position_is_too_large(self) -> None:
         if self.late:
             return
-        loads = core._exposure(self.state, self.world.readings, self.world.now, None).loads
+        loads = core._exposure(self.state, self.world.readings, pairs.reserved(self.state, self.world.now.boot_ns)).loads
         for key, load in loads.items():
             assert -MOST_LOTS <= load.low <= load.high <= MOST_LOTS, (key, load)
 

@@ -233,6 +233,21 @@ def test_what_would_enter_a_pair_after_its_time_is_cancelled() -> None:
     assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
 
 
+@pytest.mark.parametrize("name", ["q", "p"])
+def test_what_would_enter_a_pair_is_cancelled_before_another_group_lets_it_be_forgotten(name: str) -> None:
+    world = pair()
+    rests = plan(world, *(leg(one, tif=TimeInForce.GTC) for one in legs(lots=1)), deadline_boot_ns=NOW.boot_ns + 2 * LONGEST_NAKED_NS)
+    first = sent(world, enter(world, rests, ticks=199_990))
+    later(world, LONGEST_NAKED_NS)
+    assert pairs.overdue(world.state, world.now.boot_ns) == (), "its time is not over"
+    later(world, 1)
+    assert world.state.orders.by_id[first].cancel is None
+    assert rule(ask(world, Side.BUY, **HERE, group=name, lots=1)) == ""
+    assert name != "q" or "p" not in world.state.groups
+    assert pairs.overdue(world.state, world.now.boot_ns) == ()
+    assert world.state.orders.by_id[first].cancel is not None
+
+
 def test_unwinding_a_pair_ends_the_entering_of_it() -> None:
     world = pair()
     first = sent(world, enter(world, lots=1))
@@ -361,6 +376,18 @@ def test_both_legs_must_be_allowed_new_risk() -> None:
     assert rule(enter(reduces)) == "level_reduces"
 
 
+def test_no_pair_begins_where_its_answer_would_find_no_room_in_the_venues_limits() -> None:
+    for venue in ("bybit", "other"):
+        world = pair()
+        world.readings.budgets = {venue: lambda _pending, _boot_ns: 600 * S}
+        denied = enter(world)
+        assert rule(denied) == "venue_budget"
+        assert venue in denied.decision.detail
+    world = pair()
+    world.readings.budgets = {"other": lambda _pending, _boot_ns: 0}
+    assert rule(enter(world)) == ""
+
+
 # How a plan must be
 
 BUYS, SELLS = legs()
@@ -405,8 +432,13 @@ def leg(base: Any, **parts: Any) -> Any:
         ),
         (planned(naked_cap_usd=Decimal(0)), "pair_malformed"),
         (planned(naked_cap_usd=Decimal("NaN")), "pair_malformed"),
+        (planned(naked_cap_usd=Decimal("40.0003")), "pair_naked"),
+        (planned(naked_cap_usd=Decimal("40.0004")), ""),
         (planned(loss_bound_usd=Decimal("-1")), "pair_malformed"),
         (planned(loss_bound_usd=Decimal("sNaN")), "pair_malformed"),
+        (planned(naked_cap_usd=Decimal("0." + 62 * "1")), "pair_naked"),
+        (planned(naked_cap_usd=Decimal("0." + 63 * "1")), "malformed"),
+        (planned(loss_bound_usd=Decimal("0." + 300_000 * "1")), "malformed"),
         (planned(deadline_boot_ns=NOW.boot_ns), "pair_malformed"),
         (planned(deadline_boot_ns=-1), "quantities"),
     ],
@@ -649,6 +681,39 @@ def test_at_reduce_only_a_pair_is_answered_under_the_mandate() -> None:
     assert rule(ask(world, Side.BUY, **HERE, group="p")) == "level_reduces"
     assert mandate_of(answer(world)) == "hedge"
     assert left(world) == (0, 0)
+
+
+def at_the_days_loss(world: World) -> World:
+    """A loss that denies at once, and latches when it is seen again."""
+    lost = Decimal(-10_000)
+    world.state.apply(r.Marked(boot_ns=NOW.boot_ns, realised_usd=Decimal(0), unrealised_usd=lost, equity_usd=1_000 + lost))
+    assert not world.state.losses.latched
+    return world
+
+
+def test_an_answer_to_a_part_is_not_held_up_by_what_its_own_pair_has_left() -> None:
+    world, first = entered()
+    fills(world, first, 1)
+    assert left(world) == (0, 2), "the rest of the first order may still be executed, and be answered"
+    at_the_days_loss(world)
+    assert rule(ask(at_the_days_loss(pair()), Side.BUY, **HERE, lots=1)) == "max_daily_loss_usd", "the control: nothing new"
+    assert mandate_of(answer(world, 1)) == ""
+    assert left(world) == (0, 1), "and what is left stays reserved against all others"
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_what_is_reserved_is_not_in_the_way_of_a_reduction_where_no_new_risk_may_be(which: str) -> None:
+    world = pair()
+    first = sent(world, enter(world, lots=1 if which == "first" else 2))
+    fills(world, first, 1 if which == "first" else 2)
+    if which == "second":
+        fills(world, sent(world, answer(world, 1)), 1)
+    hold_at_reduce_only(world)
+    assert left(world) == ((1, 2) if which == "first" else (0, 1))
+    home = {**(HERE if which == "first" else THERE), **FLAGGED}
+    side = Side.SELL if which == "first" else Side.BUY
+    assert mandate_of(ask(world, side, **home, lots=2)).startswith("level_reduces"), "the control: more than is held"
+    assert mandate_of(ask(world, side, **home, lots=1)) == "reduce_only"
 
 
 # The loss bound

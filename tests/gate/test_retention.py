@@ -370,6 +370,22 @@ def test_questions_about_a_time_that_was_forgotten_are_refused() -> None:
     assert changes_after(ledger, VENUE, "second", 0) == []
 
 
+def test_what_others_did_is_forgotten_with_its_changes_also_where_we_do_nothing() -> None:
+    """On a shared account that the gate rests on for days, nothing of ours ever takes them out."""
+    ledger = Ledger()
+    count = KEPT + 600
+    for number in range(count):
+        done = o.event(K.FOREIGN, "0", f"fill.{SYMBOL}.{number}", lots=1, ticks=100, symbol=SYMBOL, venue_ns=number)
+        for record in at(number * SECOND, done, o.event(K.FOREIGN, "-1", f"funding.e{number}", venue_ns=number)):
+            ledgers.apply(ledger, record)
+    assert ledger.theirs[MARKET].lots == count
+    assert len(ledger.events) <= KEPT
+    assert len(ledger.timeline[WHERE]) < KEPT + 300
+    assert 0 < ledger.dropped[WHERE] <= ledger.event_floors[VENUE, ACCOUNT, "foreign"]
+    assert len(changes_after(ledger, VENUE, ACCOUNT, count - 11)) == 10
+    assert ledger.flags == {}
+
+
 Step = tuple[int, int, int, bool]
 steps = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3), st.integers(0, 400), st.booleans()), max_size=60)
 

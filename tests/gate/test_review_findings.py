@@ -212,7 +212,7 @@ def test_an_amend_to_a_lower_sell_price_counts_at_that_price() -> None:
     world = World()
     client_id = resting(world, side=Side.SELL, ticks=401_000)
     assert world.next(amends=client_id, side=Side.SELL, ticks=400_001).decision.result == PERMIT
-    load = _exposure(world.state, world.readings, world.now, None).loads[("bybit", "main", "BTCUSDT")]
+    load = _exposure(world.state, world.readings, []).loads[("bybit", "main", "BTCUSDT")]
     assert load.lowest_sell_ticks == 400_001
 
 

@@ -21,8 +21,8 @@ from interlock.domain.orders import OrderState, Side
 from interlock.gate import foreign
 from interlock.gate import records as r
 from interlock.gate.evaluate import Allowed, Denied, evaluate
-from interlock.gate.exposure import Burden, Equity, exposure_of
-from interlock.gate.foreign import Others, active_symbols, burden_of
+from interlock.gate.exposure import Burden, Equity, exposure_of, universe_of
+from interlock.gate.foreign import Others, active_symbols, at_either, burden_of
 from interlock.gate.ledger import Flag, Ledger, unexpected_transfers
 from interlock.gate.ledger import apply as booked
 from interlock.gate.limit_sheet import LimitSheet, parse
@@ -35,7 +35,7 @@ from interlock.gate.reconcile import Managed
 from interlock.gate.reconciler import Reconciler, opening
 from interlock.gate.references import Quote
 from interlock.gate.throttles import Throttles
-from interlock.gate.venue_reads import Holding, Holdings, ShownOrder
+from interlock.gate.venue_reads import Holding, Holdings, OrderList, ShownOrder
 from interlock.gate.verbs import Cause
 
 K = r.LedgerKind
@@ -203,6 +203,18 @@ def test_the_open_orders_of_others_are_known_from_the_first_whole_list_on() -> N
         assert named(b) == {"web-3"}
         b.watch.take_open(b.run(b.venue.open_orders()))  # which is older than what the stream told
         assert named(b) == {"web-2", "web-3"}
+
+
+def test_two_instruments_may_number_their_orders_alike() -> None:
+    with bench(shared=True) as b:
+        b.watch.take_open(OrderList((), b.venue.now_ns))
+        for symbol in (DOGE, DOGE_SPOT):
+            b.watch.take(shown(f"web-{symbol}", symbol=symbol, venue_order_id="7"))
+        assert named(b) == {f"web-{DOGE}", f"web-{DOGE_SPOT}"}
+        b.watch.take(shown(f"web-{DOGE}", OrderState.CANCELLED, symbol=DOGE, venue_order_id="7"))
+        assert named(b) == {f"web-{DOGE_SPOT}"}
+        b.watch.take_open(OrderList((shown(f"web-{DOGE}", symbol=DOGE, venue_order_id="7"),), b.venue.now_ns))
+        assert named(b) == {f"web-{DOGE}"}
 
 
 def named(b: Bench) -> set[str]:
@@ -447,6 +459,27 @@ def test_on_a_shared_account_a_burden_that_is_not_known_now_denies(unknown: Burd
     assert isinstance(closing, Allowed), closing
 
 
+def test_what_others_have_open_takes_room_also_where_we_may_trade_no_more() -> None:
+    """Taking the account off the list lets nothing pass there, and nothing more anywhere else."""
+    none = lc.changed(SHARED, "venues", "bybit", accounts=())
+    elsewhere = msgspec.structs.replace(none, venues={**none.venues, "other": lc.SHEET.venues["bybit"]})
+    elsewhere = msgspec.structs.replace(elsewhere, symbols={**none.symbols, "other:BTC": none.symbols["bybit:BTCUSDT"]})
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC")])
+    quotes = lc.steady(lc.quote(), lc.quote(venue="other", symbol="BTC"))
+    seen = lc.seen(elsewhere, universe, *quotes, lc.rate())
+    book = r.Book(venue="other", symbol="BTC", bid_ticks=500_000, ask_ticks=500_001, boot_ns=lc.NOW)
+    intent = lc.intent(venue="other", symbol="BTC", books=(book,))
+
+    def judged_there(gross: int) -> Allowed | Denied:
+        burdens = {("bybit", "main"): msgspec.structs.replace(FREE, gross=gross)}
+        equity = {("other", "main"): Equity(usd(1_000), lc.NOW)}
+        exposure = exposure_of({}, [], equity, lc.NAKED, burdens=burdens)
+        return evaluate(elsewhere, intent, exposure, seen, Throttles(), lc.CALM, lc.NOW, usd(1_000))
+
+    assert isinstance(judged_there(0), Allowed)
+    assert denied(judged_there(usd(100))) == "max_gross_notional_usd"
+
+
 def denied(found: Allowed | Denied) -> str:
     assert isinstance(found, Denied)
     return found.rule
@@ -465,6 +498,13 @@ def test_a_need_of_which_a_part_is_unknown_is_unknown() -> None:
     for part in ("initial", "maintenance", "notional", "shocked", "entry_loss"):
         unknown = msgspec.structs.replace(FREE, **{part: -1})
         assert with_burden(ours, unknown) == MarginNeed(-1, -1, -1, -1, -1)
+
+
+def test_open_orders_that_are_not_known_at_one_of_two_times_are_not_known() -> None:
+    order = shown("web-1", symbol=DOGE)
+    known, unread = Others(UNMANAGED, Ledger(), (order,)), Others(UNMANAGED, Ledger(), None)
+    assert at_either(known, known).open_orders == (order,)
+    assert at_either(known, unread).open_orders is at_either(unread, known).open_orders is None
 
 
 def test_active_symbols_are_those_that_need_a_price() -> None:

@@ -21,6 +21,7 @@ from interlock.gate import commands, report
 from interlock.gate import frames as f
 from interlock.gate import records as r
 from interlock.gate.core import PERMIT
+from interlock.gate.exposure import Burden
 from interlock.gate.frames import Role
 from interlock.gate.limit_sheet import parse, sheet_hash
 
@@ -154,6 +155,8 @@ def test_every_looser_key_is_told_up_to_twenty() -> None:
         ([("[account]", "[account")], "expected TOML"),
         ([("max_order_lots = 2", f"max_order_lots = {'9' * 5_000}")], "expected TOML"),
         ([("peer = ", f"peer = {'[' * 3_000}")], "expected TOML"),
+        ([("[account]", f"a{'.a' * 300} = 1\n[account]")], "at most 200 dots in a line, found 300"),
+        ([("[account]", '"\u2028"' + '."\u2028"' * 300 + " = 1\n[account]")], "at most 200 dots in a line, found 300"),
     ],
 )
 def test_what_is_no_sheet_is_refused_by_file_and_key(changes: list[tuple[str, str]], said: str) -> None:
@@ -277,6 +280,18 @@ def test_the_watches_read_the_new_limits() -> None:
         await world.money.round(world.venue)
         assert world.readings.equity == worth
         assert world.money.missing
+
+    using(use)
+
+
+def test_a_burden_under_a_smaller_shock_is_not_known_any_more() -> None:
+    async def use(world: FlipWorld) -> None:
+        theirs = {("bybit", "main"): Burden(1, 1, 1, 1, 1, 1, world.clock.boot_ns)}
+        world.readings.burdens = dict(theirs)
+        await done(world, SMALLER)
+        assert world.readings.burdens == theirs
+        await done(world, SMALLER, ("shock_bps = 3000", "shock_bps = 3001"))
+        assert world.readings.burdens == {}
 
     using(use)
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from interlock.domain.errors import Refused
+from interlock.domain.errors import DamagedState, Refused
 from interlock.run.gate_config import STOP_NOTE
 from interlock.run.gate_memory import ID, MEMORY, file_system_of, memory_folder, take_over_word_on_disk
 from interlock.sentinel.gate_process import identity_of
-from interlock.sentinel.note import UNKNOWN, HostDisk, Stop, encoded, read_note, replace
+from interlock.sentinel.note import UNKNOWN, HostDisk, Stop, encoded, read_note, replace, unfinished
 from interlock.sentinel.stop_word import StopWord
 from interlock.sentinel.sweep import Scope
 
 LIFE = "0123456789abcdef" * 2
+IN_MEMORY_NOTE = "note-in-memory"
 KNOWN = Stop(scope=Scope.ALL, client_ids={"bybit": ("a",)})
 
 
@@ -136,14 +137,14 @@ def test_the_word_of_an_earlier_version_is_taken_over_with_what_it_still_asks_fo
     word.begin_sweep(what)
     word.stop(1)
     word.close()
-    take_over_word_on_disk(old, run / STOP_NOTE, HostDisk())
+    take_over_word_on_disk(old, run / STOP_NOTE, run / IN_MEMORY_NOTE, HostDisk())
     stop = noted(run)
     assert (None if stop is None else stop.scope) == scope
     if stop is not None:
         assert stop.gate_identity == identity_of(os.getpid())
     assert not old.exists()
     # Where there is none there is nothing to do.
-    take_over_word_on_disk(old, run / STOP_NOTE, HostDisk())
+    take_over_word_on_disk(old, run / STOP_NOTE, run / IN_MEMORY_NOTE, HostDisk())
     assert noted(run) == stop
 
 
@@ -156,9 +157,33 @@ def test_a_word_of_an_earlier_version_that_names_no_process_or_cannot_be_read_is
     with old.open("r+b") as file:
         file.seek(8 * 6)
         file.write(bytes(8))
-    take_over_word_on_disk(old, run / STOP_NOTE, HostDisk())
+    take_over_word_on_disk(old, run / STOP_NOTE, run / IN_MEMORY_NOTE, HostDisk())
     assert noted(run) == Stop(scope=Scope.ALL, client_ids={})
     (run / STOP_NOTE).unlink()
     old.write_bytes(b"x")
-    take_over_word_on_disk(old, run / STOP_NOTE, HostDisk())
+    take_over_word_on_disk(old, run / STOP_NOTE, run / IN_MEMORY_NOTE, HostDisk())
     assert (noted(run), old.exists()) == (UNKNOWN, False)
+
+
+@pytest.mark.parametrize("known", [None, Stop(scope=Scope.OWN, client_ids={"bybit": ("a",)}), b"damage"])
+def test_the_end_of_a_stop_in_memory_does_not_hide_the_word_of_an_earlier_version(run: Path, known: Stop | bytes | None) -> None:
+    """Whoever goes back to an earlier version and forth again within one boot of the host; the note in memory is read first."""
+    old, in_memory = run / "stop-word", run / IN_MEMORY_NOTE
+    in_memory.write_bytes(known if isinstance(known, bytes) else encoded(known))
+    word = StopWord.create(old, LIFE)
+    word.begin_sweep(2)
+    word.stop(1)
+    word.close()
+    take_over_word_on_disk(old, run / STOP_NOTE, in_memory, HostDisk())
+    if isinstance(known, bytes):
+        with pytest.raises(DamagedState):
+            unfinished(in_memory, run / STOP_NOTE, HostDisk())
+    else:
+        found = unfinished(in_memory, run / STOP_NOTE, HostDisk())
+        assert found == (Stop(scope=Scope.ALL, client_ids={}, gate=noted_gate()) if known is None else known)
+
+
+def noted_gate() -> tuple[int, int, int]:
+    gate = identity_of(os.getpid())
+    assert gate is not None
+    return gate.pid, gate.start_ticks, gate.pid_namespace

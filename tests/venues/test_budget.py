@@ -131,6 +131,19 @@ def test_a_smaller_limit_holds_and_a_larger_one_is_not_believed() -> None:
     assert of.wait_ns(Spend.READ, READ, 7 * S) == 0
 
 
+@pytest.mark.parametrize("part", [GATE, SENTINEL])
+def test_after_one_odd_answer_the_venue_is_asked_again_in_each_of_its_windows(part: Part) -> None:
+    """Or a single wrong number would end all reading for ever, and with it every sweep."""
+    of = meter(part)
+    for begun_ns in (S, 20 * S, 40 * S):
+        assert spend(of, Spend.READ, READ, begun_ns) == (part.read // 10 if begun_ns == S else 1)
+        of.told("requests", units=1, used=1, reset_in_ns=2 * S, asked_ns=begun_ns, now_ns=begun_ns)
+        assert all(of.wait_ns(Spend.READ, READ, begun_ns + later_ns) > 0 for later_ns in (0, 2 * S - 1))
+        assert of.wait_ns(Spend.PLACE, READ, begun_ns + 12 * S) > 0, "nothing new goes by a limit that leaves no room for it"
+    of.told("requests", units=100, used=0, reset_in_ns=10 * S, asked_ns=60 * S, now_ns=60 * S)
+    assert spend(of, Spend.READ, READ, 60 * S) > 1
+
+
 @pytest.mark.parametrize("reset_in_ns", [0, -S, 11 * S, 1 << 62])
 def test_numbers_that_make_no_sense_shrink_and_never_widen(reset_in_ns: int) -> None:
     of = meter()

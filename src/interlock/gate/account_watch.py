@@ -74,7 +74,7 @@ class AccountWatch:
         self._tags = tuple(tags)
         self._clock = clock
         self.unmanaged = unmanaged
-        self._theirs_open: dict[str, ShownOrder] = {}
+        self._theirs_open: dict[tuple[str, str], ShownOrder] = {}
         self._listed = False
         self._opened_venue_ns = opened_at(keeper.state.ledger, venue, account)
         self._strangers: dict[tuple[str, str], None] = {}
@@ -192,7 +192,7 @@ class AccountWatch:
         """Take the list of open orders; the client ids on it."""
         for shown in listed.orders:
             self.take_shown(shown)
-        there = {shown.report.venue_order_id for shown in listed.orders}
+        there = {(shown.symbol, shown.report.venue_order_id) for shown in listed.orders}
         # One that was told meanwhile may be too new for the list.
         self._theirs_open = {
             name: shown for name, shown in self._theirs_open.items() if name in there or shown.report.venue_ns > listed.venue_ns
@@ -253,9 +253,9 @@ class AccountWatch:
         report = shown.report
         tolerated = shown.symbol in self.unmanaged.listings and not own_prefix
         if tolerated and shown.open_lots:
-            self._theirs_open[report.venue_order_id] = shown
+            self._theirs_open[shown.symbol, report.venue_order_id] = shown
         elif tolerated:
-            self._theirs_open.pop(report.venue_order_id, None)
+            self._theirs_open.pop((shown.symbol, report.venue_order_id), None)
         name = (shown.symbol, report.venue_order_id or report.client_id)
         if name in self._strangers:
             return

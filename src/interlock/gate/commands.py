@@ -152,6 +152,8 @@ class Commands:
         if (size := len(r.encode(record))) > LARGEST_TIGHTENING:
             detail = f"expected a record of at most {LARGEST_TIGHTENING} bytes, found {size}; change fewer limits at once"
             return Refusal(rule="too_large", detail=detail)
+        if sheet.account.shock_millionths != state.sheet.account.shock_millionths:
+            parts.readings.burdens = {}  # reckoned with the smaller shock: what others have open is to be read anew
         written = parts.take(record)
         universe = parts.readings.references.universe
         stale = cancels_called_for(state, now, universe=universe, leave=lambda _symbol: False)

@@ -343,7 +343,9 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
         if alive is not True:
             raise _No(name, "not known to be in order")
     cap = int(live.grant.cap_usd * MICRO)
-    exposure = _exposure(state, readings, now, pairs.adding_of(intent, state.orders))
+    # Where no new risk may be, nothing enters a pair: what is reserved must not stand in the way of what brings its legs home.
+    kept = pairs.reserved(state, now.boot_ns, pairs.adding_of(intent, state.orders)) if may.may is May.NEW_RISK else []
+    exposure = _exposure(state, readings, kept)
     begun: GroupReserved | None = None
     if plan is not None:
         _refuse_legs(setup, state, readings, intent, plan, now)
@@ -353,9 +355,7 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
         begun, exposure = pair, reservation.beside(exposure, pair, intent)
     mandate = _mandate(may, state, readings, intent, exposure, now)
     _refuse_unresolved(setup, state, intent, mandate, now)
-    left_ns = 0 if (room := readings.budgets.get(intent.venue)) is None else room(state.throttles.pending.get(intent.venue, 0), now.boot_ns)
-    if left_ns:
-        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {intent.venue} is used up for {left_ns} ns at least")
+    _refuse_full(state, readings, intent.venue, now)
     found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)
@@ -367,7 +367,8 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     # A mandate begins no group, or it could go on for ever.
     if begun is None and intent.group and not mandate and state.group(intent.group, now.boot_ns) is None:
         begun = reservation.of_one(state, readings, intent, now)
-    records = (intent, permit) if begun is None else (intent, begun, permit)
+    # A group that begins lets those be forgotten whose time is over, and with them what is still to be called back.
+    records = (intent, permit) if begun is None else (*pairs.overdue(state, now.boot_ns), intent, begun, permit)
     return Effects(records, planned, Decision(result=PERMIT, rule="", client_id=intent.client_id))
 
 
@@ -393,7 +394,7 @@ def _mandate(may: Permission, state: GateState, readings: Readings, intent: Inte
 
 
 def _refuse_legs(setup: Setup, state: GateState, readings: Readings, intent: Intent, plan: Plan, now: Now) -> None:
-    """Both legs of a pair must be allowed new risk, and neither venue may still owe an answer that holds up its orders."""
+    """Both legs of a pair must be allowed new risk, and neither venue may owe an answer that holds up its orders, or want none for their rate."""
     for leg in plan.legs:
         account = setup.accounts.get(leg.venue)
         if account is None or leg.venue not in setup.absence:
@@ -402,6 +403,7 @@ def _refuse_legs(setup: Setup, state: GateState, readings: Readings, intent: Int
         if may.may is not May.NEW_RISK:
             raise _No(str(may.denial), f"{leg.venue}:{leg.symbol}: a pair is new risk on both its legs")
         _refuse_venue(setup, state, leg.venue)
+        _refuse_full(state, readings, leg.venue, now)
 
 
 def _at_loss_bound(state: GateState, effects: Effects, proposal: Proposal, detail: str, now: Now) -> Effects:
@@ -449,6 +451,12 @@ def _refuse_unresolved(setup: Setup, state: GateState, intent: Intent, mandate: 
     _refuse_venue(setup, state, intent.venue)
 
 
+def _refuse_full(state: GateState, readings: Readings, venue: str, now: Now) -> None:
+    left_ns = 0 if (room := readings.budgets.get(venue)) is None else room(state.throttles.pending.get(venue, 0), now.boot_ns)
+    if left_ns:
+        raise _No(VENUE_BUDGET, f"what placements may use of the limits of {venue} is used up for {left_ns} ns at least")
+
+
 def _refuse_venue(setup: Setup, state: GateState, venue: str) -> None:
     blocked = absence.blocks_placement(state.orders, venue, setup.absence[venue])
     if blocked:
@@ -485,10 +493,10 @@ def _permission(
     )
 
 
-def _exposure(state: GateState, readings: Readings, now: Now, judged: pairs.Adding | None) -> Exposure:
-    """What is held, open or reserved, without the order that is judged and what that would take from a reservation."""
+def _exposure(state: GateState, readings: Readings, reserved: list[OpenOrder]) -> Exposure:
+    """What is held, open or reserved, without the order that is judged."""
     book = state.orders.by_id
-    open_orders = pairs.reserved(state, now.boot_ns, judged)
+    open_orders = [*reserved]
     for client_id in (*state.orders.live, *state.orders.owing):
         order = book[client_id]
         lots = order.reserved_lots
@@ -511,6 +519,10 @@ def _malformed(proposal: Proposal) -> str:
     legs = () if proposal.plan is None else proposal.plan.legs
     if any(len(leg.venue) > LONGEST_TEXT or len(leg.symbol) > LONGEST_TEXT for leg in legs):
         return f"a text of more than {LONGEST_TEXT} characters in a plan"
+    bounds = () if proposal.plan is None else (proposal.plan.naked_cap_usd, proposal.plan.loss_bound_usd)
+    if any(len(str(bound)) > LONGEST_TEXT for bound in bounds):
+        # The smaller bound stands in the record, which the journal would not take.
+        return f"an amount of more than {LONGEST_TEXT} characters in a plan"
     return ""
 
 

@@ -388,10 +388,14 @@ _UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)
 
 
 def _burdens(s: _Subject) -> dict[Place, Burden]:
-    """What others have open, by shared account; unknown where it was not read lately. An account of our own has none."""
+    """What others have open, by shared account; unknown where it was not read lately. An account of our own has none.
+
+    One on which orders are allowed no more still has its burden: whoever takes it off the list must not make room elsewhere.
+    """
     found = {}
     for venue, limit in s.sheet.venues.items():
-        for account in limit.accounts if limit.shared else ():
+        known = {account for at, account in s.exposure.burdens if at == venue}
+        for account in sorted({*limit.accounts, *known} or {""}) if limit.shared else ():
             burden = s.exposure.burdens.get((venue, account), _UNKNOWN_BURDEN)
             stale = limits.outside(s.boot_ns - burden.boot_ns, s.sheet.account.freshness_equity_ns)
             found[venue, account] = _UNKNOWN_BURDEN if stale or min(msgspec.structs.astuple(burden)) < 0 else burden

@@ -56,6 +56,21 @@ def unmanaged_of(assets: Iterable[str], listings: Iterable[Listing], traded: Ite
     return Unmanaged(assets=coins, listings={one.symbol: one for one in listings if one.base in coins and one.symbol not in ours})
 
 
+def at_either(before: Others, after: Others) -> Others:
+    """What others had open before their holdings were read or have after it: what was executed in between stands in neither of the two alone."""
+    if before.open_orders is None or after.open_orders is None:
+        return msgspec.structs.replace(after, open_orders=None)
+    found = {_name(order): order for order in after.open_orders}
+    for order in before.open_orders:
+        known = found.get(_name(order))
+        found[_name(order)] = order if known is None or known.open_lots < order.open_lots else known
+    return msgspec.structs.replace(after, open_orders=tuple(found.values()))
+
+
+def _name(order: ShownOrder) -> tuple[str, str]:
+    return order.symbol, order.report.venue_order_id
+
+
 # In the journal
 
 

@@ -462,6 +462,9 @@ def _forget_event(ledger: Ledger, key: EventKey) -> None:
         ledger.expected.remove(notice)
     del ledger.events[key]
     ledger.event_floors[key[:3]] = max(event.venue_ns, ledger.event_floors.get(key[:3], NO_FLOOR))
+    if event.kind is r.LedgerKind.FOREIGN and event.lots:
+        # Others may trade for days in which no fill of ours is forgotten.
+        _drop_changes(ledger, key[:2], ledger.event_floors[key[:3]])
 
 
 def _drop_changes(ledger: Ledger, where: Account, floor_venue_ns: int) -> None:

@@ -27,6 +27,8 @@ LONGEST_WINDOW_NS = 3_600_000_000_000
 LONGEST_NS = 86_400_000_000_000
 LARGEST = 1 << 53
 NO_PEER = "none"
+MOST_DOTS = 200
+"""In a line of a file. What reads TOML keeps every beginning of a key: one of thousands of parts takes gigabytes."""
 
 
 class Allow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -175,6 +177,9 @@ def load(path: Path) -> LimitSheet:
 
 def parse(text: str, file: object) -> LimitSheet:
     """The sheet of a TOML text; `file` is its name in errors. Raises BadInput."""
+    dots = max(line.count(".") for line in text.split("\n"))
+    if dots > MOST_DOTS:
+        raise BadInput(file, "", f"expected at most {MOST_DOTS} dots in a line, found {dots}; write its parts on lines of their own")
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ from interlock.domain.clock import NS_PER_S
 from interlock.gate import profit
 from interlock.gate import references as refs
 from interlock.gate.exposure import Burden, Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
-from interlock.gate.foreign import NOTHING_UNMANAGED, Others, Unmanaged, active_symbols, burden_of
+from interlock.gate.foreign import NOTHING_UNMANAGED, Others, Unmanaged, active_symbols, at_either, burden_of
 from interlock.gate.lattice import common_level
 from interlock.gate.ledger import Day, EventKey, Ledger, unexpected_transfers
 from interlock.gate.limit_sheet import Limits, LimitSheet
@@ -324,18 +324,19 @@ class MoneyWatch:
         if not self.due(*where, asked_ns):
             return
         self._asked_ns[where] = asked_ns
+        before = None if others is None else others()
         holdings = await reads.holdings()
-        shared = others is not None and bool(others().unmanaged.assets)
+        shared = before is not None and bool(before.unmanaged.assets)
         quotes: dict[str, refs.Quote] = {}
-        if others is not None and shared:
-            quotes = {symbol: await reads.quote(symbol) for symbol in active_symbols(others(), where, holdings)}
+        if others is not None and before is not None and shared:
+            quotes = {symbol: await reads.quote(symbol) for symbol in active_symbols(at_either(before, others()), where, holdings)}
         now_ns, sheet = self._clock().boot_ns, self._limits.sheet
-        unmanaged = NOTHING_UNMANAGED if others is None else others().unmanaged
+        unmanaged = NOTHING_UNMANAGED if before is None else before.unmanaged
         worth = equity_of(holdings, reads.venue, self._worths, self._readings, sheet, now_ns, unmanaged, quotes)
         burden: Burden | Unmarked | None = None
-        if others is not None and shared:
+        if others is not None and before is not None and shared:
             rates, shock = usd_rates(self._readings.references, sheet, now_ns), sheet.account.shock_millionths
-            burden = burden_of(others(), where, holdings, quotes, rates, shock_millionths=shock, boot_ns=asked_ns)
+            burden = burden_of(at_either(before, others()), where, holdings, quotes, rates, shock_millionths=shock, boot_ns=asked_ns)
         missing = tuple(what for one in (worth, burden) if isinstance(one, Unmarked) for what in one.missing)
         self.missing.pop("/".join(where), None)
         if missing:

@@ -31,6 +31,7 @@ class PairRule(StrEnum):
     OTHER_MARKET = "pair_other_market"
     NOT_RESERVED = "pair_not_reserved"
     NOT_PROVEN = "pair_not_proven"
+    NAKED = "pair_naked"
 
 
 class Objection(NamedTuple):
@@ -110,12 +111,19 @@ def rests(group: Group, orders: Orders, boot_ns: int, adding: Adding | None = No
 
 
 def reserved(state: GateState, boot_ns: int, judged: Adding | None = None) -> list[OpenOrder]:
-    """What all pairs within their time have reserved and not permitted yet, as orders that may fill; less what the order that is judged takes."""
+    """What all pairs within their time have reserved and not permitted yet, as orders that may fill; less what the order that is judged takes.
+
+    Beside an answer nothing of its own second leg is left: that follows executions which are still to come, and beside those that came it would
+    make a hedge look like one order too many.
+    """
     found = []
     for name, group in state.groups.items():
         if group.legs and state.group(name, boot_ns) is not None:
             adding = judged if judged is not None and judged.intent.group == name else None
-            for leg, lots in zip(group.legs, rests(group, state.orders, boot_ns, adding), strict=True):
+            kept = rests(group, state.orders, boot_ns, adding)
+            if adding is not None and is_second(group, adding.intent):
+                kept = (kept[0], 0)
+            for leg, lots in zip(group.legs, kept, strict=True):
                 if lots:
                     found.append(OpenOrder(leg.venue, leg.account, leg.symbol, leg.side, leg.ticks, lots))
     return found

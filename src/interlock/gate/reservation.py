@@ -51,9 +51,14 @@ def of_pair(
             )
         )
     alone = of_one(state, readings, intent, now)
+    naked_cap_usd = min(alone.naked_cap_usd, plan.naked_cap_usd)
+    if legs[0].notional_usd > naked_cap_usd:
+        return Denied(
+            pairs.PairRule.NAKED.value, f"the first leg alone is worth {legs[0].notional_usd} USD, the pair's cap is {naked_cap_usd}"
+        )
     return msgspec.structs.replace(
         alone,
-        naked_cap_usd=min(alone.naked_cap_usd, plan.naked_cap_usd),
+        naked_cap_usd=naked_cap_usd,
         loss_bound_usd=min(alone.loss_bound_usd, plan.loss_bound_usd),
         legs=tuple(legs),
         reserved_until_boot_ns=min(alone.deadline_boot_ns, plan.deadline_boot_ns),

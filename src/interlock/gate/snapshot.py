@@ -29,7 +29,7 @@ from interlock.gate.order_state import Orders
 from interlock.gate.state import GateState, Group, Permitted
 from interlock.gate.throttles import Throttles
 
-RULES: Final = 3
+RULES: Final = 4
 """To be raised when the fold makes another state of the same records, though no part of it has another name or type."""
 RECORDS_BETWEEN: Final = 50_000
 """How many records there are between two snapshots when the gate comes to rest now and then; a boot folds at most some more than that."""

@@ -35,7 +35,7 @@ from interlock.run.gate_process import build_hash
 from interlock.sentinel import control
 from interlock.sentinel.config import check_heartbeat
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
-from interlock.sentinel.note import HostDisk
+from interlock.sentinel.note import HostDisk, note_beside
 from interlock.simulate.fake_venue.flavours import flavour
 from interlock.simulate.fake_venue.server import Addresses
 
@@ -269,7 +269,7 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
             )
         os.kill(running, signal.SIGTERM)
         _await_end(running)
-    take_over_word_on_disk(config.sockets / "stop-word", config.stop_note, HostDisk())
+    take_over_word_on_disk(config.sockets / "stop-word", config.stop_note, note_beside(config.stop_word), HostDisk())
     file.write_text(text, encoding="utf-8")
     log = logs / "sentinel.log"
     process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log, begun)

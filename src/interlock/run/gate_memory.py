@@ -11,11 +11,12 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from interlock.domain.errors import DamagedState, InterlockError, Refused
 from interlock.gate.sockets import private_folder
-from interlock.sentinel.note import UNKNOWN, Disk, Stop, encoded, read_note, replace
+from interlock.sentinel.note import UNKNOWN, Disk, HostDisk, Stop, encoded, read_note, replace
 from interlock.sentinel.stop_word import StopWord
 from interlock.sentinel.sweep import Scope
 
@@ -81,22 +82,32 @@ def file_system_of(folder: Path) -> str:
     return found
 
 
-def take_over_word_on_disk(path: Path, stop_note: Path, disk: Disk) -> None:
+def take_over_word_on_disk(path: Path, stop_note: Path, in_memory: Path, disk: Disk) -> None:
     """Earlier versions kept the stop word in the folder itself. What such a word still asks for is noted, and the word removed. Raises OSError.
 
-    To be done while neither gate nor sentinel of the folder lives.
+    With it goes the note `in_memory` of a stop that is at its end, because it is read first. To be done while neither gate nor sentinel of the folder
+    lives.
     """
     if not os.path.lexists(path):
         return
     try:
         word = StopWord.attach(path)
     except InterlockError:
-        _leave(UNKNOWN, stop_note, disk)
+        left: Stop | None = UNKNOWN
     else:
-        if word.unfinished:
-            gate = word.gate
-            scope = Scope.OWN if word.unfinished == 1 else Scope.ALL
-            found = None if gate is None else (gate.pid, gate.start_ticks, gate.pid_namespace)
-            _leave(Stop(scope=scope, client_ids={}, gate=found), stop_note, disk)
+        left = _asked_for(word)
         word.close()
+    if left is not None:
+        _leave(left, stop_note, disk)
+        with suppress(FileNotFoundError, DamagedState):  # there is none, or it counts as a stop itself
+            if read_note(HostDisk(), in_memory) is None:
+                in_memory.unlink()
     path.unlink()
+
+
+def _asked_for(word: StopWord) -> Stop | None:
+    if not word.unfinished:
+        return None
+    gate = word.gate
+    scope = Scope.OWN if word.unfinished == 1 else Scope.ALL
+    return Stop(scope=scope, client_ids={}, gate=None if gate is None else (gate.pid, gate.start_ticks, gate.pid_namespace))

@@ -10,8 +10,9 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -77,7 +78,7 @@ class _Files:
     def __init__(self, folder: Path, stem: str) -> None:
         self._folder = folder
         self._stem = stem
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._number = 0
         self.names: list[str] = []
         self.lines = 0
@@ -86,14 +87,14 @@ class _Files:
         if number != self._number or self._file is None:
             self.close()
             path = self._folder / f"{self._stem}-{number:03d}.raw"
-            self._file, self._number = path.open("xb"), number
+            # Each line is one write: whoever kills the process tears none in two.
+            self._file, self._number = path.open("xb", buffering=0), number
             self.names.append(path.name)
         self._file.write(line + b"\n")
         self.lines += 1
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             self._file = None

@@ -126,6 +126,8 @@ class _Used:
         if told is None or declared is None:
             return 0
         window = self.used(now_ns) + units - told
+        if spend is Spend.READ and 0 < self.told_until_ns <= now_ns and not self.since(self.told_until_ns):
+            window = 0  # one question in each of the venue's windows, or a limit too small to ask by is never told anew
         ours = self.total + units - declared
         if window <= 0 and ours <= 0:
             return 0

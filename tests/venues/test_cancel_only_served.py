@@ -1,0 +1,208 @@
+"""What the sentinel can ask of the three venues, over the wire against their simulators, with a thousand orders open."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.simulate.served.process import simulators
+
+from interlock.domain.instruments import Instrument
+from interlock.domain.orders import OrderState, Side
+from interlock.simulate.served.listing import instruments_of
+from interlock.venues.binance_usdm import account as binance_account
+from interlock.venues.binance_usdm import trade as binance_trade
+from interlock.venues.bybit import account as bybit_account
+from interlock.venues.bybit import trade as bybit_trade
+from interlock.venues.cancel_only import VenueTrouble
+from interlock.venues.hosts import hosts_on_loopback
+from interlock.venues.http_cancel_only import LOWERING, HttpCancelOnly
+from interlock.venues.port import AccountReads, OrderVerbs, Stamp
+from interlock.venues.request import Key
+from interlock.venues.upbit import account as upbit_account
+from interlock.venues.upbit import trade as upbit_trade
+
+SIDE, DAY, KRW = Side.BUY, date(2026, 11, 21), Decimal(1450)
+PRICES = {
+    base: Decimal(str(price))
+    for base, price in (("BTC", 62000), ("ETH", 3100), ("XRP", 2.2), ("SOL", 150), ("DOGE", 0.2), ("ADA", 0.7), ("USDT", 1))
+}
+VENUES = ("upbit", "binance_usdm", "bybit")
+PARTS: dict[str, tuple[Callable[[Mapping[str, Instrument]], AccountReads], Callable[[Mapping[str, Instrument]], OrderVerbs]]] = {
+    "upbit": (upbit_account.Account, upbit_trade.Trade),
+    "binance_usdm": (binance_account.Account, binance_trade.Trade),
+    "bybit": (bybit_account.Account, bybit_trade.Trade),
+}
+
+
+class Served:
+    """The simulators as a process, and what a test does to them by hand."""
+
+    def __init__(self, where: dict[str, Any]) -> None:
+        self.where = where
+
+    def happen(self, *faults: dict[str, Any]) -> None:
+        self._ask("/faults", json.dumps(list(faults)).encode())
+
+    def state(self, venue: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask("/state")[venue]
+        return found
+
+    def open_ids(self, venue: str) -> set[str]:
+        return {order["client_id"] for order in self.state(venue)["orders"] if order["state"] in ("open", "partial")}
+
+    def calm(self) -> None:
+        urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}/faults", method="DELETE"), timeout=10).close()
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}{path}", body), timeout=30) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+
+    def client(self, venue: str, secret: str = "") -> HttpCancelOnly:
+        place = self.where[venue]
+        instruments = {instrument.symbol: instrument for instrument in instruments_of(venue)}
+        account, trade = PARTS[venue]
+        return HttpCancelOnly(
+            hosts_on_loopback(venue, self.where).rest,
+            Key(place["key"], secret or place["secret"]),
+            account(instruments),
+            trade(instruments),
+            LOWERING[venue],
+            symbols=tuple(instruments),
+            stamp=lambda: Stamp(time.time_ns() // 1_000_000, str(uuid.uuid4()), 5_000),
+            timeout_ns=10_000_000_000,
+        )
+
+    def rest_orders(self, venue: str, count: int, prefix: str) -> list[str]:
+        """So many orders that rest far below the market, over all symbols of a venue."""
+        chosen = instruments_of(venue)
+        faults = []
+        for number in range(count):
+            instrument = chosen[number % len(chosen)]
+            price = instrument.price(
+                instrument.round_price(PRICES[instrument.base] * (KRW if venue == "upbit" else 1) * Decimal("0.8"), SIDE, DAY)
+            )
+            size = instrument.lot * max(instrument.min_lots, int(instrument.min_notional * 2 / (price * instrument.lot)) + 1)
+            faults.append(
+                {
+                    "fault": "foreign_order",
+                    "venue": venue,
+                    "symbol": instrument.symbol,
+                    "side": "buy",
+                    "price": str(price),
+                    "amount": f"{size:f}",
+                    "client_id": f"{prefix}{number}",
+                }
+            )
+        self.happen(*faults)
+        return [fault["client_id"] for fault in faults]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with simulators(tmp_path_factory.mktemp("served")) as where:
+        yield Served(where)
+
+
+def swept(client: HttpCancelOnly, within_s: float) -> int:
+    """Cancel everything, as a sweep does, until two whole lists are empty; how many passes it took."""
+    deadline, empty, passes = time.monotonic() + within_s, 0, 0
+    while empty < 2:
+        assert time.monotonic() < deadline, "not empty in time"
+        try:
+            found = [order for page in client.open_pages() for order in page]
+            empty = 0 if found else empty + 1
+            if found:
+                passes += 1
+                client.cancel_everything()
+        except VenueTrouble as trouble:
+            time.sleep(min(trouble.retry_after_ns / 1e9, 2.0) or 0.1)
+    return passes
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_thousand_open_orders_are_gone(served: Served, venue: str) -> None:
+    ids = served.rest_orders(venue, 1_000, f"{venue[:2]}k-")
+    assert served.open_ids(venue) >= set(ids)
+    client = served.client(venue)
+    listed = [order.client_id for page in client.open_pages() for order in page]
+    assert set(ids) <= set(listed)
+    assert len(listed) == len(set(listed))
+    swept(client, 60)
+    assert served.open_ids(venue) == set()
+    client.close()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_named_orders_are_cancelled_and_no_others(served: Served, venue: str) -> None:
+    mine, others = served.rest_orders(venue, 30, f"{venue[:2]}m-"), served.rest_orders(venue, 10, f"{venue[:2]}o-")
+    client = served.client(venue)
+    listed = [order for page in client.open_pages() for order in page]
+    for _ in range(20):
+        left = [order for order in listed if order.client_id in set(mine) & served.open_ids(venue)]
+        if not left:
+            break
+        try:
+            client.cancel(left)
+        except VenueTrouble as trouble:
+            time.sleep(min(trouble.retry_after_ns / 1e9, 2.0) or 0.1)
+    assert served.open_ids(venue) == set(others)
+    assert client.state_of(mine[0]) is OrderState.CANCELLED
+    assert client.state_of(others[0]) is OrderState.OPEN
+    assert client.state_of("never-was") is None
+    client.cancel([order for order in listed if order.client_id in mine[:3]])  # that they are over already is no trouble
+    swept(client, 30)
+    client.close()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_whatever_is_no_yes_is_trouble(served: Served, venue: str) -> None:
+    client = served.client(venue)
+    assert list(client.open_pages()), "the same key, and the venue in order"
+    with pytest.raises(VenueTrouble, match="INVALID_KEY"), closing(served.client(venue, secret="not-the-secret-of-this-key")) as stranger:
+        list(stranger.open_pages())
+    for fault in ("reset_before", "error_without_accepting", "garbage"):
+        served.happen({"fault": fault, "venue": venue, "verb": "read"})
+        with pytest.raises(VenueTrouble):
+            list(client.open_pages())
+    assert list(client.open_pages()), "and it goes on"
+    served.happen({"fault": "rate_limited", "venue": venue, "verb": "read"})
+    with pytest.raises(VenueTrouble) as limited:
+        list(client.open_pages())
+    assert limited.value.retry_after_ns > 0
+    served.calm()
+    client.close()
+
+
+def test_the_dead_man_cancels_what_rests(served: Served) -> None:
+    ids = served.rest_orders("binance_usdm", 6, "bd-")
+    client = served.client("binance_usdm")
+    client.beat("BTCUSDT", 300_000_000)
+    deadline = time.monotonic() + 10
+    while ids[0] in served.open_ids("binance_usdm"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert set(ids[1:]) <= served.open_ids("binance_usdm"), "the other symbols were not armed"
+    swept(client, 30)
+    for venue in ("upbit", "bybit"):
+        with pytest.raises(VenueTrouble, match="dead-man"):
+            served.client(venue).beat("BTCUSDT", 300_000_000)
+    client.close()
+
+
+def test_the_place_is_told(served: Served, tmp_path: Path) -> None:
+    assert set(served.where) == {*VENUES, "witness", "control"}
+    assert Path(served.where["witness"]).is_file()
