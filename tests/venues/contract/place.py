@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
 from tests.venues.contract.traits import Traits
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S, ManualClock
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.market.columns import ROW, RowKind
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.faults import Fault, FaultSpec
@@ -117,7 +119,20 @@ class Place:
                 venue.account.trade(market.instrument, -held, market.instrument.ticks(market.mark), Decimal(0))
                 venue.floor.set_position(market.number, 0)
         self.clock.advance(65 * NS_PER_S)
+        self._requote()
         self.lines.clear()
+
+    def _requote(self) -> None:
+        """Quote every level anew with a lot more, so that what tests before took is there again."""
+        found = [
+            (market.number, int(RowKind.DEPTH), side, ticks, lots + 1)
+            for symbol, market in self.sim.markets.items()
+            for side, levels in zip((1, -1), self.sim.levels(symbol, 100), strict=True)
+            for ticks, lots in levels
+        ]
+        rows = np.zeros(len(found), ROW)
+        rows["instrument"], rows["kind"], rows["side"], rows["ticks"], rows["lots"] = zip(*found, strict=True)
+        self.face.on_market(self.sim.step(rows))
 
     # What is true
 
