@@ -157,10 +157,10 @@ EXPIRE_REASONS: Final = {
 
 
 def status_of(order: SimOrder) -> str:
-    """How an order stands. What self-match or time ended is expired, whatever ended it inside."""
+    """How an order stands. What self-match, time or a liquidation ended is expired, whatever ended it inside."""
     if order.reason is EndReason.SELF_MATCH:
         return "EXPIRED_IN_MATCH"
-    return "EXPIRED" if order.reason is EndReason.TIME else _STATES[order.state]
+    return "EXPIRED" if order.reason in (EndReason.TIME, EndReason.LIQUIDATION) else _STATES[order.state]
 
 
 def plain(value: Decimal) -> str:
