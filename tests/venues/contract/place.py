@@ -42,7 +42,8 @@ START_NS = 1_795_000_000 * NS_PER_S
 PATIENCE_S = 10
 WINDOW_MS = 5_000
 PACE_NS = NS_PER_S // 4
-"""Of the venue's time between two requests: no account's limit is reached by a read with many pages."""
+WEIGHT_NS = 25 * NS_PER_MS
+"""Of the venue's time before a request, at least the first and so much for each of its weight: a read with many pages reaches no limit."""
 
 
 def once(asked: Ask) -> Generator[Ask, Heard, Heard]:
@@ -52,7 +53,10 @@ def once(asked: Ask) -> Generator[Ask, Heard, Heard]:
 
 @dataclass(slots=True)
 class Place:
-    """A venue and its client. `lines` are the witness's; `cursor` is of executions and from the beginning, `links` counts client ids."""
+    """A venue and its client. `lines` are the witness's; `links` counts client ids.
+
+    `cursor` is of executions and from the beginning, `ledger_cursor` of the ledger and the newest.
+    """
 
     traits: Traits
     folder: Path
@@ -62,6 +66,7 @@ class Place:
     links: int = 0
     nonces: int = 0
     cursor: str = ""
+    ledger_cursor: str = ""
 
     house: House = field(init=False)
     hosts: Hosts = field(init=False)
@@ -208,7 +213,7 @@ class Place:
         try:
             asked = next(talk)
             while True:
-                self.clock.advance(PACE_NS)
+                self.clock.advance(max(PACE_NS, asked.weight * WEIGHT_NS))
                 asked = talk.send((yield asked))
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
