@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Self, TypeVar
 
 from tests.venues.contract.place import Place
@@ -13,6 +14,10 @@ from interlock.venues.port import AccountEvent, AccountFeed, BalanceSeen, FillSe
 from interlock.venues.socket import Socket, connect_picows
 
 E = TypeVar("E", bound=AccountEvent)
+
+
+class Unwelcome(Exception):
+    """The venue did not take what we said after connecting."""
 
 
 class Follower(AbstractAsyncContextManager["Follower"]):
@@ -40,16 +45,23 @@ class Follower(AbstractAsyncContextManager["Follower"]):
         """Connect, and be greeted. The ping after each frame is what a venue without answers to requests answers."""
         place, feed = self.place, self.feed
         self.ended = ""
+        self.told = [replace(each, over=False) for each in self.told]
         path = await place.ask(feed.opening())
         headers = feed.headers(place.key, place.stamp())
         self.socket = await connect_picows(place.hosts.private, path, headers, self._on_frame, self._on_end)
-        await place.until(lambda: place.face.parts.private.listeners)
+        await place.until(lambda: place.face.parts.private.listeners or self.over)
         for number, frame in enumerate(feed.greeting(place.key, place.stamp()).frames, 1):
             before = self.count("greeted")
             self.socket.send(frame)
             self.socket.send(feed.ping())
-            await place.until(lambda before=before: self.count("greeted") > before or self.ended)  # type: ignore[misc]
-            assert not self.ended, f"frame {number}: {self.ended}, {self.told}"
+            await place.until(lambda before=before: self.count("greeted") > before or self.over)  # type: ignore[misc]
+            if self.over:
+                raise Unwelcome(f"frame {number}: {self.ended}, {self.told}")
+
+    @property
+    def over(self) -> bool:
+        """Whether the connection ended, or was told that it is of no use."""
+        return bool(self.ended) or any(each.over for each in self.told)
 
     def _on_frame(self, frame: bytes) -> None:
         self.frames.append(frame)

@@ -34,7 +34,7 @@ class Traits:
     `post_only_state`, `self_match_state`: how an order stands that would have taken, or have met one of its account, and was ended for it.
     `post_only_refused`, `fok_refused`: it is refused instead. `tells_rights`: whether the venue tells what a key may do; `tells_makers`: its list
     of executions tells who made. `trades_tell_orders`: the stream tells the order with its execution. `resolution_ns`: of its times.
-    `open_page`, `fills_page`, `ledger_page`: rows of one page.
+    `book_levels`: of a side, as far as our feed follows it. `open_page`, `fills_page`, `ledger_page`: rows of one page.
     """
 
     venue: str
@@ -59,6 +59,7 @@ class Traits:
     tells_makers: bool = True
     resolution_ns: int = NS_PER_MS
     clock_late_ns: int = NS_PER_MS
+    book_levels: int = 50
     open_page: int = 50
     fills_page: int = 100
     ledger_page: int = 50
@@ -113,6 +114,7 @@ UPBIT = Traits(
     tells_makers=False,
     resolution_ns=NS_PER_S,
     clock_late_ns=NS_PER_S,
+    book_levels=15,
     open_page=100,
 )
 
