@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.venues.contract.follower import Follower
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import at
 from tests.venues.contract.truth import check_everywhere, check_fills, check_order
 
 from interlock.domain.errors import UsageError
@@ -36,9 +37,8 @@ async def test_a_countdown_that_is_not_armed_again_ends_what_rests_in_its_symbol
         assert (seen.end, seen.state) == (End.CANCELLED, order.state)
 
 
+@at("binance_usdm")
 async def test_a_countdown_that_is_disarmed_ends_nothing(place: Place) -> None:
-    if not place.traits.beats:
-        return
     order = await place.placed(place.wanted())
     # The first is disarmed at once, the second one runs out: by then the first would have as well.
     await place.accepted(place.verbs.beat(place.symbol, 100), Doing.CANCEL)
@@ -49,10 +49,11 @@ async def test_a_countdown_that_is_disarmed_ends_nothing(place: Place) -> None:
     assert order.open
 
 
-async def test_bybit_s_watch_over_connections_ends_orders_with_its_reason(place: Place) -> None:
+@at("bybit")
+async def test_a_watch_over_connections_ends_orders_with_its_reason(place: Place) -> None:
     face = place.face
-    if not isinstance(face, BybitFace) or not isinstance(place.verbs, Trade):
-        return
+    assert isinstance(face, BybitFace)
+    assert isinstance(place.verbs, Trade)
     face.desk.dead_man.enabled = True
     try:
         async with Follower(place, AccountStream(place.reads.instruments, dead_man=True)) as follower:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import totals
 
 from interlock.domain.clock import NS_PER_S
@@ -31,9 +32,8 @@ async def test_the_listings_are_what_the_venue_lists(place: Place) -> None:
         assert seen.status is Status.TRADING
 
 
+@DERIVATIVES
 async def test_limits_of_price_and_size_are_the_listing_s(place: Place) -> None:
-    if not place.traits.derivatives:
-        return  # spot markets in won list neither
     for symbol, market in place.sim.markets.items():
         true, seen = market.instrument, place.instrument(symbol)
         assert (seen.min_price, seen.max_price) == (true.min_price, true.max_price), symbol

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from tests.venues.contract.follower import Follower
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import check_fills, check_order, totals
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
@@ -48,7 +49,7 @@ async def test_executions_over_many_pages_are_all_told_once(place: Place) -> Non
     _, cursor = await all_fills(place, place.cursor)
     true = await executed(place, orders, each)
     found, after = await all_fills(place, cursor)
-    mine = {order.client_id for order in {e.order.client_id: e.order for e in true}.values()}
+    mine = {execution.order.client_id for execution in true}
     check_fills(place, [each for each in found.values() if each.client_id in mine], true, makers=place.traits.tells_makers)
     again, _ = await all_fills(place, after)
     assert again.keys() <= found.keys(), "nothing new"
@@ -159,9 +160,8 @@ async def test_what_comes_and_goes_is_in_the_ledger_and_the_balance(place: Place
         assert (event.currency, event.amount, event.symbol) == (currency, Decimal(amount), "")
 
 
+@DERIVATIVES
 async def test_the_ledger_over_many_pages_is_told_once_and_its_cursor_holds_still(place: Place) -> None:
-    if not place.traits.derivatives:
-        return
     before, cursor = await known_events(place)
     amounts = [Decimal(number) / 4 for number in range(1, place.traits.ledger_page + 60)]
     for amount in amounts:

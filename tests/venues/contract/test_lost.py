@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import check_order
 
 from interlock.domain.orders import Side
@@ -111,10 +112,9 @@ async def test_a_cancel_that_was_not_carried_out_leaves_the_order(place: Place, 
     check_order(place, await place.ask(place.reads.order(order.symbol, order.client_id)), order)
 
 
+@DERIVATIVES
 @pytest.mark.parametrize("fault", [*CARRIED_OUT, *NOT_CARRIED_OUT], ids=name_of)
 async def test_an_amend_without_a_good_answer_is_seen_in_the_order(place: Place, fault: dict[str, Any]) -> None:
-    if not place.traits.amends:
-        return  # there is nothing to lose
     want = place.wanted(lots=place.lots() * 2)
     order = await place.placed(want)
     assert place.strike(**fault, verb="amend")
@@ -124,10 +124,9 @@ async def test_an_amend_without_a_good_answer_is_seen_in_the_order(place: Place,
     assert place.copies(order.client_id, "amend") == 1
 
 
+@DERIVATIVES
 @pytest.mark.parametrize("fault", [*CARRIED_OUT, *NOT_CARRIED_OUT], ids=name_of)
 async def test_a_batch_without_a_good_answer_is_of_unknown_outcome_in_all_its_orders(place: Place, fault: dict[str, Any]) -> None:
-    if not place.traits.batches:
-        return  # there is none
     wants = tuple(place.wanted(side) for side in Side)
     assert place.strike(**fault, verb="place_batch")
     said = place.verbs.batch_answered(await place.heard(place.verbs.place_batch(wants)), Doing.PLACE, len(wants))

@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import DERIVATIVES, VENUES
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.instruments import Instrument
@@ -150,7 +151,7 @@ def skewed(ms: int) -> Callable[[Place], Awaitable[tuple[OrderWanted, Talker | N
     return arrange
 
 
-DERIVATIVES: dict[str, Trouble | None] = {BINANCE: INVALID, BYBIT: INVALID}
+BREAKS_A_RULE: dict[str, Trouble | None] = {BINANCE: INVALID, BYBIT: INVALID}
 CASES = (
     Case("wrong secret", wrong_secret, everywhere(KEY)),
     Case("unknown key", unknown_key, everywhere(KEY)),
@@ -166,23 +167,26 @@ CASES = (
     order_case("lot step", INVALID, off_the_lot),
     order_case("too small", INVALID, too_small),
     order_case("too dear", POOR, too_dear),
-    order_case("price band", DERIVATIVES, beyond_the_band),
+    order_case("price band", BREAKS_A_RULE, beyond_the_band),
     order_case("unknown symbol", INVALID, elsewhere),
-    order_case("reducing nothing", DERIVATIVES, reducing_nothing),
+    order_case("reducing nothing", BREAKS_A_RULE, reducing_nothing),
     order_case("halted", CLOSED, halted),
-    order_case("too many open", DERIVATIVES, crowded),
-    order_case("too much", DERIVATIVES, too_much),
-    order_case("too much at market", DERIVATIVES, too_much_at_market),
+    order_case("too many open", BREAKS_A_RULE, crowded),
+    order_case("too much", BREAKS_A_RULE, too_much),
+    order_case("too much at market", BREAKS_A_RULE, too_much_at_market),
     Case("used client id", used_before, everywhere(DOUBLE), settled=False),
     order_case("post-only", {BINANCE: TAKES}, lambda place: place.taking(tif=TimeInForce.POST_ONLY)),
     order_case("fok", {BINANCE: INVALID}, lambda place: place.wanted(tif=TimeInForce.FOK)),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.name).replace(" ", "-"))
+@pytest.mark.parametrize(
+    ("opened", "case"),
+    [pytest.param(venue, case, id=f"{venue}-{case.name.replace(' ', '-')}") for venue in VENUES for case in CASES if venue in case.kinds],
+    indirect=["opened"],
+    scope="module",
+)
 async def test_a_refused_placement_is_called_by_its_kind_and_leaves_no_order(place: Place, case: Case) -> None:
-    if place.traits.venue not in case.kinds:
-        return  # the venue has no such refusal
     kind = case.kinds[place.traits.venue]
     want, talker = await case.arrange(place)
     before = len(place.sim.orders)
@@ -224,9 +228,8 @@ async def test_a_cancel_of_what_is_over_or_unknown_finds_no_order(place: Place, 
     assert never.trouble is Trouble.ORDER_NOT_FOUND
 
 
+@DERIVATIVES
 async def test_an_amend_of_what_is_over_or_to_nothing_new_says_which(place: Place) -> None:
-    if not place.traits.amends:
-        return
     want = place.wanted()
     order = await place.placed(want)
     same = await place.do(place.verbs.amend(want, ""), Doing.AMEND)

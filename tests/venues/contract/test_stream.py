@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.venues.contract.follower import Follower, Unwelcome
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import at
 from tests.venues.contract.truth import check_everywhere, check_fills, check_order
 
 from interlock.domain.clock import NS_PER_S
@@ -134,9 +135,8 @@ async def waited(place: Place, seconds: int) -> None:
         await place.until(lambda before=before: all(each.pongs > pongs for each, pongs in before))  # type: ignore[misc]
 
 
+@at("binance_usdm")
 async def test_a_listen_key_that_is_kept_lasts_and_one_that_is_not_ends_the_stream(place: Place) -> None:
-    if place.traits.venue != "binance_usdm":
-        return
     async with Follower(place) as follower:
         half = LIFE_MS // 2_000
         for _ in range(3):

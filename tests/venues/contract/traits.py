@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import pytest
+
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState
@@ -119,3 +121,11 @@ UPBIT = Traits(
 )
 
 VENUES = {each.venue: each for each in (UPBIT, BINANCE, BYBIT)}
+
+
+def at(*venues: str) -> pytest.MarkDecorator:
+    """Lets a test run at these venues alone, because others do not have what it is about."""
+    return pytest.mark.parametrize("opened", venues, indirect=True, scope="module")
+
+
+DERIVATIVES = at("binance_usdm", "bybit")
