@@ -205,16 +205,17 @@ class Place:
         self.readers.append(reader)
         return Talker(reader, sign, key or self.key, stamp, timeout_s=6 * PATIENCE_S)
 
-    async def ask(self, talk: Talk[T], talker: Talker | None = None) -> T:
-        """Hold a talk of reads, at a pace that no limit minds."""
-        return await (talker or self.asking).hold(self._paced(talk))
+    async def ask(self, talk: Talk[T], talker: Talker | None = None, *, between: Callable[[], object] = lambda: None) -> T:
+        """Hold a talk of reads, at a pace that no limit minds; `between` is called before each request after the first."""
+        return await (talker or self.asking).hold(self._paced(talk, between))
 
-    def _paced(self, talk: Talk[T]) -> Talk[T]:
+    def _paced(self, talk: Talk[T], between: Callable[[], object]) -> Talk[T]:
         try:
             asked = next(talk)
             while True:
                 self.clock.advance(max(PACE_NS, asked.weight * WEIGHT_NS))
                 asked = talk.send((yield asked))
+                between()
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
 

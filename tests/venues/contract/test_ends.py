@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from tests.venues.contract.follower import Follower
 from tests.venues.contract.place import Place
@@ -9,13 +11,14 @@ from tests.venues.contract.traits import at
 from tests.venues.contract.truth import check_everywhere, check_fills, check_order
 
 from interlock.domain.errors import UsageError
-from interlock.domain.orders import Side
+from interlock.domain.orders import OrderState, Side
 from interlock.simulate.served.bybit.face import BybitFace
 from interlock.simulate.served.faults import Fault
 from interlock.simulate.served.orders import EndReason
 from interlock.venues.bybit.account_stream import AccountStream
 from interlock.venues.bybit.trade import Trade
-from interlock.venues.port import End, FillKind
+from interlock.venues.port import Ask, End, FillKind
+from interlock.venues.request import Call, Method
 from interlock.venues.trouble import Doing
 
 
@@ -119,6 +122,35 @@ async def test_an_order_of_somebody_else_is_told_with_all_that_it_does(place: Pl
         assert (read.ticks, read.lots, read.fee, read.venue_order_id) == (told.ticks, told.lots, told.fee, told.venue_order_id)
         if name:
             check_fills(place, [told], order.executions)
+
+
+@at("binance_usdm")
+async def test_a_conditional_order_of_somebody_else_is_open_until_it_is_cancelled(place: Place) -> None:
+    async with Follower(place) as follower:
+        trigger = place.instrument().price(place.ticks(Side.SELL, "1.05"))
+        fields = {
+            "algoType": "CONDITIONAL",
+            "symbol": place.symbol,
+            "side": "BUY",
+            "type": "STOP_MARKET",
+            "quantity": str(place.instrument().quantity(place.lots())),
+            "triggerPrice": str(trigger),
+            "clientAlgoId": place.link(),
+        }
+        asked = Ask(Call(Method.POST, "/fapi/v1/algoOrder", body=urlencode(fields).encode()))
+        assert (await place.heard(asked)).status == 200
+        opened = await place.ask(place.reads.open_orders())
+        (seen,) = opened.found
+        assert (seen.client_id, seen.symbol, seen.side, seen.state) == (fields["clientAlgoId"], place.symbol, Side.BUY, OrderState.OPEN)
+        assert not opened.unreadable
+        gone = Ask(Call(Method.DELETE, "/fapi/v1/algoOrder", f"clientAlgoId={fields['clientAlgoId']}"))
+        assert (await place.heard(gone)).status == 200
+        await follower.caught_up()
+        assert follower.gaps == []
+        told = follower.orders(fields["clientAlgoId"])
+        assert [each.end for each in told] == [End.NONE, End.CANCELLED]
+        assert told[0].venue_order_id == seen.venue_order_id
+        assert (await place.ask(place.reads.open_orders())).found == ()
 
 
 async def test_an_execution_that_is_taken_back_shows_in_the_balance(place: Place) -> None:

@@ -105,6 +105,56 @@ async def test_ended_orders_over_many_pages_are_all_told(place: Place) -> None:
         check_order(place, seen[order.client_id], order)
 
 
+async def test_orders_that_end_while_the_pages_are_read_hide_no_other(place: Place) -> None:
+    orders = place.rest_truly(place.traits.open_page * 2 + 30)
+    going = iter([orders[0], orders[-1], orders[1], orders[-2]])
+
+    def between() -> None:
+        order = next(going, None)
+        if order is not None:
+            place.sim.cancel(order)
+
+    page = await place.ask(place.reads.open_orders(), between=between)
+    seen = {each.client_id for each in page.found}
+    assert page.unreadable or {order.client_id for order in orders if order.open} <= seen
+    again = await place.ask(place.reads.open_orders())
+    assert not again.unreadable
+    assert {each.client_id for each in again.found} == {order.client_id for order in orders if order.open}
+
+
+async def test_executions_that_a_lagging_list_shows_late_are_told_after_the_cursor(place: Place) -> None:
+    _, cursor = await all_fills(place, place.cursor)
+    first = await executed(place, 1, 2)
+    place.clock.advance(40 * NS_PER_S)
+    assert place.strike(Fault.HISTORY_LAG, verb="read", ms=30_000, times=0)
+    second = await executed(place, 2, 2)
+    found: set[str] = set()
+    for _ in range(3):
+        page = await place.ask(place.reads.fills(cursor))
+        found |= {each.trade_id for each in page.found}
+        cursor = page.cursor
+    assert {place.face.trade_name(e.number) for e in first} <= found
+    assert not {place.face.trade_name(e.number) for e in second} & found
+    place.face.parts.faults.clear()
+    more, _ = await all_fills(place, cursor)
+    assert {place.face.trade_name(e.number) for e in second} <= more.keys()
+
+
+@DERIVATIVES
+async def test_ledger_events_that_a_lagging_list_shows_late_are_told_after_the_cursor(place: Place) -> None:
+    _, cursor = await known_events(place)
+    place.sim.book("deposit", place.traits.settle, Decimal(11))
+    place.clock.advance(40 * NS_PER_S)
+    assert place.strike(Fault.HISTORY_LAG, verb="read", ms=30_000, times=0)
+    place.sim.book("deposit", place.traits.settle, Decimal(13))
+    early, cursor = await all_events(place, cursor)
+    place.face.parts.faults.clear()
+    late, _ = await all_events(place, cursor)
+    assert Decimal(11) in {each.amount for each in early.values()}
+    assert Decimal(13) not in {each.amount for each in early.values()}
+    assert Decimal(13) in {each.amount for each in late.values()}
+
+
 async def all_events(place: Place, cursor: str) -> tuple[dict[str, LedgerSeen], str]:
     page = await place.ask(place.reads.ledger(cursor))
     assert not page.unreadable

@@ -39,12 +39,17 @@ async def check_all(place: Place, follower: Follower, *orders: SimOrder) -> None
         makers=place.traits.tells_makers,
     )
     assert {each.currency: each.total for each in await place.ask(place.reads.balances())} == {c: t for c, t in totals(place).items() if t}
+    for order in orders:
+        streamed = {each.trade_id: each for each in follower.fills(order.client_id)}
+        for each in page.found:
+            if each.client_id == order.client_id:
+                told = streamed[each.trade_id]
+                assert each == (told if place.traits.tells_makers else replace(told, liquidity=each.liquidity)), "one execution, told alike"
     held = {each.symbol: each.lots for each in await place.ask(place.reads.positions())}
     account = place.sim.account
     assert held == ({s: p.lots for s, p in account.positions.items() if p.lots} if isinstance(account, MarginAccount) else {})
     for symbol, lots in held.items():
-        told = [each for each in follower.events(PositionSeen) if each.symbol == symbol]
-        assert told[-1].lots == lots
+        assert [each for each in follower.events(PositionSeen) if each.symbol == symbol][-1].lots == lots
 
 
 @BOTH
