@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.house import House
 from interlock.simulate.served.keys import SimKey
 from interlock.simulate.served.orders import NewOrder, SimOrder
+from interlock.simulate.served.tls import make_authority
 from interlock.simulate.served.venue import SimVenue
 from interlock.simulate.served.witness import Witness
 from interlock.venues.hosts import Hosts, hosts_on_loopback
@@ -60,6 +62,7 @@ class Place:
 
     traits: Traits
     folder: Path
+    tls: bool = False
     clock: ManualClock = field(default_factory=lambda: ManualClock(START_NS))
     runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -92,10 +95,12 @@ class Place:
     async def _open(self) -> None:
         venue = self.traits.venue
         witness = Witness(self.clock, lambda line: self.lines.append(json.loads(line)), lambda _: None, lambda _: None)
-        self.house = House(self.folder, self.clock, witness, makers={venue: self.traits.maker}, paced=False)
+        tls, authority = make_authority(self.folder, datetime.now(UTC)) if self.tls else (None, None)
+        self.house = House(self.folder, self.clock, witness, makers={venue: self.traits.maker}, paced=False, tls=tls)
         there = (await self.house.open())[venue]
-        addresses = {"rest": f"http://{there.orders}", "ws_public": f"ws://{there.public}", "ws_private": f"ws://{there.orders}"}
-        self.hosts = hosts_on_loopback(venue, {venue: addresses})
+        http, ws = ("https", "wss") if self.tls else ("http", "ws")
+        addresses = {"rest": f"{http}://{there.orders}", "ws_public": f"{ws}://{there.public}", "ws_private": f"{ws}://{there.orders}"}
+        self.hosts = hosts_on_loopback(venue, {venue: addresses} | ({"ca": str(authority)} if authority else {}))
         self.key = Key(there.access, there.secret)
         self.reads = self.traits.account({})
         self.asking = self.talker(self.reads.sign)

@@ -9,7 +9,7 @@ from tests.venues.contract.place import Place
 from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import totals
 
-from interlock.domain.clock import NS_PER_S
+from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.instruments import Status
 from interlock.domain.orders import Side
 from interlock.simulate.served.accounts import MarginAccount
@@ -87,6 +87,14 @@ async def test_key_facts_are_the_key_s_or_not_told(place: Place, facts: dict[str
         bool(facts.get("addresses", (1,))),
     )
     assert seen.account == (await place.ask(place.reads.key(place.key.access))).account
+
+
+@pytest.mark.parametrize("bound", [True, False])
+async def test_the_end_of_a_key_is_told_or_not_known(place: Place, bound: bool) -> None:
+    expires_ns = place.clock.now_ns() // NS_PER_S * NS_PER_S + 30 * 86_400 * NS_PER_S
+    key = place.add_key(expires_ns=expires_ns, **({} if bound else {"addresses": ()}))
+    seen = await place.ask(place.reads.key(key.access), place.talker(place.reads.sign, key))
+    assert seen.expires_ms == (expires_ns // NS_PER_MS if place.traits.tells_key_ends else None)
 
 
 async def test_a_mode_that_was_set_is_read_back(place: Place) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from tests.venues.contract.follower import Follower
 from tests.venues.contract.place import Place
+from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import check_everywhere, check_fills, check_order, totals
 
 from interlock.domain.errors import UsageError
@@ -274,6 +275,62 @@ async def test_of_a_batch_that_is_cut_each_answer_is_its_order_s(place: Place, c
         assert place.copies(want.client_id) == 1
         seen = await place.ask(place.reads.order(place.symbol, want.client_id))
         assert (seen is None) is (number >= cut)
+
+
+async def test_orders_of_every_symbol_are_told_in_its_own_units(place: Place) -> None:
+    async with Follower(place) as follower:
+        orders = []
+        for symbol, market in place.sim.markets.items():
+            if not place.traits.derivatives:
+                assert place.strike(Fault.DEPOSIT, currency=market.instrument.base, amount="1000")
+            for side in Side:
+                order = await place.placed(place.wanted(side, symbol=symbol))
+                assert place.strike(Fault.FILL, client_id=order.client_id, amount=str(order.instrument.quantity(1)))
+                await place.accepted(place.verbs.cancel(symbol, client_id=order.client_id), Doing.CANCEL)
+                orders.append(order)
+        await check_all(place, follower, *orders)
+
+
+@DERIVATIVES
+async def test_an_order_that_executed_in_part_is_amended(place: Place) -> None:
+    async with Follower(place) as follower:
+        want = place.wanted(lots=place.lots() * 2)
+        order = await place.placed(want)
+        assert place.strike(Fault.FILL, client_id=order.client_id, amount=str(order.instrument.quantity(2)))
+        await place.accepted(place.verbs.amend(replace(want, lots=want.lots - 1), ""), Doing.AMEND)
+        assert (order.lots, order.filled_lots, order.state) == (want.lots - 1, 2, OrderState.PARTIAL)
+        await check_all(place, follower, order)
+
+
+@DERIVATIVES
+async def test_a_post_only_order_that_is_amended_so_that_it_would_take_does_not_take(place: Place) -> None:
+    async with Follower(place) as follower:
+        want = place.wanted(tif=TimeInForce.POST_ONLY)
+        order = await place.placed(want)
+        said = await place.do(place.verbs.amend(replace(want, ticks=place.taking().ticks), ""), Doing.AMEND)
+        assert isinstance(said, Accepted)
+        assert (order.open, order.filled_lots) == (False, 0)
+        assert said.state is OrderState.ACKED or said.end is not End.NONE
+        await check_all(place, follower, order)
+
+
+async def test_what_rests_is_cancelled_while_its_market_is_halted_or_the_venue_is_read_only(place: Place) -> None:
+    async with Follower(place) as follower:
+        order = await place.placed(place.wanted())
+        assert place.strike(Fault.HALT, symbol=place.symbol, ms=600_000)
+        await place.accepted(place.verbs.cancel(order.symbol, client_id=order.client_id), Doing.CANCEL)
+        await check_all(place, follower, order)
+
+
+async def test_reads_go_on_while_the_venue_takes_no_orders(place: Place) -> None:
+    order = await place.placed(place.wanted())
+    assert place.strike(Fault.MAINTENANCE, verb="place", ms=600_000)
+    await place.do(place.verbs.place(place.wanted()), Doing.PLACE)
+    said = await place.do(place.verbs.cancel(order.symbol, client_id=order.client_id), Doing.CANCEL)
+    assert isinstance(said, Explained)
+    assert said.trouble is Trouble.MAINTENANCE
+    assert order.open
+    await check_everywhere(place, order)
 
 
 async def test_the_stream_tells_balances_as_they_are(place: Place) -> None:

@@ -57,6 +57,7 @@ class Traits:
     buys_by_cost: bool = False
     tells_rights: bool = True
     trades_tell_orders: bool = True
+    tells_key_ends: bool = True
     mixed_modes: bool = False
     tells_makers: bool = True
     resolution_ns: int = NS_PER_MS
@@ -94,6 +95,7 @@ BINANCE = Traits(
     post_only_refused=True,
     fok_refused=True,
     beats=True,
+    tells_key_ends=False,
     mixed_modes=True,
     ledger_page=1000,
     fills_page=1000,
