@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -71,7 +71,12 @@ class Served:
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
 
-    def client(self, venue: str, secret: str = "") -> HttpCancelOnly:
+    @contextmanager
+    def client(self, venue: str, secret: str = "") -> Iterator[HttpCancelOnly]:
+        with closing(self._client(venue, secret)) as found:
+            yield found
+
+    def _client(self, venue: str, secret: str) -> HttpCancelOnly:
         place = self.where[venue]
         instruments = {instrument.symbol: instrument for instrument in instruments_of(venue)}
         account, trade = PARTS[venue]
@@ -137,70 +142,67 @@ def swept(client: HttpCancelOnly, within_s: float) -> int:
 def test_a_thousand_open_orders_are_gone(served: Served, venue: str) -> None:
     ids = served.rest_orders(venue, 1_000, f"{venue[:2]}k-")
     assert served.open_ids(venue) >= set(ids)
-    client = served.client(venue)
-    listed = [order.client_id for page in client.open_pages() for order in page]
-    assert set(ids) <= set(listed)
-    assert len(listed) == len(set(listed))
-    swept(client, 60)
-    assert served.open_ids(venue) == set()
-    client.close()
+    with served.client(venue) as client:
+        listed = [order.client_id for page in client.open_pages() for order in page]
+        assert set(ids) <= set(listed)
+        assert len(listed) == len(set(listed))
+        swept(client, 60)
+        assert served.open_ids(venue) == set()
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_named_orders_are_cancelled_and_no_others(served: Served, venue: str) -> None:
     mine, others = served.rest_orders(venue, 30, f"{venue[:2]}m-"), served.rest_orders(venue, 10, f"{venue[:2]}o-")
-    client = served.client(venue)
-    listed = [order for page in client.open_pages() for order in page]
-    for _ in range(20):
-        left = [order for order in listed if order.client_id in set(mine) & served.open_ids(venue)]
-        if not left:
-            break
-        try:
-            client.cancel(left)
-        except VenueTrouble as trouble:
-            time.sleep(min(trouble.retry_after_ns / 1e9, 2.0) or 0.1)
-    assert served.open_ids(venue) == set(others)
-    assert client.state_of(mine[0]) is OrderState.CANCELLED
-    assert client.state_of(others[0]) is OrderState.OPEN
-    assert client.state_of("never-was") is None
-    client.cancel([order for order in listed if order.client_id in mine[:3]])  # that they are over already is no trouble
-    swept(client, 30)
-    client.close()
+    with served.client(venue) as client:
+        listed = [order for page in client.open_pages() for order in page]
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            left = [order for order in listed if order.client_id in set(mine) & served.open_ids(venue)]
+            if not left:
+                break
+            try:
+                client.cancel(left)
+            except VenueTrouble as trouble:
+                time.sleep(min(trouble.retry_after_ns / 1e9, 2.0) or 0.1)
+        assert served.open_ids(venue) == set(others)
+        assert client.state_of(mine[0]) is OrderState.CANCELLED
+        assert client.state_of(others[0]) is OrderState.OPEN
+        assert client.state_of("never-was") is None
+        client.cancel([order for order in listed if order.client_id in mine[:3]])  # that they are over already is no trouble
+        swept(client, 30)
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_whatever_is_no_yes_is_trouble(served: Served, venue: str) -> None:
-    client = served.client(venue)
-    assert list(client.open_pages()), "the same key, and the venue in order"
-    with pytest.raises(VenueTrouble, match="INVALID_KEY"), closing(served.client(venue, secret="not-the-secret-of-this-key")) as stranger:
-        list(stranger.open_pages())
-    for fault in ("reset_before", "error_without_accepting", "garbage"):
-        served.happen({"fault": fault, "venue": venue, "verb": "read"})
-        with pytest.raises(VenueTrouble):
+    with served.client(venue) as client:
+        assert list(client.open_pages()), "the same key, and the venue in order"
+        with pytest.raises(VenueTrouble, match="INVALID_KEY"), served.client(venue, "not-the-secret-of-this-key") as stranger:
+            list(stranger.open_pages())
+        for fault in ("reset_before", "error_without_accepting", "garbage"):
+            served.happen({"fault": fault, "venue": venue, "verb": "read"})
+            with pytest.raises(VenueTrouble):
+                list(client.open_pages())
+        assert list(client.open_pages()), "and it goes on"
+        served.happen({"fault": "rate_limited", "venue": venue, "verb": "read"})
+        with pytest.raises(VenueTrouble) as limited:
             list(client.open_pages())
-    assert list(client.open_pages()), "and it goes on"
-    served.happen({"fault": "rate_limited", "venue": venue, "verb": "read"})
-    with pytest.raises(VenueTrouble) as limited:
-        list(client.open_pages())
-    assert limited.value.retry_after_ns > 0
-    served.calm()
-    client.close()
+        assert limited.value.retry_after_ns > 0
+        served.calm()
 
 
 def test_the_dead_man_cancels_what_rests(served: Served) -> None:
     ids = served.rest_orders("binance_usdm", 6, "bd-")
-    client = served.client("binance_usdm")
-    client.beat("BTCUSDT", 300_000_000)
-    deadline = time.monotonic() + 10
-    while ids[0] in served.open_ids("binance_usdm"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert set(ids[1:]) <= served.open_ids("binance_usdm"), "the other symbols were not armed"
-    swept(client, 30)
-    for venue in ("upbit", "bybit"):
-        with pytest.raises(VenueTrouble, match="dead-man"):
-            served.client(venue).beat("BTCUSDT", 300_000_000)
-    client.close()
+    with served.client("binance_usdm") as client:
+        client.beat("BTCUSDT", 300_000_000)
+        deadline = time.monotonic() + 10
+        while ids[0] in served.open_ids("binance_usdm"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert set(ids[1:]) <= served.open_ids("binance_usdm"), "the other symbols were not armed"
+        swept(client, 30)
+        for venue in ("upbit", "bybit"):
+            with pytest.raises(VenueTrouble, match="dead-man"), served.client(venue) as other:
+                other.beat("BTCUSDT", 300_000_000)
 
 
 def test_the_place_is_told(served: Served, tmp_path: Path) -> None:
