@@ -101,12 +101,12 @@ class SpotAccount:
         balance.locked += needed
 
     def book(self, order: SimOrder, ticks: int, lots: int, rate: Decimal) -> Booked:
-        """Unlock what the executed part held, then exchange value, goods and fee."""
+        """Unlock what the executed part held, then exchange value, goods and fee, which is not rounded (Upbit's examples show all its digits)."""
         instrument = order.instrument
         before = self._lots(instrument)
         self.hold(order, -lots)
         value = instrument.notional(ticks, lots)
-        fee = (value * rate).quantize(_GRAIN)
+        fee = value * rate
         self.of(instrument.quote).free -= int(order.side) * value + fee
         self.of(instrument.base).free += int(order.side) * instrument.base_units(lots)
         return Booked(fee, instrument.quote, ZERO, before)

@@ -11,11 +11,12 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from interlock.domain.clock import Clock
+from interlock.domain.clock import NS_PER_S, Clock
 from interlock.simulate.served.faults import Asked, Fault, FaultPlan, FaultSpec
 from interlock.simulate.served.front import Door, Passage
 from interlock.simulate.served.hub import Hub, Listener
@@ -222,7 +223,9 @@ class Face(ABC):
 
     async def _deliver(self, reply: Reply, struck: Mapping[Fault, FaultSpec], passage: Passage | None) -> web.StreamResponse:
         await self.hold_back(struck, passage)
-        return web.Response(status=reply.status, body=reply.body, headers=reply.headers, content_type="application/json")
+        # Some venues tell their time by this header alone.
+        headers = {"Date": formatdate(self.venue.now_ns() // NS_PER_S, usegmt=True), **reply.headers}
+        return web.Response(status=reply.status, body=reply.body, headers=headers, content_type="application/json")
 
     async def hold_back(self, struck: Mapping[Fault, FaultSpec], passage: Passage | None) -> None:
         """Let an answer be late, cut or lost on its way, as the faults say."""

@@ -94,6 +94,9 @@ class Hub:
         self._drop.clear()
         self._silent_until_ms.clear()
         self._double = self._swap = 0
+        held, self._held = self._held, []
+        for topic, _, message in held:
+            self._send(topic, message)
 
     def publish(self, topic: str, message: bytes, symbol: str = "") -> None:
         """Tell a message to everyone who subscribed to the topic, unless something is wrong."""

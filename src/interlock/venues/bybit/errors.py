@@ -9,6 +9,19 @@ from typing import Final
 
 from interlock.venues.trouble import Doing, Explained, Rule, Trouble, explain, rules
 
+STATUSES: Final = {
+    401: Rule(Trouble.INVALID_KEY, settled=False),
+    403: Rule(
+        Trouble.RATE_LIMIT,
+        settled=False,
+        hint="too many requests from this address, or an address of a country that is not served: the venue does not say which",
+        action="everything stops for ten minutes; if it comes again, look where this host's address belongs",
+    ),
+    404: Rule(Trouble.INVALID_ORDER, settled=False, hint="there is no such request", action="this is a defect to report"),
+    429: Rule(Trouble.RATE_LIMIT),
+}
+"""For answers without a `retCode` that can be read."""
+
 RULES: Final = rules(
     ("10003 10004 10007 -2015 33004", Rule(Trouble.INVALID_KEY)),
     ("10010", Rule(Trouble.IP_RESTRICTION)),
@@ -47,21 +60,8 @@ RULES: Final = rules(
     ),
     ("170218", Rule(Trouble.POST_ONLY_REJECT)),
     ("110043 110025 110026 34040", Rule(Trouble.INVALID_ORDER, hint="nothing to change: it is so already", action="nothing")),
-)
-"""By `retCode`. For cancels only its kind counts: nothing that the venue says of a cancel ends an order."""
-
-STATUSES: Final = {
-    401: Rule(Trouble.INVALID_KEY, settled=False),
-    403: Rule(
-        Trouble.RATE_LIMIT,
-        settled=False,
-        hint="too many requests from this address, or an address of a country that is not served: the venue does not say which",
-        action="everything stops for ten minutes; if it comes again, look where this host's address belongs",
-    ),
-    404: Rule(Trouble.INVALID_ORDER, settled=False, hint="there is no such request", action="this is a defect to report"),
-    429: Rule(Trouble.RATE_LIMIT),
-}
-"""For answers without a `retCode` that can be read."""
+) | {str(status): rule for status, rule in STATUSES.items()}
+"""By `retCode`, which may also repeat the status. For cancels only its kind counts: nothing that the venue says of a cancel ends an order."""
 
 NOTHING_TO_CHANGE: Final = frozenset({"110043", "110025", "110026", "34040"})
 """Answers to a change of mode or leverage that is in force already."""

@@ -10,6 +10,13 @@ from typing import Final
 
 from interlock.venues.trouble import Doing, Explained, Rule, Trouble, explain, rules
 
+STATUSES: Final = {
+    401: Rule(Trouble.INVALID_KEY, settled=False),
+    418: Rule(Trouble.RATE_LIMIT, hint="blocked for a time that grows with each repetition"),
+    429: Rule(Trouble.RATE_LIMIT),
+}
+"""For answers without a name that can be read."""
+
 RULES: Final = rules(
     (
         "invalid_access_key expired_access_key jwt_verification invalid_query_payload no_authorization_token",
@@ -26,7 +33,7 @@ RULES: Final = rules(
     ),
     ("no_authorization_ip", Rule(Trouble.IP_RESTRICTION)),
     ("out_of_scope thirdparty_agreement_required open_api_withdraw_locked", Rule(Trouble.PERMISSION_DENIED)),
-    ("429 too_many_requests", Rule(Trouble.RATE_LIMIT)),
+    ("too_many_requests", Rule(Trouble.RATE_LIMIT)),
     ("insufficient_funds_bid insufficient_funds_ask insufficient_funds", Rule(Trouble.INSUFFICIENT_BALANCE)),
     (
         "under_min_total_bid under_min_total_ask over_krw_funds_bid over_krw_funds_ask volume_too_large invalid_funds invalid_time_in_force "
@@ -41,15 +48,8 @@ RULES: Final = rules(
     ("order_not_found", Rule(Trouble.ORDER_NOT_FOUND, settled=False)),
     ("market_offline", Rule(Trouble.MAINTENANCE)),
     ("server_error", Rule(Trouble.UNKNOWN_OUTCOME, settled=False)),
-)
-"""By `error.name`. For cancels only its kind counts: nothing that the venue says of a cancel ends an order."""
-
-STATUSES: Final = {
-    401: Rule(Trouble.INVALID_KEY, settled=False),
-    418: Rule(Trouble.RATE_LIMIT, hint="blocked for a time that grows with each repetition"),
-    429: Rule(Trouble.RATE_LIMIT),
-}
-"""For answers without a name that can be read."""
+) | {str(status): rule for status, rule in STATUSES.items()}
+"""By `error.name`, which may be the status as a number. For cancels only its kind counts: nothing that the venue says of a cancel ends an order."""
 
 
 def classify(status: int, code: str, doing: Doing) -> Explained:

@@ -19,7 +19,7 @@ from interlock.simulate.served.binance_usdm.routes import Route, Routes, by_symb
 from interlock.simulate.served.binance_usdm.taking import client_id_of, instrument_of, new_order, one_way, price_of, side_of, size_of
 from interlock.simulate.served.binance_usdm.verbs import Verbs
 from interlock.simulate.served.binance_usdm.views import order_id, side_word
-from interlock.simulate.served.binance_usdm.words import Wrong, plain, price_text, size_text
+from interlock.simulate.served.binance_usdm.words import Wrong, mean, plain, price_text, size_text
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.orders import SimOrder
 
@@ -207,7 +207,7 @@ class Conditionals:
             "q": plain(one.quantity or Decimal(0)),
             "X": one.state,
             "ai": str(order_id(order)) if order else "",
-            "ap": plain(order.average_price) if order else "0.00000",
+            "ap": mean(order.average_price) if order else "0.00000",
             "aq": plain(order.filled) if order else "0.00000",
             "act": "0",
             "tp": plain(one.trigger),

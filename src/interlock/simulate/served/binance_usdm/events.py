@@ -11,7 +11,7 @@ from interlock.domain.orders import Side
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.binance_usdm import views
 from interlock.simulate.served.binance_usdm.seen import accepted, now
-from interlock.simulate.served.binance_usdm.words import EXPIRE_REASONS, eight, plain
+from interlock.simulate.served.binance_usdm.words import EXPIRE_REASONS, eight, mean, plain
 from interlock.simulate.served.orders import SimOrder
 from interlock.simulate.served.venue import Change, OrderChanged
 
@@ -47,7 +47,7 @@ def order_update(event: OrderChanged, waiting: Iterable[SimOrder], modify_id: st
         "f": views.tif(order),
         "q": plain(order.quantity),
         "p": plain(views.limit_price(order)),
-        "ap": plain(seen.average),
+        "ap": mean(seen.average),
         "sp": order.words.get("stopPrice", "0"),
         "x": told,
         "X": seen.status,
@@ -125,8 +125,8 @@ def account_update(
             {
                 "s": instrument.symbol,
                 "pa": plain(instrument.quantity(position.lots)),
-                "ep": plain(position.entry_price(instrument)),
-                "bep": plain(views.break_even(account, instrument)),
+                "ep": mean(position.entry_price(instrument)),
+                "bep": mean(views.break_even(account, instrument)),
                 "cr": plain(position.realised),
                 "up": eight(account.unrealised(instrument.symbol)),
                 "mt": "isolated" if instrument.symbol in alone else "cross",

@@ -10,7 +10,7 @@ from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderType, Side
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.binance_usdm.seen import Seen
-from interlock.simulate.served.binance_usdm.words import eight, plain, price_text, size_text
+from interlock.simulate.served.binance_usdm.words import eight, mean, plain, price_text, size_text
 from interlock.simulate.served.orders import Execution, SimOrder
 
 ORDER_IDS: Final = 8_000_000_000
@@ -135,8 +135,8 @@ def position_row(account: MarginAccount, instrument: Instrument, mark: Decimal, 
         "symbol": symbol,
         "positionSide": "BOTH",
         "positionAmt": size_text(instrument, instrument.quantity(position.lots)),
-        "entryPrice": price_text(instrument, position.entry_price(instrument)),
-        "breakEvenPrice": price_text(instrument, break_even(account, instrument)),
+        "entryPrice": mean(position.entry_price(instrument)),
+        "breakEvenPrice": mean(break_even(account, instrument)),
         "markPrice": eight(mark),
         "unRealizedProfit": eight(account.unrealised(symbol)),
         "liquidationPrice": price_text(instrument, account.liquidation_price(symbol)),

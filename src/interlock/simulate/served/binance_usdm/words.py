@@ -157,16 +157,21 @@ EXPIRE_REASONS: Final = {
 
 
 def status_of(order: SimOrder) -> str:
-    """How an order stands. What self-match or time ended is expired, whatever ended it inside."""
+    """How an order stands. What self-match, time or a liquidation ended is expired, whatever ended it inside."""
     if order.reason is EndReason.SELF_MATCH:
         return "EXPIRED_IN_MATCH"
-    return "EXPIRED" if order.reason is EndReason.TIME else _STATES[order.state]
+    return "EXPIRED" if order.reason in (EndReason.TIME, EndReason.LIQUIDATION) else _STATES[order.state]
 
 
 def plain(value: Decimal) -> str:
     """A number without exponent and without zeros at its end."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def mean(price: Decimal) -> str:
+    """A price that was worked out, such as a mean: eight decimals [inferred], without zeros at its end."""
+    return plain(round(price, 8))
 
 
 def eight(value: Decimal) -> str:
