@@ -577,7 +577,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         _GATE + "egress.py",
         "Egress.cancel_due",
-        "line.expect(self._cancels, (client_id, 0), self._answer_ns)",
+        "line.expect(self._cancels, (client_id, 0), now.boot_ns, self._answer_ns)",
         "0",
         "1",
         "of an answer to a cancel nobody asks about which revision it is",
