@@ -339,6 +339,17 @@ def test_each_limit_is_asked_of_the_whole_pair(name: str, table: str, entry: str
     assert rule(ask(refuses, Side.BUY, **{**HERE, "lots": 2})) in ("", name), "the first leg alone would pass, or is stopped by the same"
 
 
+@pytest.mark.parametrize("lots", [1, 2])
+def test_the_permit_of_a_first_order_tells_what_the_whole_pair_comes_to(lots: int) -> None:
+    world = pair()
+    (permit,) = (record for record in enter(world, lots=lots).records if isinstance(record, r.Permit))
+    told = {one.limit: int(one.value) for one in permit.evaluations}
+    assert told["max_gross_notional_usd"] == BOTH
+    alone = pair()
+    (permit,) = (record for record in ask(alone, Side.BUY, **{**HERE, "lots": lots}).records if isinstance(record, r.Permit))
+    assert {one.limit: int(one.value) for one in permit.evaluations}["max_gross_notional_usd"] == lots * (20 * USD + 100)
+
+
 def test_what_is_reserved_leaves_no_room_to_others() -> None:
     def gate() -> World:
         return under(sheet_with(pair(), "symbols", "other:BTC", max_position_lots=2))
