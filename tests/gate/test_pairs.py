@@ -188,6 +188,14 @@ def test_with_all_of_it_ended_and_answered_a_pair_is_over() -> None:
     assert left(world) == (0, 0)
 
 
+def test_a_pair_is_not_over_while_any_order_of_it_is_alive() -> None:
+    world = pair()
+    sent(world, enter(world, lots=1))
+    other = sent(world, ask(world, Side.BUY, **HERE, group="p"))
+    ended(world, other)
+    assert left(world) == (1, 2)
+
+
 def test_what_is_reported_and_was_not_seen_keeps_a_pair_from_being_over() -> None:
     world, first = entered()
     ended(world, first, 1)

@@ -459,6 +459,14 @@ def test_on_a_shared_account_a_burden_that_is_not_known_now_denies(unknown: Burd
     assert isinstance(closing, Allowed), closing
 
 
+def with_burdens(sheet: LimitSheet, burdens: dict[tuple[str, str], Burden], positions: dict[Any, int] | None = None) -> Allowed | Denied:
+    """An order on one of two venues beside what others have open, by account."""
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC")])
+    seen = lc.seen(sheet, universe, *lc.steady(lc.quote(), lc.quote(venue="other", symbol="BTC")), lc.rate())
+    exposure = exposure_of(positions or {}, [], {("bybit", "main"): Equity(usd(1_000), lc.NOW)}, lc.NAKED, burdens=burdens)
+    return evaluate(sheet, lc.intent(), exposure, seen, Throttles(), lc.CALM, lc.NOW, usd(1_000))
+
+
 def test_what_others_have_open_takes_room_also_where_we_may_trade_no_more() -> None:
     """Taking the account off the list lets nothing pass there, and nothing more anywhere else."""
     none = lc.changed(SHARED, "venues", "bybit", accounts=())
@@ -470,14 +478,42 @@ def test_what_others_have_open_takes_room_also_where_we_may_trade_no_more() -> N
     book = r.Book(venue="other", symbol="BTC", bid_ticks=500_000, ask_ticks=500_001, boot_ns=lc.NOW)
     intent = lc.intent(venue="other", symbol="BTC", books=(book,))
 
-    def judged_there(gross: int) -> Allowed | Denied:
-        burdens = {("bybit", "main"): msgspec.structs.replace(FREE, gross=gross)}
+    burdens: dict[tuple[str, str], Burden] = {}
+
+    def judged_there(gross: int | None = None) -> Allowed | Denied:
+        if gross is not None:
+            burdens["bybit", "main"] = msgspec.structs.replace(FREE, gross=gross)
         equity = {("other", "main"): Equity(usd(1_000), lc.NOW)}
         exposure = exposure_of({}, [], equity, lc.NAKED, burdens=burdens)
         return evaluate(elsewhere, intent, exposure, seen, Throttles(), lc.CALM, lc.NOW, usd(1_000))
 
     assert isinstance(judged_there(0), Allowed)
     assert denied(judged_there(usd(100))) == "max_gross_notional_usd"
+    burdens.clear()
+    assert denied(judged_there()) == "max_gross_notional_usd", "it has no account that is known, and others may be on it all the same"
+
+
+def test_every_account_of_a_shared_venue_is_to_be_known_and_none_of_another() -> None:
+    two = lc.changed(SHARED, "venues", "bybit", accounts=("main", "sub"))
+    known = {("bybit", "main"): FREE}
+    assert denied(with_burdens(two, known)) == "max_gross_notional_usd"
+    assert isinstance(with_burdens(two, {**known, ("bybit", "sub"): FREE}), Allowed)
+    assert isinstance(with_burdens(SHARED, {**known, ("other", "sub"): FREE}), Allowed)
+
+
+def test_what_others_have_open_fills_the_room_of_their_venue_alone() -> None:
+    """Nor does it make a worst case of ours known that is not."""
+    wide = lc.changed(SHARED, "account", max_gross_notional_micro_usd=usd(1_000))
+    there = lc.changed(SHARED, "venues", "bybit", max_gross_notional_micro_usd=usd(1_000)).venues["bybit"]
+    both = msgspec.structs.replace(wide, venues={**SHARED.venues, "other": there})
+    heavy = msgspec.structs.replace(FREE, gross=usd(500))
+    assert isinstance(with_burdens(both, {("bybit", "main"): FREE, ("other", "main"): heavy}), Allowed)
+    assert denied(with_burdens(both, {("bybit", "main"): heavy, ("other", "main"): FREE})) == "max_venue_gross_notional_usd"
+    elsewhere = msgspec.structs.replace(SHARED, symbols={**SHARED.symbols, "other:BTC": SHARED.symbols["bybit:BTCUSDT"]})
+    some = {("bybit", "main"): msgspec.structs.replace(FREE, gross=5)}
+    for lots, expected in ((0, ""), (1 << 60, "max_gross_notional_usd")):
+        found = with_burdens(elsewhere, some, {("other", "main", "BTC"): lots} if lots else {})
+        assert isinstance(found, Allowed) if not expected else denied(found) == expected
 
 
 def denied(found: Allowed | Denied) -> str:
