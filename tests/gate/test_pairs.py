@@ -210,10 +210,15 @@ def test_after_its_time_a_pair_keeps_only_what_may_need_an_answer() -> None:
     first = sent(world, enter(world, lots=1))
     assert left(later(world, 60 * S)) == (1, 2)
     assert left(later(world, 1)) == (0, 1), "what is open of the first leg may still fill"
-    assert rule(ask(world, Side.BUY, **HERE, group="p")) == "pair_not_reserved"
+    late = ask(world, Side.BUY, **HERE, group="p")
+    assert rule(late) == "pair_not_reserved"
+    assert "the time of the pair ended 1 ns ago" in late.decision.detail
     fills(world, first)
     assert left(world) == (0, 1)
     assert mandate_of(answer(world, 1)) == "", "an answer is not late while the group can be worked on"
+    just = pair()
+    sent(just, enter(just, lots=1))
+    assert rule(ask(later(just, 60 * S), Side.BUY, **HERE, group="p")) == "", "its last moment is within its time"
     over = later(pair(), 0)
     enter(over)
     later(over, LONGEST_NAKED_NS + 1)
@@ -241,6 +246,25 @@ def test_what_would_enter_a_pair_after_its_time_is_cancelled() -> None:
     assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_what_brings_a_pair_home_is_not_cancelled_after_its_time_and_what_enters_is_wherever_it_stands(where: str) -> None:
+    world = pair()
+    rests = plan(world, *(leg(one, tif=TimeInForce.GTC) for one in legs()))
+    fills(world, gone := sent(world, enter(world, rests, lots=1)))
+    assert world.state.orders.by_id[gone].state.final
+    first = sent(world, ask(world, Side.BUY, **{**HERE, "tif": TimeInForce.GTC, "ticks": 199_990}, group="p"))
+    if where == "here":
+        home = sent(world, ask(world, Side.SELL, **HERE, group="p"))
+    else:
+        fills(world, sent(world, answer(world, 1)))
+        hold_at_reduce_only(world)
+        home = sent(world, ask(world, Side.BUY, **{**THERE, **FLAGGED, "ticks": 200_001}, group="p"))
+    world.state.groups = {"a": world.state.groups["p"]._replace(legs=()), **world.state.groups}
+    (wanted,) = pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1)
+    assert wanted.client_id == first
+    assert home in world.state.orders.live
+
+
 @pytest.mark.parametrize("name", ["q", "p"])
 def test_what_would_enter_a_pair_is_cancelled_before_another_group_lets_it_be_forgotten(name: str) -> None:
     world = pair()
@@ -263,6 +287,9 @@ def test_unwinding_a_pair_ends_the_entering_of_it() -> None:
     assert left(world) == (1, 2)
     assert mandate_of(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == "hedge", "at RUN too it must fit the mandate"
     assert left(world) == (0, 0), "what is being sold again needs no answer"
+    larger = msgspec.structs.replace(world.state.groups["p"].legs[0], lots=9)
+    world.state.groups["p"] = world.state.groups["p"]._replace(legs=(larger, world.state.groups["p"].legs[1]))
+    assert left(world) == (0, 0), "nor is the rest of it entered"
 
 
 def test_a_group_without_a_plan_reserves_nothing() -> None:
@@ -351,11 +378,26 @@ def test_each_limit_is_asked_of_the_whole_pair(name: str, table: str, entry: str
 def test_the_permit_of_a_first_order_tells_what_the_whole_pair_comes_to(lots: int) -> None:
     world = pair()
     (permit,) = (record for record in enter(world, lots=lots).records if isinstance(record, r.Permit))
-    told = {one.limit: int(one.value) for one in permit.evaluations}
-    assert told["max_gross_notional_usd"] == BOTH
+    assert gross_of(permit) == BOTH
+    if lots == 1:
+        (permit,) = (record for record in ask(world, Side.BUY, **HERE, group="p").records if isinstance(record, r.Permit))
+        assert gross_of(permit) > 79 * USD, "the second leg counts for the rest of the first one too"
     alone = pair()
     (permit,) = (record for record in ask(alone, Side.BUY, **{**HERE, "lots": lots}).records if isinstance(record, r.Permit))
-    assert {one.limit: int(one.value) for one in permit.evaluations}["max_gross_notional_usd"] == lots * (20 * USD + 100)
+    assert gross_of(permit) == lots * (20 * USD + 100)
+
+
+def gross_of(permit: r.Permit) -> int:
+    """What the gross notional would be, micro-USD, as the permit tells it."""
+    return next(int(one.value) for one in permit.evaluations if one.limit == "max_gross_notional_usd")
+
+
+@pytest.mark.parametrize(("entered_lots", "here_lots"), [(1, 2), (2, 2)])
+def test_an_answer_is_judged_beside_what_is_left_of_the_first_leg_and_nothing_of_its_own(entered_lots: int, here_lots: int) -> None:
+    world = pair()
+    fills(world, sent(world, enter(world, lots=entered_lots)), entered_lots)
+    (permit,) = (record for record in answer(world, 1).records if isinstance(record, r.Permit))
+    assert 20 * (here_lots + 1) * USD <= gross_of(permit) < 20 * (here_lots + 1) * USD + 1_000
 
 
 def test_what_is_reserved_leaves_no_room_to_others() -> None:
@@ -380,6 +422,9 @@ def test_an_open_order_that_is_reserved_has_its_place_and_its_cancel() -> None:
     sent(world, enter(world, plan(world, *legs(lots=1))))
     assert rule(ask(world, Side.SELL, **THERE)) == "max_open_orders"
     assert rule(ask(gate(), Side.SELL, **THERE)) == ""
+    one_here = sheet_with(pair(), "symbols", "bybit:BTCUSDT", max_open_orders_count=1)
+    assert rule(enter(under(one_here))) == ""
+    assert rule(enter(under(one_here), lots=1)) == "max_open_orders", "the rest of the first leg will be another order"
 
 
 def test_both_legs_must_be_allowed_new_risk() -> None:
@@ -479,6 +524,42 @@ def test_a_leg_without_facts_is_no_leg() -> None:
     assert pairs.plan_objection(whole, intent, world.state, universe_of(facts_of_two()), world.setup.absence, NOW.boot_ns) is None
 
 
+@pytest.mark.parametrize("missing", ["bybit", "other"])
+def test_a_leg_that_is_not_configured_is_no_leg(missing: str) -> None:
+    world = pair()
+    intent = lc.intent(Side.BUY, 2, 200_002, tif=TimeInForce.IOC)
+    facts = universe_of(facts_of_two())
+    absence = {venue: kept for venue, kept in world.setup.absence.items() if venue != missing}
+    without_facts = universe_of([one for one in facts_of_two() if one.venue != missing])
+    for universe, rules in ((facts, absence), (without_facts, world.setup.absence)):
+        found = pairs.plan_objection(plan(world), intent, world.state, universe, rules, NOW.boot_ns)
+        assert found is not None
+        assert "not configured" in found.detail
+    assert pairs.plan_objection(plan(world), intent, world.state, facts, world.setup.absence, NOW.boot_ns) is None
+
+
+@pytest.mark.parametrize(("lots", "answers"), [((2, 5), True), ((2, 4), False), ((1, 2), True), ((1, 3), False)])
+def test_the_second_leg_of_a_plan_answers_the_first_in_coins(lots: tuple[int, int], answers: bool) -> None:
+    world = pair()
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.0004", per_tick_lot="0.00004")])
+    first, second = legs(lots=lots[0])
+    whole = plan(world, first, leg(second, lots=lots[1]))
+    intent = lc.intent(Side.BUY, lots[0], 200_002, tif=TimeInForce.IOC)
+    found = pairs.plan_objection(whole, intent, world.state, universe, world.setup.absence, NOW.boot_ns)
+    assert (found is None) is answers
+
+
+def test_a_first_leg_that_no_lot_answers_is_no_pair() -> None:
+    world = pair()
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.01", per_tick_lot="0.001")])
+    first, second = legs(lots=1)
+    intent = lc.intent(Side.BUY, 1, 200_002, tif=TimeInForce.IOC)
+    whole = plan(world, first, leg(second, lots=0))
+    found = pairs.plan_objection(whole, intent, world.state, universe, world.setup.absence, NOW.boot_ns)
+    assert found is not None
+    assert "answered by 0, found 0" in found.detail
+
+
 def test_a_plan_of_two_coins_is_none() -> None:
     world = pair()
     universe = universe_of([facts_of_two()[0], lc.facts(venue="other", symbol="BTC", asset="ETH")])
@@ -492,6 +573,11 @@ def test_a_pair_needs_a_name_that_is_new() -> None:
     world, _ = entered()
     assert rule(enter(world)) == "pair_begun"
     assert rule(enter(world, group="q")) == "max_position_lots"
+    done, first = entered()
+    fills(done, first, 2)
+    fills(done, sent(done, answer(done)), 2)
+    assert not done.state.orders.live
+    assert rule(enter(done)) == "pair_begun", "nothing of it is alive, and it has begun"
     unplanned = pair()
     sent(unplanned, ask(unplanned, Side.BUY, **HERE, group="p"))
     assert rule(enter(unplanned, plan(unplanned, *legs(lots=1)))) == "pair_begun"
@@ -691,6 +777,53 @@ def test_lots_are_compared_as_coins_and_rounded_down() -> None:
             intent = lc.intent(Side.SELL, lots, 200_000, venue="other", symbol="BTC", client_id="second")
             refused = pairs.objection(world.state.groups["p"], world.state.orders, intent, NOW.boot_ns)
             assert (refused is None) is (lots <= proven), (filled, lots)
+
+
+def in_coarse_lots(world: World) -> World:
+    """The same pair, as if it were of 5 lots of 2 units of the coin here and 3 of 3 there."""
+    group = world.state.groups["p"]
+    here = msgspec.structs.replace(group.legs[0], lots=5, units_per_lot=2)
+    there = msgspec.structs.replace(group.legs[1], lots=3, units_per_lot=3)
+    world.state.groups["p"] = group._replace(legs=(here, there))
+    return world
+
+
+def test_what_is_reserved_is_reckoned_in_coins() -> None:
+    world, _ = entered()
+    assert left(in_coarse_lots(world)) == (3, 3), "4 units are open and 6 to be entered"
+    assert left(later(world, 60 * S + 1)) == (0, 1), "4 units are open"
+    world, first = entered()
+    fills(world, first, 2)
+    sent(world, answer(world, 1))
+    assert left(in_coarse_lots(world)) == (3, 2), "7 of 10 units are not answered yet"
+    assert left(later(world, 60 * S + 1)) == (0, 0), "1 of 4 units is not, which is no lot"
+    world, first = entered()
+    fills(world, first, 1)
+    ended(world, first, 1)
+    assert left(in_coarse_lots(world)) == (0, 0), "2 units are no lot of the other leg, so that nothing is left to do"
+
+
+def test_executions_beyond_the_plan_reserve_no_more_than_its_second_leg() -> None:
+    for filled, answered, expected in ((3, 1, 1), (4, 2, 0)):
+        world, first = entered()
+        fills(world, first, 2)
+        fills(world, sent(world, answer(world, answered)), answered)
+        world.state.orders.by_id[first].filled_lots = filled
+        assert left(world) == (0, expected)
+
+
+def test_an_order_that_is_judged_counts_as_open_and_not_as_executed() -> None:
+    world, _ = entered()
+    intent = lc.intent(Side.SELL, 1, 200_000, venue="other", symbol="BTC", client_id="second")
+    adding = pairs.adding_of(intent, world.state.orders)
+    assert pairs.rests(world.state.groups["p"], world.state.orders, NOW.boot_ns, adding) == (0, 1)
+
+
+def test_an_amend_adds_what_it_makes_the_order_larger() -> None:
+    world, first = entered()
+    fills(world, first, 1)
+    for lots, adds in ((1, 0), (2, 0), (3, 1)):
+        assert pairs.adding_of(lc.intent(Side.BUY, lots, 200_000, client_id=first, revision=1), world.state.orders).lots == adds
 
 
 def test_at_reduce_only_a_pair_is_answered_under_the_mandate() -> None:
