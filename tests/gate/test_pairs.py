@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -505,6 +506,8 @@ def leg(base: Any, **parts: Any) -> Any:
         (planned(loss_bound_usd=Decimal("0." + 300_000 * "1")), "malformed"),
         (planned(deadline_boot_ns=NOW.boot_ns), "pair_malformed"),
         (planned(deadline_boot_ns=-1), "quantities"),
+        (of_legs(second=leg(SELLS, ticks=0)), "quantities"),
+        (of_legs(second=leg(SELLS, lots=1 << 53)), "quantities"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_denied_by_name(propose: Callable[[World], Any], expected: str) -> None:
@@ -615,6 +618,36 @@ def test_the_venue_without_expiry_goes_first(first: Expiry, second: Expiry, expe
     assert rule(enter(world)) == expected
 
 
+@pytest.mark.parametrize("missing", ["accounts", "absence"])
+def test_a_plan_on_a_venue_that_is_not_configured_is_denied_by_name(missing: str) -> None:
+    world = pair()
+    fewer: dict[str, Any] = {missing: {venue: one for venue, one in getattr(world.setup, missing).items() if venue != "other"}}
+    world.setup = dataclasses.replace(world.setup, **fewer)
+    assert rule(enter(world)) == "known"
+
+
+@pytest.mark.parametrize("key", ["venue", "symbol"])
+def test_a_name_in_a_plan_is_as_long_as_any_other_name(key: str) -> None:
+    for length, malformed in ((64, False), (65, True)):
+        world = pair()
+        assert (rule(enter(world, plan(world, BUYS, leg(SELLS, **{key: "X" * length})))) == "malformed") is malformed
+
+
+def test_a_reduction_on_the_second_leg_is_no_answer_and_waits_for_what_is_unknown() -> None:
+    def gate() -> tuple[World, str]:
+        world = pair()
+        fills(world, sent(world, ask(world, Side.BUY, **THERE)))
+        _, first = entered(world, whole=plan(world, *legs(lots=1)))
+        hold_at_reduce_only(world)
+        return world, first
+
+    home = {**THERE, **FLAGGED}
+    world, first = gate()
+    unknown(world, first)
+    assert rule(ask(world, Side.SELL, **home, group="p")) == "group_unresolved"
+    assert mandate_of(ask(gate()[0], Side.SELL, **home, group="p")) == "reduce_only"
+
+
 def test_no_pair_begins_while_either_venue_owes_an_answer() -> None:
     world = pair()
     object.__setattr__(world.setup, "absence", {"bybit": AbsenceRule(expiry=Expiry.WITHOUT), "other": AbsenceRule(expiry=Expiry.WITHOUT)})
@@ -682,6 +715,9 @@ def test_a_third_market_is_on_no_leg() -> None:
     world.state.groups["p"] = elsewhere
     effects = ask(world, Side.SELL, **HERE, group="p")
     assert rule(effects) == "pair_other_market"
+    assert rule(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == "pair_other_market", "not even where it only reduces"
+    world.state.groups["p"] = group
+    assert rule(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == ""
 
 
 def test_a_pair_that_cannot_be_reckoned_keeps_everything_and_gives_nothing() -> None:
