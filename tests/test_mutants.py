@@ -163,6 +163,7 @@ def test_kills_are_read_back_and_survivors_are_not(tmp_path: Path) -> None:
     with closing(Keeper(file, "abc")) as keeper:
         for name, outcome in (("one", kill), ("two", survivor), ("three", kill), ("four", kill)):
             keeper.add(name, outcome)
+    assert read(file, survivors=True)["two"] == Kept(survivor, "abc")
     file.write_bytes(file.read_bytes()[:-3])
     assert read(file) == {"one": Kept(kill, "abc"), "three": Kept(kill, "abc")}
     with closing(Keeper(file, "def")) as keeper:

@@ -53,9 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     found = {file: mutants(source) for file, source in sources.items()}
     picked = list(_sampled(found, options.sample, options.seed))
     names = {file: Names(file, source) for file, source in sources.items()}
-    known = kept.read(Path(options.keep)) if options.keep else {}
+    known = kept.read(Path(options.keep), survivors=options.only_kept) if options.keep else {}
     every = [Job(file, sources[file], mutant, names[file].of(mutant)) for file, mutant in picked]
     jobs = [job for job in every if job.name not in known]
+    not_judged: Counter[str] = Counter()
+    if options.only_kept:
+        not_judged, jobs = Counter(job.file for job in jobs), []
     if options.semantic or not options.module:
         jobs += [Job(s.file, (REPOSITORY / s.file).read_text(encoding="utf-8"), s) for s in SEMANTIC]
     started = time.monotonic()
@@ -71,7 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     result = report(outcomes, time.monotonic() - started)
     result |= {"commit": commit, "clean": clean}
     if options.keep:
-        result["judged_at"] = dict(Counter(known[job.name].commit if job.name in known else commit for job in every))
+        judged = [job for job in every if job.name in known or not options.only_kept]
+        result["judged_at"] = dict(Counter(known[job.name].commit if job.name in known else commit for job in judged))
+    if options.only_kept:
+        result["not_judged"] = dict(sorted(not_judged.items()))
     result["unsteady"] = list(unsteady)
     if options.budget < float("inf"):
         result["budget_s"] = options.budget
@@ -102,6 +108,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tests", action="append", metavar="PATH", help="files or folders of tests; default: those of the gate")
     parser.add_argument(
         "--keep", metavar="FILE", help="where outcomes are kept: a run that was cut off goes on, and only what survived is judged again"
+    )
+    parser.add_argument(
+        "--only-kept", action="store_true", help="judge no mutant: tell what is kept of the present text, and of how many nothing is"
     )
     parser.add_argument(
         "--budget",

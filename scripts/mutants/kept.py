@@ -55,15 +55,15 @@ def _pieces(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield node
 
 
-def read(path: Path) -> dict[str, Kept]:
-    """The kills of earlier runs; none if there is no such file. A line that broke off in the middle is left out."""
+def read(path: Path, *, survivors: bool = False) -> dict[str, Kept]:
+    """The kills of earlier runs, and the survivors if asked; none if there is no such file. A line that broke off in the middle is left out."""
     found: dict[str, Kept] = {}
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(json.JSONDecodeError):
                 one = json.loads(line)
                 found[one["name"]] = Kept(Outcome(one["outcome"], one["by"], one["seconds"]), one["commit"])
-    return {name: kept for name, kept in found.items() if kept.outcome.outcome != "survived"}
+    return {name: kept for name, kept in found.items() if survivors or kept.outcome.outcome != "survived"}
 
 
 class Keeper:

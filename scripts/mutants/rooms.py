@@ -7,8 +7,35 @@ from pathlib import Path
 _GATE = "src/interlock/gate/"
 
 ROOMS: dict[str, tuple[str, ...]] = {
-    "arming": ("arming", "ceremony", "conditions", "permission", "checks", "lattice", "interlocks", "mandate", "clock_watch", "verbs"),
-    "limits": ("limits", "evaluate", "exposure", "margin", "losses", "throttles", "references", "limit_sheet", "tightening", "in_force"),
+    "arming": (
+        "arming",
+        "ceremony",
+        "conditions",
+        "permission",
+        "checks",
+        "lattice",
+        "interlocks",
+        "mandate",
+        "reduction",
+        "clock_watch",
+        "verbs",
+    ),
+    "limits": (
+        "limits",
+        "evaluate",
+        "exposure",
+        "margin",
+        "losses",
+        "throttles",
+        "references",
+        "limit_sheet",
+        "tightening",
+        "in_force",
+        "pairs",
+        "reservation",
+        "group_result",
+        "foreign",
+    ),
     "orders": ("order_machine", "order_state", "order_reports", "orders", "absence", "cancels", "ledger", "reconcile"),
     "journal": (
         "journal/archive",

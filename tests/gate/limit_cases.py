@@ -133,6 +133,7 @@ def judge(
     now: int = NOW,
     cap: int = CAP,
     attended: Iterable[Key] = (),
+    ahead: str = "",
 ) -> Allowed | Denied:
     """`evaluate` in the calm moment but for what is given."""
     equity = {} if equity_usd is None else {("bybit", "main"): Equity(equity_usd * 1_000_000, equity_at)}
@@ -145,6 +146,7 @@ def judge(
         losses,
         now,
         cap,
+        ahead,
     )
 
 

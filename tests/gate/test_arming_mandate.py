@@ -72,6 +72,8 @@ def test_naked_exposure_may_shrink_above_its_cap_and_grow_below_it() -> None:
     below = msgspec.structs.replace(HEDGE, naked_before_usd=Decimal(0), naked_after_usd=Decimal(50))
     assert refuse_reduction(REDUCE, above, BOUNDS, NOW) is None
     assert refuse_reduction(REDUCE, below, BOUNDS, NOW) is None
+    of_group = msgspec.structs.replace(HEDGE, group_naked_before_usd=Decimal(0), group_naked_after_usd=Decimal(50))
+    assert refuse_reduction(REDUCE, of_group, BOUNDS, NOW) is None
     beyond = msgspec.structs.replace(BOUNDS, naked_cap_usd=Decimal("NaN"))
     assert refuse_reduction(REDUCE, below, beyond, NOW) is MandateRule.NONSENSE
 
@@ -82,6 +84,7 @@ def test_naked_exposure_may_shrink_above_its_cap_and_grow_below_it() -> None:
         (msgspec.structs.replace(HEDGE, lots=3), MandateRule.NOT_PROVEN),
         (msgspec.structs.replace(PAIR, legs=(LONG,)), MandateRule.NOT_A_PAIR),
         (msgspec.structs.replace(PAIR, legs=(LONG, LONG)), MandateRule.NOT_A_PAIR),
+        (msgspec.structs.replace(PAIR, legs=(LONG, leg(SHORT, held_lots=0, low_lots=0, high_lots=0))), MandateRule.NOT_A_PAIR),
         (msgspec.structs.replace(PAIR, legs=(LONG, SHORT, SHORT)), MandateRule.NOT_A_PAIR),
         (msgspec.structs.replace(PAIR, legs=(LONG, leg(SHORT, high_lots=-5))), MandateRule.NOT_SHRINKING),
         (msgspec.structs.replace(PAIR, legs=(LONG, leg(SHORT, high_lots=1))), MandateRule.NOT_SHRINKING),

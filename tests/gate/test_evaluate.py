@@ -494,3 +494,11 @@ def test_a_latch_of_losses_outlives_boots_and_days_until_a_person_clears_it() ->
     assert lost(*before, day(), clear("loss")).latched is False
     assert lost(*before, records.Tick(boot_ns=9, wall_ns=0)) == lost(*before)
     assert lost(*before).digest_parts() != lost(day()).digest_parts()
+
+
+@pytest.mark.parametrize(("ahead", "messages", "orders"), [("", 1, 1), ("bybit", 2, 2), ("other", 1, 2)])
+def test_an_order_that_goes_ahead_takes_a_message_of_its_venue_and_an_order_of_the_strategy(ahead: str, messages: int, orders: int) -> None:
+    found = judge(ahead=ahead)
+    assert isinstance(found, Allowed)
+    told = {one.limit: int(one.value) for one in found.evaluations}
+    assert (told["max_messages"], told["max_orders"]) == (messages, orders)

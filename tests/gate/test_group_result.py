@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate import limit_cases as lc
 from tests.gate.core_world import NOW, World
-from tests.gate.pair_world import SHEET, ask, facts_of_two, fills, pair, references, sent, unknown
+from tests.gate.pair_world import SHEET, THERE, ask, facts_of_two, fills, pair, references, sent, unknown
 
 from interlock.domain.orders import OrderState, Side, TimeInForce
 from interlock.gate import group_result
 from interlock.gate import records as r
-from interlock.gate.exposure import Valuation, universe_of
+from interlock.gate.exposure import Valuation, universe_of, valuation_of
 from interlock.gate.references import References
 
 SELL = lc.intent(Side.SELL, 1, 200_000, venue="other", symbol="BTC", client_id="judged")
@@ -81,6 +81,75 @@ def test_open_orders_count_where_they_lose() -> None:
     fills(worse, sent(worse, ask(worse, Side.BUY, **HERE, group="g")))
     unknown(worse, sent(worse, ask(worse, Side.BUY, **{**HERE, "ticks": 200_500}, group="g")))
     assert loss(worse) == Decimal("0.0501")
+
+
+@pytest.mark.parametrize(
+    ("side", "ticks", "lots", "expected"),
+    [
+        (Side.BUY, 200_500, 2, "0.1001"),
+        (Side.BUY, 200_001, 1, "0.0002"),  # a tick above the bid
+        (Side.BUY, 200_000, 1, "0.0001"),
+        (Side.SELL, 200_000, 1, "0.0002"),  # a tick below the ask
+        (Side.SELL, 200_001, 1, "0.0001"),
+        (Side.SELL, 199_500, 2, "0.1003"),  # with the one that is judged three lots are short
+    ],
+)
+def test_an_open_order_loses_against_the_price_at_which_it_would_be_marked(side: Side, ticks: int, lots: int, expected: str) -> None:
+    world = pair()
+    place = {**HERE, "ticks": ticks, "lots": lots} if side is Side.BUY else {**THERE, "ticks": ticks, "lots": lots}
+    unknown(world, sent(world, ask(world, side, **place, group="g")))
+    assert loss(world) == Decimal(expected)
+
+
+def test_an_open_order_at_the_price_at_which_it_would_be_marked_costs_no_fee_in_advance() -> None:
+    world = bought(fee=Decimal("0.02"))
+    unknown(world, sent(world, ask(world, Side.BUY, **{**HERE, "ticks": 200_000}, group="g", lots=1)))
+    assert loss(world) == Decimal("0.0401")
+    dearer = bought(fee=Decimal("0.02"))
+    unknown(dearer, sent(dearer, ask(dearer, Side.BUY, **{**HERE, "ticks": 200_001}, group="g", lots=1)))
+    assert loss(dearer) == Decimal("0.060201"), "a tick and a thousandth, rounded up"
+
+
+def test_an_order_that_ended_without_an_execution_needs_no_price() -> None:
+    world = bought()
+    ended = ask(world, Side.SELL, **THERE, group="g")
+    here = msgspec.structs.replace(SELL, venue="bybit", symbol="BTCUSDT")
+    refs = world.readings.references
+    blind = msgspec.structs.replace(refs, references={("bybit", "BTCUSDT"): refs.references["bybit", "BTCUSDT"]})
+    unsent = r.NotSent(boot_ns=NOW.boot_ns, client_id=ended.decision.client_id, revision=0, reason="lease")
+    assert loss(world, here, blind).is_nan(), "it may still be executed, and nobody knows at which price it would be marked"
+    world.state.apply(unsent)
+    assert loss(world, here, blind) == Decimal(0)
+
+
+def test_fees_are_expected_at_the_highest_rate_that_was_met() -> None:
+    world = bought(fee=Decimal("0.02"))
+    fills(world, sent(world, ask(world, Side.BUY, **{**HERE, "ticks": 200_001}, group="g")), fee=Decimal("0.01"), trade_id="t2")
+    assert loss(world) == Decimal("0.0501"), "three hundredths were charged, and two more are expected"
+
+
+def test_what_an_execution_is_worth_takes_the_size_of_its_lot_and_the_dearest_rate() -> None:
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.0004", per_tick_lot="0.00004")])
+    quotes = (lc.quote(200_000, 200_001, NOW.boot_ns), lc.quote(200_000, 200_001, NOW.boot_ns, venue="other", symbol="BTC"))
+    world = bought(fee=Decimal("0.02"))
+    for rate, expected in (("1", "0.02804"), ("1.02", "0.028601")):
+        refs = lc.seen(SHEET, universe, *lc.steady(*quotes), lc.rate(ask=rate, at=NOW.boot_ns))
+        assert loss(world, refs=refs) == Decimal(expected), "eight dollars there are charged eight thousandths"
+
+
+@pytest.mark.parametrize(("fee", "expected"), [("0.001", "43.050305"), ("-0.001", "-19.9999")])
+def test_a_fee_in_a_coin_is_converted_at_the_dearest_and_a_rebate_at_the_cheapest_price_that_is_known(fee: str, expected: str) -> None:
+    blind = [lc.facts(venue="another", symbol="XBT", quote="EUR"), lc.facts(venue="another", symbol="XBU")]
+    universe = universe_of([*blind, *facts_of_two()])
+    quotes = (lc.quote(200_000, 200_001, NOW.boot_ns), lc.quote(210_000, 210_001, NOW.boot_ns, venue="other", symbol="BTC"))
+    refs = lc.seen(SHEET, universe, *lc.steady(*quotes), lc.rate(at=NOW.boot_ns))
+    judged = msgspec.structs.replace(SELL, ticks=210_000)
+    assert loss(bought(fee=Decimal(fee), fee_currency="BTC"), judged, refs) == Decimal(expected)
+
+
+@pytest.mark.parametrize(("fee", "expected"), [("0.02", "0.040902"), ("-0.02", "-0.019498")])
+def test_a_fee_is_converted_at_the_dearest_and_a_rebate_at_the_cheapest_rate(fee: str, expected: str) -> None:
+    assert loss(bought(fee=Decimal(fee)), refs=seen(rate="0.98", ask_rate="1.02")) == Decimal(expected)
 
 
 @pytest.mark.parametrize(("ticks", "expected"), [(200_500, "0.0501"), (199_900, "0.0101")])
@@ -162,6 +231,25 @@ def test_what_is_missing_makes_it_no_number() -> None:
     assert group_result.naked_usd(world.state, there_only, {}, world.state.groups["g"], SELL)[0].is_nan()
     world.state.orders.by_id.clear()
     assert naked(world)[0].is_nan()
+
+
+def test_what_is_answered_whole_is_not_naked_and_neither_is_it_unknown() -> None:
+    world = bought()
+    fills(world, sent(world, ask(world, Side.SELL, venue="other", symbol="BTC", ticks=200_000, tif=TimeInForce.IOC, group="g")))
+    assert naked(world) == (Decimal(0), Decimal(20))
+
+
+def test_lots_of_two_sizes_are_netted_as_coins() -> None:
+    world = bought()
+    sent(world, ask(world, Side.BUY, **{**HERE, "tif": TimeInForce.POST_ONLY, "ticks": 199_900}, group="g"))
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.0004", per_tick_lot="0.00004")])
+    prices = {place: (200_000, valuation_of(one, 10**12, 10**12)) for place, one in universe.facts.items()}
+
+    def of(lots: int) -> tuple[Decimal, Decimal]:
+        return group_result.naked_usd(world.state, universe, prices, world.state.groups["g"], msgspec.structs.replace(SELL, lots=lots))
+
+    assert of(5) == (Decimal(40), Decimal(40))
+    assert of(8) == (Decimal(40), Decimal(44)), "3.2 coins less the 1 that is held"
 
 
 @given(st.lists(st.tuples(st.sampled_from(Side), st.integers(199_000, 201_000)), max_size=4), st.integers(199_000, 201_000))

@@ -18,12 +18,13 @@ from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection, Write, Wrote
-from interlock.gate.core import Planned, recheck, want_cancels
+from interlock.gate.core import VENUE_BUDGET, Planned, recheck, want_cancels
 from interlock.gate.egress import _Line
 from interlock.gate.journal import JournalFailed
 from interlock.gate.lattice import common_level
 from interlock.gate.venue_fake import request_id
-from interlock.venues.fake import wire
+from interlock.venues.budget import GATE, Meter, Spend
+from interlock.venues.fake import budget, wire
 
 MS = 1_000_000
 
@@ -235,6 +236,69 @@ def test_what_failed_in_part_is_told_to_who_asked() -> None:
         assert bench.state(planned.client_id) is OrderState.UNKNOWN
 
     with_bench(use)
+
+
+# What the venue lets an account ask
+
+
+def used(meter: Meter, bench: Bench) -> dict[str, int]:
+    """The units of each limit that the meter has seen go out."""
+    return {name: units for name, (units, _) in meter.standing(bench.world.now.boot_ns).items()}
+
+
+def test_each_cancel_and_each_order_that_leaves_is_counted() -> None:
+    meter = Meter(budget.LIMITS, GATE)
+
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        bench.world.now = bench.world.now._replace(
+            boot_ns=bench.world.now.boot_ns + 1
+        )  # what went out when an answer did is in what it says
+        answered = used(meter, bench)
+        bench.egress.cancel_due([client_id])
+        assert used(meter, bench) == {**answered, "requests": answered["requests"] + 1}
+        before = used(meter, bench)
+        written, _ = bench.permit(ticks=399_999)
+        assert await bench.egress.send(written) == ""
+        assert used(meter, bench) == {name: units + 1 for name, units in before.items()}
+
+    with_bench(use, meter=meter)
+
+
+@pytest.mark.parametrize(("stops_at", "counted"), [(None, 1), (2, 0)])
+def test_an_order_that_is_stopped_right_before_its_first_byte_takes_nothing_of_the_venues_limits(
+    stops_at: int | None, counted: int
+) -> None:
+    meter = Meter(budget.LIMITS, GATE)
+
+    async def use(bench: Bench) -> None:
+        reads = 0
+
+        def stopped() -> bool:
+            nonlocal reads
+            reads += 1
+            return stops_at is not None and reads >= stops_at
+
+        cast(Any, bench.switches).stopped = stopped
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == ("" if stops_at is None else "stop word")
+        assert set(used(meter, bench).values()) == {counted}
+
+    with_bench(use, meter=meter)
+
+
+def test_a_stop_is_told_as_one_also_where_the_limits_of_the_venue_are_used_up() -> None:
+    meter = Meter(budget.LIMITS, GATE)
+
+    async def use(bench: Bench) -> None:
+        meter.refused(Spend.PLACE, 1_000 * MS, bench.world.now.boot_ns)
+        planned, _ = bench.permit()
+        assert await bench.egress.send(planned) == VENUE_BUDGET
+        other, _ = bench.permit(ticks=399_999)
+        cast(Any, bench.switches).stopped = lambda: True
+        assert await bench.egress.send(other) == "stop word"
+
+    with_bench(use, meter=meter)
 
 
 # Connections that fail

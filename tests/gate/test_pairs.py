@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -188,6 +189,14 @@ def test_with_all_of_it_ended_and_answered_a_pair_is_over() -> None:
     assert left(world) == (0, 0)
 
 
+def test_a_pair_is_not_over_while_any_order_of_it_is_alive() -> None:
+    world = pair()
+    sent(world, enter(world, lots=1))
+    other = sent(world, ask(world, Side.BUY, **HERE, group="p"))
+    ended(world, other)
+    assert left(world) == (1, 2)
+
+
 def test_what_is_reported_and_was_not_seen_keeps_a_pair_from_being_over() -> None:
     world, first = entered()
     ended(world, first, 1)
@@ -202,10 +211,15 @@ def test_after_its_time_a_pair_keeps_only_what_may_need_an_answer() -> None:
     first = sent(world, enter(world, lots=1))
     assert left(later(world, 60 * S)) == (1, 2)
     assert left(later(world, 1)) == (0, 1), "what is open of the first leg may still fill"
-    assert rule(ask(world, Side.BUY, **HERE, group="p")) == "pair_not_reserved"
+    late = ask(world, Side.BUY, **HERE, group="p")
+    assert rule(late) == "pair_not_reserved"
+    assert "the time of the pair ended 1 ns ago" in late.decision.detail
     fills(world, first)
     assert left(world) == (0, 1)
     assert mandate_of(answer(world, 1)) == "", "an answer is not late while the group can be worked on"
+    just = pair()
+    sent(just, enter(just, lots=1))
+    assert rule(ask(later(just, 60 * S), Side.BUY, **HERE, group="p")) == "", "its last moment is within its time"
     over = later(pair(), 0)
     enter(over)
     later(over, LONGEST_NAKED_NS + 1)
@@ -233,6 +247,25 @@ def test_what_would_enter_a_pair_after_its_time_is_cancelled() -> None:
     assert pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1) == ()
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_what_brings_a_pair_home_is_not_cancelled_after_its_time_and_what_enters_is_wherever_it_stands(where: str) -> None:
+    world = pair()
+    rests = plan(world, *(leg(one, tif=TimeInForce.GTC) for one in legs()))
+    fills(world, gone := sent(world, enter(world, rests, lots=1)))
+    assert world.state.orders.by_id[gone].state.final
+    first = sent(world, ask(world, Side.BUY, **{**HERE, "tif": TimeInForce.GTC, "ticks": 199_990}, group="p"))
+    if where == "here":
+        home = sent(world, ask(world, Side.SELL, **HERE, group="p"))
+    else:
+        fills(world, sent(world, answer(world, 1)))
+        hold_at_reduce_only(world)
+        home = sent(world, ask(world, Side.BUY, **{**THERE, **FLAGGED, "ticks": 200_001}, group="p"))
+    world.state.groups = {"a": world.state.groups["p"]._replace(legs=()), **world.state.groups}
+    (wanted,) = pairs.overdue(world.state, NOW.boot_ns + 60 * S + 1)
+    assert wanted.client_id == first
+    assert home in world.state.orders.live
+
+
 @pytest.mark.parametrize("name", ["q", "p"])
 def test_what_would_enter_a_pair_is_cancelled_before_another_group_lets_it_be_forgotten(name: str) -> None:
     world = pair()
@@ -255,6 +288,9 @@ def test_unwinding_a_pair_ends_the_entering_of_it() -> None:
     assert left(world) == (1, 2)
     assert mandate_of(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == "hedge", "at RUN too it must fit the mandate"
     assert left(world) == (0, 0), "what is being sold again needs no answer"
+    larger = msgspec.structs.replace(world.state.groups["p"].legs[0], lots=9)
+    world.state.groups["p"] = world.state.groups["p"]._replace(legs=(larger, world.state.groups["p"].legs[1]))
+    assert left(world) == (0, 0), "nor is the rest of it entered"
 
 
 def test_a_group_without_a_plan_reserves_nothing() -> None:
@@ -339,6 +375,32 @@ def test_each_limit_is_asked_of_the_whole_pair(name: str, table: str, entry: str
     assert rule(ask(refuses, Side.BUY, **{**HERE, "lots": 2})) in ("", name), "the first leg alone would pass, or is stopped by the same"
 
 
+@pytest.mark.parametrize("lots", [1, 2])
+def test_the_permit_of_a_first_order_tells_what_the_whole_pair_comes_to(lots: int) -> None:
+    world = pair()
+    (permit,) = (record for record in enter(world, lots=lots).records if isinstance(record, r.Permit))
+    assert gross_of(permit) == BOTH
+    if lots == 1:
+        (permit,) = (record for record in ask(world, Side.BUY, **HERE, group="p").records if isinstance(record, r.Permit))
+        assert gross_of(permit) > 79 * USD, "the second leg counts for the rest of the first one too"
+    alone = pair()
+    (permit,) = (record for record in ask(alone, Side.BUY, **{**HERE, "lots": lots}).records if isinstance(record, r.Permit))
+    assert gross_of(permit) == lots * (20 * USD + 100)
+
+
+def gross_of(permit: r.Permit) -> int:
+    """What the gross notional would be, micro-USD, as the permit tells it."""
+    return next(int(one.value) for one in permit.evaluations if one.limit == "max_gross_notional_usd")
+
+
+@pytest.mark.parametrize(("entered_lots", "here_lots"), [(1, 2), (2, 2)])
+def test_an_answer_is_judged_beside_what_is_left_of_the_first_leg_and_nothing_of_its_own(entered_lots: int, here_lots: int) -> None:
+    world = pair()
+    fills(world, sent(world, enter(world, lots=entered_lots)), entered_lots)
+    (permit,) = (record for record in answer(world, 1).records if isinstance(record, r.Permit))
+    assert 20 * (here_lots + 1) * USD <= gross_of(permit) < 20 * (here_lots + 1) * USD + 1_000
+
+
 def test_what_is_reserved_leaves_no_room_to_others() -> None:
     def gate() -> World:
         return under(sheet_with(pair(), "symbols", "other:BTC", max_position_lots=2))
@@ -361,6 +423,9 @@ def test_an_open_order_that_is_reserved_has_its_place_and_its_cancel() -> None:
     sent(world, enter(world, plan(world, *legs(lots=1))))
     assert rule(ask(world, Side.SELL, **THERE)) == "max_open_orders"
     assert rule(ask(gate(), Side.SELL, **THERE)) == ""
+    one_here = sheet_with(pair(), "symbols", "bybit:BTCUSDT", max_open_orders_count=1)
+    assert rule(enter(under(one_here))) == ""
+    assert rule(enter(under(one_here), lots=1)) == "max_open_orders", "the rest of the first leg will be another order"
 
 
 def test_both_legs_must_be_allowed_new_risk() -> None:
@@ -441,6 +506,8 @@ def leg(base: Any, **parts: Any) -> Any:
         (planned(loss_bound_usd=Decimal("0." + 300_000 * "1")), "malformed"),
         (planned(deadline_boot_ns=NOW.boot_ns), "pair_malformed"),
         (planned(deadline_boot_ns=-1), "quantities"),
+        (of_legs(second=leg(SELLS, ticks=0)), "quantities"),
+        (of_legs(second=leg(SELLS, lots=1 << 53)), "quantities"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_denied_by_name(propose: Callable[[World], Any], expected: str) -> None:
@@ -460,6 +527,42 @@ def test_a_leg_without_facts_is_no_leg() -> None:
     assert pairs.plan_objection(whole, intent, world.state, universe_of(facts_of_two()), world.setup.absence, NOW.boot_ns) is None
 
 
+@pytest.mark.parametrize("missing", ["bybit", "other"])
+def test_a_leg_that_is_not_configured_is_no_leg(missing: str) -> None:
+    world = pair()
+    intent = lc.intent(Side.BUY, 2, 200_002, tif=TimeInForce.IOC)
+    facts = universe_of(facts_of_two())
+    absence = {venue: kept for venue, kept in world.setup.absence.items() if venue != missing}
+    without_facts = universe_of([one for one in facts_of_two() if one.venue != missing])
+    for universe, rules in ((facts, absence), (without_facts, world.setup.absence)):
+        found = pairs.plan_objection(plan(world), intent, world.state, universe, rules, NOW.boot_ns)
+        assert found is not None
+        assert "not configured" in found.detail
+    assert pairs.plan_objection(plan(world), intent, world.state, facts, world.setup.absence, NOW.boot_ns) is None
+
+
+@pytest.mark.parametrize(("lots", "answers"), [((2, 5), True), ((2, 4), False), ((1, 2), True), ((1, 3), False)])
+def test_the_second_leg_of_a_plan_answers_the_first_in_coins(lots: tuple[int, int], answers: bool) -> None:
+    world = pair()
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.0004", per_tick_lot="0.00004")])
+    first, second = legs(lots=lots[0])
+    whole = plan(world, first, leg(second, lots=lots[1]))
+    intent = lc.intent(Side.BUY, lots[0], 200_002, tif=TimeInForce.IOC)
+    found = pairs.plan_objection(whole, intent, world.state, universe, world.setup.absence, NOW.boot_ns)
+    assert (found is None) is answers
+
+
+def test_a_first_leg_that_no_lot_answers_is_no_pair() -> None:
+    world = pair()
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC", per_lot="0.01", per_tick_lot="0.001")])
+    first, second = legs(lots=1)
+    intent = lc.intent(Side.BUY, 1, 200_002, tif=TimeInForce.IOC)
+    whole = plan(world, first, leg(second, lots=0))
+    found = pairs.plan_objection(whole, intent, world.state, universe, world.setup.absence, NOW.boot_ns)
+    assert found is not None
+    assert "answered by 0, found 0" in found.detail
+
+
 def test_a_plan_of_two_coins_is_none() -> None:
     world = pair()
     universe = universe_of([facts_of_two()[0], lc.facts(venue="other", symbol="BTC", asset="ETH")])
@@ -473,6 +576,11 @@ def test_a_pair_needs_a_name_that_is_new() -> None:
     world, _ = entered()
     assert rule(enter(world)) == "pair_begun"
     assert rule(enter(world, group="q")) == "max_position_lots"
+    done, first = entered()
+    fills(done, first, 2)
+    fills(done, sent(done, answer(done)), 2)
+    assert not done.state.orders.live
+    assert rule(enter(done)) == "pair_begun", "nothing of it is alive, and it has begun"
     unplanned = pair()
     sent(unplanned, ask(unplanned, Side.BUY, **HERE, group="p"))
     assert rule(enter(unplanned, plan(unplanned, *legs(lots=1)))) == "pair_begun"
@@ -508,6 +616,36 @@ def test_the_venue_without_expiry_goes_first(first: Expiry, second: Expiry, expe
     world = pair()
     object.__setattr__(world.setup, "absence", {"bybit": AbsenceRule(expiry=first), "other": AbsenceRule(expiry=second)})
     assert rule(enter(world)) == expected
+
+
+@pytest.mark.parametrize("missing", ["accounts", "absence"])
+def test_a_plan_on_a_venue_that_is_not_configured_is_denied_by_name(missing: str) -> None:
+    world = pair()
+    fewer: dict[str, Any] = {missing: {venue: one for venue, one in getattr(world.setup, missing).items() if venue != "other"}}
+    world.setup = dataclasses.replace(world.setup, **fewer)
+    assert rule(enter(world)) == "known"
+
+
+@pytest.mark.parametrize("key", ["venue", "symbol"])
+def test_a_name_in_a_plan_is_as_long_as_any_other_name(key: str) -> None:
+    for length, malformed in ((64, False), (65, True)):
+        world = pair()
+        assert (rule(enter(world, plan(world, BUYS, leg(SELLS, **{key: "X" * length})))) == "malformed") is malformed
+
+
+def test_a_reduction_on_the_second_leg_is_no_answer_and_waits_for_what_is_unknown() -> None:
+    def gate() -> tuple[World, str]:
+        world = pair()
+        fills(world, sent(world, ask(world, Side.BUY, **THERE)))
+        _, first = entered(world, whole=plan(world, *legs(lots=1)))
+        hold_at_reduce_only(world)
+        return world, first
+
+    home = {**THERE, **FLAGGED}
+    world, first = gate()
+    unknown(world, first)
+    assert rule(ask(world, Side.SELL, **home, group="p")) == "group_unresolved"
+    assert mandate_of(ask(gate()[0], Side.SELL, **home, group="p")) == "reduce_only"
 
 
 def test_no_pair_begins_while_either_venue_owes_an_answer() -> None:
@@ -577,6 +715,9 @@ def test_a_third_market_is_on_no_leg() -> None:
     world.state.groups["p"] = elsewhere
     effects = ask(world, Side.SELL, **HERE, group="p")
     assert rule(effects) == "pair_other_market"
+    assert rule(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == "pair_other_market", "not even where it only reduces"
+    world.state.groups["p"] = group
+    assert rule(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="p")) == ""
 
 
 def test_a_pair_that_cannot_be_reckoned_keeps_everything_and_gives_nothing() -> None:
@@ -672,6 +813,53 @@ def test_lots_are_compared_as_coins_and_rounded_down() -> None:
             intent = lc.intent(Side.SELL, lots, 200_000, venue="other", symbol="BTC", client_id="second")
             refused = pairs.objection(world.state.groups["p"], world.state.orders, intent, NOW.boot_ns)
             assert (refused is None) is (lots <= proven), (filled, lots)
+
+
+def in_coarse_lots(world: World) -> World:
+    """The same pair, as if it were of 5 lots of 2 units of the coin here and 3 of 3 there."""
+    group = world.state.groups["p"]
+    here = msgspec.structs.replace(group.legs[0], lots=5, units_per_lot=2)
+    there = msgspec.structs.replace(group.legs[1], lots=3, units_per_lot=3)
+    world.state.groups["p"] = group._replace(legs=(here, there))
+    return world
+
+
+def test_what_is_reserved_is_reckoned_in_coins() -> None:
+    world, _ = entered()
+    assert left(in_coarse_lots(world)) == (3, 3), "4 units are open and 6 to be entered"
+    assert left(later(world, 60 * S + 1)) == (0, 1), "4 units are open"
+    world, first = entered()
+    fills(world, first, 2)
+    sent(world, answer(world, 1))
+    assert left(in_coarse_lots(world)) == (3, 2), "7 of 10 units are not answered yet"
+    assert left(later(world, 60 * S + 1)) == (0, 0), "1 of 4 units is not, which is no lot"
+    world, first = entered()
+    fills(world, first, 1)
+    ended(world, first, 1)
+    assert left(in_coarse_lots(world)) == (0, 0), "2 units are no lot of the other leg, so that nothing is left to do"
+
+
+def test_executions_beyond_the_plan_reserve_no_more_than_its_second_leg() -> None:
+    for filled, answered, expected in ((3, 1, 1), (4, 2, 0)):
+        world, first = entered()
+        fills(world, first, 2)
+        fills(world, sent(world, answer(world, answered)), answered)
+        world.state.orders.by_id[first].filled_lots = filled
+        assert left(world) == (0, expected)
+
+
+def test_an_order_that_is_judged_counts_as_open_and_not_as_executed() -> None:
+    world, _ = entered()
+    intent = lc.intent(Side.SELL, 1, 200_000, venue="other", symbol="BTC", client_id="second")
+    adding = pairs.adding_of(intent, world.state.orders)
+    assert pairs.rests(world.state.groups["p"], world.state.orders, NOW.boot_ns, adding) == (0, 1)
+
+
+def test_an_amend_adds_what_it_makes_the_order_larger() -> None:
+    world, first = entered()
+    fills(world, first, 1)
+    for lots, adds in ((1, 0), (2, 0), (3, 1)):
+        assert pairs.adding_of(lc.intent(Side.BUY, lots, 200_000, client_id=first, revision=1), world.state.orders).lots == adds
 
 
 def test_at_reduce_only_a_pair_is_answered_under_the_mandate() -> None:

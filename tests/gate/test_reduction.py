@@ -113,6 +113,7 @@ def test_groups_whose_time_is_over_are_forgotten_and_none_outlives_a_boot() -> N
 def test_a_proven_fill_may_be_hedged_once_when_no_new_risk_may_be_taken() -> None:
     world = one_leg()
     assert mandate_of(ask(world, Side.SELL, **THERE)).startswith("level_reduces: ")
+    assert "has not begun" not in mandate_of(ask(world, Side.SELL, **THERE)), "it names no group"
     assert "has not begun" in mandate_of(ask(world, Side.SELL, **THERE, group="another"))
     assert "hedge: mandate_hedge_not_proven" in mandate_of(ask(world, Side.SELL, **THERE, group="g", lots=2))
     assert "hedge: mandate_naked" in mandate_of(ask(world, Side.BUY, **THERE, group="g"))
@@ -212,6 +213,29 @@ def test_a_pair_shrinks_leg_by_leg_when_no_new_risk_may_be_taken() -> None:
     assert mandate_of(second) == "shrink_pair"
 
 
+def test_a_pair_shrinks_on_an_instrument_on_which_its_group_has_no_order_yet() -> None:
+    world = pair()
+    fills(world, sent(world, ask(world, Side.BUY, **HERE, group="g")))
+    fills(world, sent(world, ask(world, Side.SELL, **THERE)))
+    hold_at_reduce_only(world)
+    assert mandate_of(ask(world, Side.SELL, **{**HERE, **FLAGGED})) == "reduce_only"
+    assert mandate_of(ask(world, Side.BUY, **{**THERE, **FLAGGED, "ticks": 200_001}, group="g")) == "shrink_pair"
+
+
+@pytest.mark.parametrize(("open_on", "expected"), [("", "shrink_pair"), ("here", "reduce_only"), ("there", "shrink_pair")])
+def test_what_is_open_on_the_other_leg_must_be_flagged_and_on_this_one_need_not(open_on: str, expected: str) -> None:
+    world = pair()
+    fills(world, sent(world, ask(world, Side.BUY, **HERE, lots=2, group="g")), 2)
+    fills(world, sent(world, ask(world, Side.SELL, **THERE, lots=2, group="g")), 2)
+    if open_on == "here":
+        sent(world, ask(world, Side.SELL, **{**HERE, "tif": TimeInForce.GTC, "ticks": 200_100}))
+    elif open_on == "there":
+        sent(world, ask(world, Side.BUY, **{**THERE, "tif": TimeInForce.GTC, "ticks": 199_900}))
+    hold_at_reduce_only(world)
+    assert mandate_of(ask(world, Side.SELL, **{**HERE, **FLAGGED}, group="g")) in ("reduce_only", "shrink_pair")
+    assert mandate_of(ask(world, Side.BUY, **{**THERE, **FLAGGED, "ticks": 200_001}, group="g")) == expected
+
+
 def test_the_other_leg_of_a_pair_that_has_shrunk_is_a_hedge() -> None:
     world = pair()
     fills(world, sent(world, ask(world, Side.BUY, **HERE, group="g")))
@@ -271,6 +295,7 @@ def holding(**lots: int) -> Exposure:
 
 BOUGHT = lc.intent(Side.BUY, 1, 200_000, client_id="leg")
 AT = Now(lc.NOW, 1)
+PLACES = (("bybit", "BTCUSDT"), ("other", "BTC"))
 
 
 def clause(state: GateState, exposure: Exposure, refs: References | None = None, intent: r.Intent = HEDGE) -> Clause | Unfit:
@@ -281,9 +306,27 @@ def test_a_hedge_that_can_be_reckoned_is_the_positive_control() -> None:
     assert clause(folded(BOUGHT), holding(here=1)) is Clause.HEDGE
 
 
+@pytest.mark.parametrize(("cap_usd", "expected"), [(100, Clause.SHRINK_PAIR), (41, Clause.SHRINK_PAIR), (40, Clause.REDUCE_ONLY)])
+def test_while_a_pair_shrinks_one_leg_is_ahead_by_no_more_than_the_tightest_naked_cap(cap_usd: int, expected: Clause) -> None:
+    long, short = msgspec.structs.replace(BOUGHT, lots=2), msgspec.structs.replace(HEDGE, lots=2, client_id="leg2")
+    state = folded(long, short)
+    state.given = lc.changed(state.sheet, "assets", "BTC", max_naked_notional_micro_usd=cap_usd * 1_000_000)
+    exposure = holding(here=2, there=-2).with_order(OpenOrder("bybit", "main", "BTCUSDT", Side.SELL, 200_000, 1))
+    home = msgspec.structs.replace(HEDGE, side=Side.BUY, lots=2, ticks=200_001, reduce_only=True)
+    assert clause(state, exposure, intent=home) is expected, "at the ask two lots are worth a little more than forty dollars"
+
+
 def test_without_a_price_nothing_is_known_to_be_naked_no_more() -> None:
     blind = lc.seen(SHEET, universe_of(facts_of_two()), lc.rate(at=lc.NOW))
     assert "hedge: mandate_nonsense" in str(clause(folded(BOUGHT), holding(here=1), blind))
+    unrated = msgspec.structs.replace(references(at=lc.NOW), valuations={})
+    assert "hedge: mandate_nonsense" in str(clause(folded(BOUGHT), holding(here=1), unrated))
+
+
+def test_more_than_can_be_reckoned_is_not_known_to_be_naked_no_more() -> None:
+    most = 1 << 60
+    assert "hedge: mandate_nonsense" in str(clause(folded(BOUGHT), holding(here=most)))
+    assert clause(folded(BOUGHT), holding(here=2)) is Clause.HEDGE
 
 
 def test_something_held_that_has_no_facts_refuses() -> None:
@@ -314,6 +357,7 @@ def test_another_coin_in_the_group_is_no_part_of_the_hedge() -> None:
     refs = lc.seen(sheet, universe_of(facts), *quotes, lc.rate())
     coin = lc.intent(Side.SELL, 1, 200_000, client_id="coin", venue="other", symbol="ETH")
     assert clause(folded(BOUGHT, coin), holding(here=1), refs) is Clause.HEDGE
+    assert clause(folded(coin, BOUGHT), holding(here=1), refs) is Clause.HEDGE
     same = lc.intent(Side.SELL, 1, 200_000, client_id="coin", venue="other", symbol="BTC")
     assert "hedge: mandate_hedge_not_proven" in str(clause(folded(BOUGHT, same), holding(here=2), refs))
 
@@ -326,6 +370,21 @@ def test_lots_of_different_sizes_are_compared_as_coins() -> None:
     assert clause(folded(BOUGHT), holding(here=1), refs, two) is Clause.HEDGE
     three = msgspec.structs.replace(HEDGE, lots=3)
     assert "hedge: mandate_hedge_not_proven" in str(clause(folded(BOUGHT), holding(here=1), refs, three)), "1.2 would hedge 1"
+    state = folded(BOUGHT)
+    state.apply(msgspec.structs.replace(HEDGE, client_id="waits"))
+    state.apply(msgspec.structs.replace(aw.permit("waits", "g"), boot_ns=lc.NOW))
+    exposure = holding(here=1).with_order(OpenOrder("other", "main", "BTC", Side.SELL, 200_000, 1))
+    assert "hedge: mandate_hedge_not_proven" in str(clause(state, exposure, refs, two)), "0.4 is on its way, and 0.6 is left"
+    assert clause(state, exposure, refs) is Clause.HEDGE
+
+
+def test_a_hedge_that_would_add_half_a_dollar_to_what_is_naked_is_none() -> None:
+    small = [lc.facts(venue=venue, symbol=symbol, per_lot="0.00002", per_tick_lot="0.000002") for venue, symbol in PLACES]
+    quotes = lc.steady(*(lc.quote(200_000, 200_001, venue=venue, symbol=symbol) for venue, symbol in PLACES))
+    refs = lc.seen(SHEET, universe_of(small), *quotes, lc.rate())
+    exposure = holding(here=1).with_order(OpenOrder("other", "main", "BTC", Side.SELL, 200_000, 2))
+    assert "hedge: mandate_naked" in str(clause(folded(BOUGHT), exposure, refs))
+    assert clause(folded(BOUGHT), holding(here=1), refs) is Clause.HEDGE
 
 
 def test_an_open_order_of_another_group_on_the_same_side_counts_as_naked() -> None:

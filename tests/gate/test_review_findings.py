@@ -31,6 +31,7 @@ from interlock.gate.records import Level, Scope
 from interlock.gate.state import GateState
 from interlock.gate.venue_fake import FakeWire, answered, request_id
 from interlock.gate.verbs import Cause
+from interlock.venues.budget import Meter
 from interlock.venues.fake import wire
 
 MS = 1_000_000
@@ -605,7 +606,7 @@ class Peer:
 class Bench:
     """Egress with a paper journal against a peer."""
 
-    def __init__(self, answer_ns: int) -> None:
+    def __init__(self, answer_ns: int, meter: Meter | None = None) -> None:
         self.peer = Peer()
         self.world = World()
         self.wire = FakeWire(2 * S)
@@ -628,6 +629,7 @@ class Bench:
             self.peer.connect,
             lambda: self.world.now,
             answer_ns=answer_ns,
+            meter=meter,
         )
 
     def permit(self, **more: Any) -> tuple[Planned, int]:
@@ -649,9 +651,9 @@ class Bench:
         self.peer.ends[line].sendall(wire.encode(reply))
 
 
-def with_bench(use: Callable[[Bench], Awaitable[None]], answer_ns: int = 5_000 * MS) -> None:
+def with_bench(use: Callable[[Bench], Awaitable[None]], answer_ns: int = 5_000 * MS, meter: Meter | None = None) -> None:
     async def run() -> None:
-        bench = Bench(answer_ns)
+        bench = Bench(answer_ns, meter)
         await bench.egress.open()
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         try:

@@ -328,6 +328,65 @@ def test_on_spot_only_what_others_buy_takes_room() -> None:
     assert gross(burden(ledger=sold)) == gross(burden(orders=(msgspec.structs.replace(buying, side=Side.SELL),))) == 0
 
 
+def test_all_that_others_have_is_counted_and_what_they_have_not_needs_no_price() -> None:
+    both = burden([Holding(DOGE, -1_000, Decimal(1))], (shown("web-1", symbol=DOGE_SPOT, lots=1_000_000),))
+    assert isinstance(both, Burden)
+    assert both.gross == usd(101) + usd(100)
+    selling = burden((), (shown("web-1", symbol=DOGE, side=Side.SELL, lots=1_000, ticks=100),))
+    assert isinstance(selling, Burden)
+    assert selling.gross == usd(101), "a sell on a derivative takes room"
+    held_spot = burden([Holding(DOGE_SPOT, 1_000_000, Decimal(1))])
+    assert isinstance(held_spot, Burden)
+    assert held_spot.gross == 0, "on spot what was there before is money of theirs"
+    ended = shown("web-2", OrderState.CANCELLED, symbol=DOGE)
+    bought = Ledger()
+    booked(bought, foreign.booked_fill(rec.fill(3, "t1", "", symbol=DOGE_SPOT)))
+    booked(bought, foreign.booked_fill(rec.fill(3, "t2", "", Side.SELL, symbol=DOGE_SPOT)))
+    assert burden([Holding(DOGE, 0, Decimal(1))], (ended,), bought, quotes={}) == Burden(0, 0, 0, 0, 0, 0, 7)
+
+
+def test_one_part_beyond_all_numbers_makes_the_whole_unknown() -> None:
+    few = shown("web-1", symbol=DOGE_SPOT, lots=1_000_000)
+    for held, order in ((1 << 60, few), (1, msgspec.structs.replace(few, open_lots=1 << 60))):
+        found = burden([Holding(DOGE, held, Decimal(1))], (order,))
+        assert isinstance(found, Burden)
+        assert found.gross == -1
+
+
+def test_everything_that_is_missing_is_told() -> None:
+    found = burden([Holding(DOGE, 1, Decimal(1))], (shown("web-1", symbol=DOGE_SPOT, lots=1),), quotes={}, rates={})
+    assert isinstance(found, Unmarked)
+    assert [symbol in text for symbol, text in zip(sorted([DOGE, DOGE_SPOT]), found.missing, strict=True)] == [True, True]
+    unrated = burden([Holding(DOGE, 1, Decimal(1))], rates={})
+    assert isinstance(unrated, Unmarked)
+
+
+def test_the_larger_of_two_times_counts_for_an_order_of_others() -> None:
+    def others(lots: int, name: str = "web-1") -> Others:
+        return Others(UNMANAGED, Ledger(), (shown(name, symbol=DOGE, lots=lots),))
+
+    for before, after in ((3, 5), (5, 3), (5, 5)):
+        (one,) = at_either(others(before), others(after)).open_orders or ()
+        assert one.open_lots == 5
+
+
+def test_only_instruments_of_the_coins_that_the_gate_does_not_trade_are_unmanaged() -> None:
+    listings = UNMANAGED.listings.values()
+    assert foreign.unmanaged_of(["DOGE"], listings, []).listings.keys() == {DOGE, DOGE_SPOT}
+    assert foreign.unmanaged_of(["DOGE"], listings, [DOGE]).listings.keys() == {DOGE_SPOT}
+    assert not foreign.unmanaged_of(["XRP"], listings, []).listings
+
+
+def test_what_others_paid_and_had_taken_back_stays_paid_once() -> None:
+    paid = foreign.booked_fill(msgspec.structs.replace(rec.fill(4, "t1", "", symbol=DOGE), fee=Decimal("0.5")))
+    free = foreign.booked_fill(msgspec.structs.replace(rec.fill(4, "t2", "", symbol=DOGE), fee=Decimal(0)))
+    assert (paid.amount, str(free.amount)) == (Decimal("-0.5"), "0")
+    ledger = Ledger()
+    booked(ledger, paid)
+    (known,) = ledger.events.values()
+    assert foreign.booked_reversal(rec.reversal("t1", DOGE), known).amount == 0
+
+
 def gross(found: Burden | Unmarked) -> int:
     assert isinstance(found, Burden)
     assert (found.initial, found.shocked) == (0, 0)
@@ -459,6 +518,14 @@ def test_on_a_shared_account_a_burden_that_is_not_known_now_denies(unknown: Burd
     assert isinstance(closing, Allowed), closing
 
 
+def with_burdens(sheet: LimitSheet, burdens: dict[tuple[str, str], Burden], positions: dict[Any, int] | None = None) -> Allowed | Denied:
+    """An order on one of two venues beside what others have open, by account."""
+    universe = universe_of([lc.facts(), lc.facts(venue="other", symbol="BTC")])
+    seen = lc.seen(sheet, universe, *lc.steady(lc.quote(), lc.quote(venue="other", symbol="BTC")), lc.rate())
+    exposure = exposure_of(positions or {}, [], {("bybit", "main"): Equity(usd(1_000), lc.NOW)}, lc.NAKED, burdens=burdens)
+    return evaluate(sheet, lc.intent(), exposure, seen, Throttles(), lc.CALM, lc.NOW, usd(1_000))
+
+
 def test_what_others_have_open_takes_room_also_where_we_may_trade_no_more() -> None:
     """Taking the account off the list lets nothing pass there, and nothing more anywhere else."""
     none = lc.changed(SHARED, "venues", "bybit", accounts=())
@@ -470,14 +537,42 @@ def test_what_others_have_open_takes_room_also_where_we_may_trade_no_more() -> N
     book = r.Book(venue="other", symbol="BTC", bid_ticks=500_000, ask_ticks=500_001, boot_ns=lc.NOW)
     intent = lc.intent(venue="other", symbol="BTC", books=(book,))
 
-    def judged_there(gross: int) -> Allowed | Denied:
-        burdens = {("bybit", "main"): msgspec.structs.replace(FREE, gross=gross)}
+    burdens: dict[tuple[str, str], Burden] = {}
+
+    def judged_there(gross: int | None = None) -> Allowed | Denied:
+        if gross is not None:
+            burdens["bybit", "main"] = msgspec.structs.replace(FREE, gross=gross)
         equity = {("other", "main"): Equity(usd(1_000), lc.NOW)}
         exposure = exposure_of({}, [], equity, lc.NAKED, burdens=burdens)
         return evaluate(elsewhere, intent, exposure, seen, Throttles(), lc.CALM, lc.NOW, usd(1_000))
 
     assert isinstance(judged_there(0), Allowed)
     assert denied(judged_there(usd(100))) == "max_gross_notional_usd"
+    burdens.clear()
+    assert denied(judged_there()) == "max_gross_notional_usd", "it has no account that is known, and others may be on it all the same"
+
+
+def test_every_account_of_a_shared_venue_is_to_be_known_and_none_of_another() -> None:
+    two = lc.changed(SHARED, "venues", "bybit", accounts=("main", "sub"))
+    known = {("bybit", "main"): FREE}
+    assert denied(with_burdens(two, known)) == "max_gross_notional_usd"
+    assert isinstance(with_burdens(two, {**known, ("bybit", "sub"): FREE}), Allowed)
+    assert isinstance(with_burdens(SHARED, {**known, ("other", "sub"): FREE}), Allowed)
+
+
+def test_what_others_have_open_fills_the_room_of_their_venue_alone() -> None:
+    """Nor does it make a worst case of ours known that is not."""
+    wide = lc.changed(SHARED, "account", max_gross_notional_micro_usd=usd(1_000))
+    there = lc.changed(SHARED, "venues", "bybit", max_gross_notional_micro_usd=usd(1_000)).venues["bybit"]
+    both = msgspec.structs.replace(wide, venues={**SHARED.venues, "other": there})
+    heavy = msgspec.structs.replace(FREE, gross=usd(500))
+    assert isinstance(with_burdens(both, {("bybit", "main"): FREE, ("other", "main"): heavy}), Allowed)
+    assert denied(with_burdens(both, {("bybit", "main"): heavy, ("other", "main"): FREE})) == "max_venue_gross_notional_usd"
+    elsewhere = msgspec.structs.replace(SHARED, symbols={**SHARED.symbols, "other:BTC": SHARED.symbols["bybit:BTCUSDT"]})
+    some = {("bybit", "main"): msgspec.structs.replace(FREE, gross=5)}
+    for lots, expected in ((0, ""), (1 << 60, "max_gross_notional_usd")):
+        found = with_burdens(elsewhere, some, {("other", "main", "BTC"): lots} if lots else {})
+        assert isinstance(found, Allowed) if not expected else denied(found) == expected
 
 
 def denied(found: Allowed | Denied) -> str:

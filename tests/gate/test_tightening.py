@@ -92,7 +92,12 @@ def test_a_number_may_only_go_the_way_in_which_it_is_tighter(table: str, attribu
         ("venues", "expected_reject_codes", [()], [("170193", "x"), ("x",)]),
         ("venues", "shared", [], [True]),
         ("venues", "unmanaged_assets", [], [("DOGE",)]),
-        ("symbols", "allow", [(), (lc.SHEET.symbols[SYMBOL].allow[0],)], [(*lc.SHEET.symbols[SYMBOL].allow, "more")]),
+        (
+            "symbols",
+            "allow",
+            [(), (lc.SHEET.symbols[SYMBOL].allow[0],), lc.SHEET.symbols[SYMBOL].allow[::-1]],
+            [(*lc.SHEET.symbols[SYMBOL].allow, "more")],
+        ),
         ("symbols", "peer", [], ["bybit:ETHUSDT"]),
         (
             "symbols",
@@ -615,6 +620,13 @@ def test_a_start_with_limits_as_tight_as_before_has_nothing_to_tell() -> None:
         state.apply(record)
     assert state.limits.forgone == TIGHTER
     assert looser_than_before(state.limits.forgone, state.sheet) == ()
+
+
+def test_a_start_with_tighter_limits_than_before_has_nothing_to_tell() -> None:
+    tighter = with_value(lc.SHEET, "account", "max_daily_loss_micro_usd", 1)
+    assert looser_than_before(lc.SHEET, tighter) == ()
+    (told,) = looser_than_before(tighter, lc.SHEET)
+    assert told.startswith("account.max_daily_loss_usd: ")
 
 
 def test_a_snapshot_holds_what_is_in_force() -> None:

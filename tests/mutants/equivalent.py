@@ -21,6 +21,9 @@ _SHORT = "a short cut: what follows says the same"
 _SEND = "the socket does not block already"
 _TYPES = "only annotations name it, and nothing evaluates them"
 _CLOEXEC = "Python opens every descriptor so that no other program inherits it"
+_SIDE = "a side is 1 or -1 and never 0, by which multiplying and dividing are the same"
+_ZERO = "a side is never 0"
+_NONE = "an order that is not known has no facts: the type checker alone asks for both"
 _SIGNAL = "Python ignores the signal of a broken pipe in every process"
 
 EQUIVALENT: tuple[Equivalent, ...] = (
@@ -577,7 +580,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         _GATE + "egress.py",
         "Egress.cancel_due",
-        "line.expect(self._cancels, (client_id, 0), self._answer_ns)",
+        "line.expect(self._cancels, (client_id, 0), now.boot_ns, self._answer_ns)",
         "0",
         "1",
         "of an answer to a cancel nobody asks about which revision it is",
@@ -941,5 +944,241 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             ),
         )
         for before, after in changes
+    ),
+    # What pairs, tightened limits and shared accounts brought
+    Equivalent(
+        _GATE + "reduction.py",
+        "",
+        "_SINGLE_LEG = MandateBounds(naked_cap_usd=_NOTHING_USD, loss_bound_usd=_NOTHING_USD, max_age_ns=0)",
+        "0",
+        "1",
+        "a reduction on one instrument begins at the moment in which it is judged",
+    ),
+    Equivalent(
+        _GATE + "reduction.py", "", "proven_lots: int = 0,", "0", "1", "only a hedge is held against what is proven, and it always says so"
+    ),
+    Equivalent(
+        _GATE + "reduction.py",
+        "clause_of",
+        "group = state.group(intent.group, now.boot_ns) if intent.group else None",
+        "intent.group",
+        "True",
+        "no group has an empty name",
+    ),
+    Equivalent(
+        _GATE + "reduction.py",
+        "_age_ns",
+        "return group.deadline_boot_ns - group.began_boot_ns",
+        "group.deadline_boot_ns - group.began_boot_ns",
+        "(group.deadline_boot_ns + group.began_boot_ns)",
+        "a group whose time is over is not found any more",
+    ),
+    Equivalent(
+        _GATE + "reduction.py",
+        "_hedge",
+        "proven = 0",
+        "0",
+        "1",
+        "of an instrument without facts the figures are no numbers, which refuses first",
+    ),
+    Equivalent(
+        _GATE + "reduction.py",
+        "_unhedged_units",
+        "if order is None or facts is None:",
+        "order is None or facts is None",
+        "(facts is None)",
+        _NONE,
+    ),
+    Equivalent(
+        _GATE + "core.py",
+        "_mandate",
+        "group = state.group(intent.group, now.boot_ns) if intent.group else None",
+        "intent.group",
+        "True",
+        "no group has an empty name",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py",
+        "_exposures",
+        "theirs = {} if s.shrinks else _burdens(s)",
+        "s.shrinks",
+        "False",
+        "what only shrinks a position passes both bounds whatever others have",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py",
+        "_with_theirs",
+        "return -1 if min(values, default=0) < 0 or ours < 0 else ours + sum(values)",
+        "0",
+        "1",
+        "where there is no burden the bound is asked of nothing",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py",
+        "_with_theirs",
+        "return -1 if min(values, default=0) < 0 or ours < 0 else ours + sum(values)",
+        "ours < 0",
+        "(ours <= 0)",
+        "what does not only shrink is worth something, and for what does the result is not looked at",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py",
+        "",
+        "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)",
+        "-1",
+        "(1)",
+        "of all but the first figure: the unknown gross has denied before they are looked at",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py",
+        "",
+        "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)",
+        "1",
+        "0",
+        "of all but the first figure: the unknown gross has denied before they are looked at",
+    ),
+    Equivalent(_GATE + "tightening.py", "Change.looser", 'return ""', '""', "None", "nobody asks more than whether there is a reason"),
+    Equivalent(
+        _GATE + "tightening.py", "_tighter", "return bool(now <= was)", "now <= was", "(now < was)", "only what differs is asked about"
+    ),
+    Equivalent(
+        _GATE + "tightening.py", "_tighter", "return bool(now >= was)", "now >= was", "(now > was)", "only what differs is asked about"
+    ),
+    Equivalent(
+        _GATE + "tightening.py",
+        "_tighter",
+        "return same and all(after <= before for (_, before), (_, after) in zip(was, now, strict=True))",
+        "True",
+        "False",
+        "the same points are equally many",
+    ),
+    Equivalent(_GATE + "tightening.py", "_tighter", "return False", "False", "None", "nobody asks more than whether it is true"),
+    Equivalent(
+        _GATE + "pairs.py",
+        "standing",
+        "direction = side * group.legs[0].side",
+        "side * group.legs[0].side",
+        "(side // group.legs[0].side)",
+        _SIDE,
+    ),
+    Equivalent(_GATE + "pairs.py", "standing", "if direction > 0:", "direction > 0", "(direction >= 0)", _ZERO),
+    Equivalent(_GATE + "pairs.py", "reserved", "for leg, lots in zip(group.legs, kept, strict=True):", "True", "False", "both are two"),
+    Equivalent(
+        _GATE + "pairs.py",
+        "objection",
+        "if (intent.ticks - leg.ticks) * leg.side > 0:",
+        "(intent.ticks - leg.ticks) * leg.side",
+        "((intent.ticks - leg.ticks) // leg.side)",
+        _SIDE,
+    ),
+    Equivalent(
+        _GATE + "pairs.py",
+        "plan_objection",
+        "if not same or not intent.lots <= first.lots or (intent.ticks - first.ticks) * first.side > 0:",
+        "(intent.ticks - first.ticks) * first.side",
+        "((intent.ticks - first.ticks) // first.side)",
+        _SIDE,
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "naked_usd",
+        "if order is None or facts is None:",
+        "order is None or facts is None",
+        "(facts is None)",
+        _NONE,
+    ),
+    Equivalent(
+        _GATE + "group_result.py", "naked_usd", "low += net - open_units * (order.side < 0)", "order.side < 0", "(order.side <= 0)", _ZERO
+    ),
+    Equivalent(
+        _GATE + "group_result.py", "naked_usd", "high += net + open_units * (order.side > 0)", "order.side > 0", "(order.side >= 0)", _ZERO
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "naked_usd",
+        "for worst in (widest(low, high), widest(low - adds * (intent.side < 0), high + adds * (intent.side > 0))):",
+        "intent.side < 0",
+        "(intent.side <= 0)",
+        _ZERO,
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "naked_usd",
+        "for worst in (widest(low, high), widest(low - adds * (intent.side < 0), high + adds * (intent.side > 0))):",
+        "intent.side > 0",
+        "(intent.side >= 0)",
+        _ZERO,
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_still_open",
+        "if (ticks - (bid if order.side > 0 else ask)) * order.side > 0:",
+        "(ticks - (bid if order.side > 0 else ask)) * order.side",
+        "((ticks - (bid if order.side > 0 else ask)) // order.side)",
+        _SIDE,
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_still_open",
+        "if (ticks - (bid if order.side > 0 else ask)) * order.side > 0:",
+        "order.side > 0",
+        "(order.side >= 0)",
+        _ZERO,
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_result_usd",
+        "tick_lots = cash + lots * (bid if lots > 0 else ask)",
+        "lots > 0",
+        "(lots >= 0)",
+        "no lots are worth nothing at either price",
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_result_usd",
+        "pico = valuation.low_pico_usd if tick_lots > 0 else valuation.high_pico_usd",
+        "tick_lots > 0",
+        "(tick_lots >= 0)",
+        "nothing is worth nothing at either rate",
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_fee_usd",
+        "pico = valuation.high_pico_usd if charge.fee > 0 else valuation.low_pico_usd",
+        "charge.fee > 0",
+        "(charge.fee >= 0)",
+        "a fee of nothing has been answered before",
+    ),
+    Equivalent(
+        _GATE + "group_result.py",
+        "_fee_usd",
+        "ticks = quote.ask_ticks if charge.fee > 0 else quote.bid_ticks",
+        "charge.fee > 0",
+        "(charge.fee >= 0)",
+        "a fee of nothing has been answered before",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "at_either",
+        "found[_name(order)] = order if known is None or known.open_lots < order.open_lots else known",
+        "known.open_lots < order.open_lots",
+        "(known.open_lots <= order.open_lots)",
+        "of two that are as large either may be taken",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "_loads",
+        "if order.symbol in listings and order.open_lots > 0 and not (order.symbol in spot and order.side < 0):",
+        "order.side < 0",
+        "(order.side <= 0)",
+        _ZERO,
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "_loads",
+        "lots |= {symbol: held for symbol, held in bought.items() if held > 0}",
+        "held > 0",
+        "(held >= 0)",
+        "nothing is left out below",
     ),
 )

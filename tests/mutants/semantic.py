@@ -12,6 +12,7 @@ _CONNECTION = "src/interlock/gate/connection.py"
 _CORE = "src/interlock/gate/core.py"
 _KEEPER = "src/interlock/gate/keeper.py"
 _ABSENCE = "src/interlock/gate/absence.py"
+_PAIRS = "src/interlock/gate/pairs.py"
 _MACHINE = "src/interlock/gate/order_machine.py"
 _VENUE = "src/interlock/gate/venue_fake.py"
 
@@ -21,6 +22,8 @@ _T_WAY_OUT = "tests/gate/test_mutant_egress.py"
 _T_CONNECTION = "tests/gate/test_connection.py"
 _T_CORE = "tests/gate/test_core.py"
 _T_VENUE = "tests/gate/test_venue_fake.py"
+_T_PAIRS = "tests/gate/test_pairs.py"
+_T_TIGHTENING = "tests/gate/test_tightening.py"
 
 
 class Semantic(NamedTuple):
@@ -108,7 +111,7 @@ SEMANTIC = (
     Semantic(
         "client retry on",
         _EGRESS,
-        "        line.expect(number, (planned.client_id, planned.revision), self._answer_ns)\n",
+        "        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)\n",
         """
         async def again() -> None:
             (await self._line("place", self._placement_answer, self._placement_lost)).connection.place(planned.frame, lambda: "")
@@ -118,7 +121,7 @@ SEMANTIC = (
             asyncio.get_running_loop().create_task(again())
 
         line._lost = lost
-        line.expect(number, (planned.client_id, planned.revision), self._answer_ns)
+        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)
 """,
         "an order whose answer was lost is placed a second time",
         (_T_EGRESS,),
@@ -275,6 +278,38 @@ SEMANTIC = (
         "    if permitted.body_hash is None:\n",
         "what leaves is not what was decided about",
         (_T_REVIEW,),
+    ),
+    Semantic(
+        "limits not looked at again before the write",
+        _CORE,
+        "    if permitted.limits != state.limits.hash:\n",
+        "    if permitted.limits is None:\n",
+        "an order that the looser limits allowed leaves after a person tightened them",
+        (_T_TIGHTENING,),
+    ),
+    Semantic(
+        "reservation not counted in exposure",
+        _CORE,
+        "    exposure = _exposure(state, readings, kept)\n",
+        "    exposure = _exposure(state, readings, kept[:0])\n",
+        "others take the room that the second leg of a pair was promised, and its hedge does not fit any more",
+        (_T_PAIRS,),
+    ),
+    Semantic(
+        "a plan's own second leg not counted beside its first",
+        _CORE,
+        "        begun, exposure = pair, reservation.beside(exposure, pair, intent)\n",
+        "        begun = pair\n",
+        "the order that begins a pair is judged as if nothing followed it",
+        (_T_PAIRS,),
+    ),
+    Semantic(
+        "second leg beyond proven fills",
+        _PAIRS,
+        "    if number == 1:\n        proven",
+        "    if number > 1:\n        proven",
+        "what answers executions that nobody has seen turns the pair's sign when they do not come",
+        (_T_PAIRS,),
     ),
     Semantic(
         "journal failure lets the order go",
