@@ -36,7 +36,8 @@ class HotFeed(ABC):
 
     `rows` (dtype ROW) hold what the last call of `columns` said, and are overwritten by the next; a long frame makes a new, larger array. A row's
     instrument is its position in `instruments`; a symbol that is not among them is unknown. `frame` stays 0. `scanned` counts the frames that were
-    not decoded, the others are `decoded`: a venue that changes the shape of its frames is still read, and shows there.
+    not decoded, the others are `decoded`: a venue that changes the shape of its frames is still read, and shows there. Making a feed compiles what
+    its scan needs, some seconds once for each version of the sources.
     """
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:

@@ -28,7 +28,8 @@ class RowBook(HeldBook):
         super().__init__(symbol)
         self._levels = np.zeros((2, _FIRST_CAPACITY), LEVEL)
         self._counts = np.zeros(2, np.int64)
-        self._bid = self._ask = self._most = 0
+        # Nothing is set: this compiles, so that the first frame need not wait for it.
+        self._bid, self._ask, self._most = _apply(self._levels, self._counts, np.zeros(1, ROW), 0, 0, False, 0, 0)
 
     @property
     def best_bid(self) -> int:

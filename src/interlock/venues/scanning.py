@@ -47,6 +47,9 @@ instrument; and where in a frame its name stands (the bytes from name_at to name
 
 Facts = npt.NDArray[np.void]
 
+NO_FACTS: Facts = np.zeros(1, FACTS)
+"""Those of no symbol, for a call that only compiles."""
+
 
 def facts(instrument: Instrument, number: int, name_at: int = 0, name_end: int = 0) -> Facts | None:
     """One record of FACTS; None for an instrument whose units are too fine or too coarse to be counted here."""

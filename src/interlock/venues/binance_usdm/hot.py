@@ -11,7 +11,7 @@ from interlock.venues import hot
 from interlock.venues.binance_usdm import public
 from interlock.venues.feed import MAX_FRAME_BYTES, NS_PER_MS
 from interlock.venues.row_book import RowBook
-from interlock.venues.scanning import CLOSE_OBJECT, COMMA, NOT_MINE, QUOTE, Facts, byte, facts, integer, levels, match
+from interlock.venues.scanning import CLOSE_OBJECT, COMMA, NO_FACTS, NOT_MINE, QUOTE, Facts, byte, facts, integer, levels, match
 
 _NAME_KEY = b'"s":"'
 
@@ -34,6 +34,8 @@ class Feed(hot.HotFeed, public.Feed):
         hot.HotFeed.__init__(self, instruments)
         public.Feed.__init__(self, hot.among(instruments), RowBook)
         self._known: dict[bytes, _Known] = {}
+        RowBook("")
+        scan_depth(b"", 0, 0, NO_FACTS, self.rows)
 
     take = public.Feed.take
 

@@ -11,7 +11,21 @@ from interlock.venues import hot
 from interlock.venues.bybit import public
 from interlock.venues.feed import MAX_FRAME_BYTES, NS_PER_MS
 from interlock.venues.row_book import RowBook
-from interlock.venues.scanning import CLOSE_OBJECT, COMMA, NOT_MINE, QUOTE, Facts, byte, facts, integer, levels, match, put_clear, same
+from interlock.venues.scanning import (
+    CLOSE_OBJECT,
+    COMMA,
+    NO_FACTS,
+    NOT_MINE,
+    QUOTE,
+    Facts,
+    byte,
+    facts,
+    integer,
+    levels,
+    match,
+    put_clear,
+    same,
+)
 
 _HEAD = b'{"topic":"orderbook.'
 _TOPIC_AT = len(b'{"topic":"')
@@ -35,6 +49,8 @@ class Feed(hot.HotFeed, public.Feed):
         hot.HotFeed.__init__(self, instruments)
         public.Feed.__init__(self, hot.among(instruments), RowBook)
         self._known: dict[bytes, _Known] = {}
+        RowBook("")
+        scan_book(b"", 0, NO_FACTS, self.rows)
 
     take = public.Feed.take
 

@@ -15,6 +15,7 @@ from interlock.venues.scanning import (
     CLOSE_LIST,
     CLOSE_OBJECT,
     COMMA,
+    NO_FACTS,
     NOT_MINE,
     Facts,
     byte,
@@ -50,6 +51,8 @@ class Feed(hot.HotFeed, public.Feed):
         hot.HotFeed.__init__(self, instruments)
         public.Feed.__init__(self, hot.among(instruments), RowBook)
         self._known: dict[bytes, _Known] = {}
+        RowBook("")
+        scan_book(b"", 0, False, NO_FACTS, self.rows)
 
     take = public.Feed.take
 
