@@ -80,7 +80,7 @@ format: $(STAMP) ## rewrite the sources the way `make check` wants them
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## the benchmarks (BENCH=replay for one)
+bench: $(STAMP) $(CLIENTS_STAMP) ## the benchmarks (BENCH=replay for one)
 	@$(BIN)/python -m benchmarks.run $(BENCH)
 
 mutants: $(STAMP) ## defects made on purpose, which the tests must notice (MUTANTS="--module limits")

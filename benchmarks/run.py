@@ -11,6 +11,7 @@ BENCHES = {
     "replay": "benchmarks.replay",
     "gate": "benchmarks.gate",
     "gate-boot": "benchmarks.gate_boot",
+    "venues": "benchmarks.venues",
 }
 """Name to module; a module's `main(arguments)` runs it and returns the exit code."""
 

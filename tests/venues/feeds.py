@@ -25,6 +25,8 @@ SHORT = {
     "type": "ty",
     "code": "cd",
     "timestamp": "tms",
+    "total_ask_size": "tas",
+    "total_bid_size": "tbs",
     "orderbook_units": "obu",
     "stream_type": "st",
     "level": "lv",

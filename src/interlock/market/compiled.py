@@ -25,6 +25,10 @@ _SOURCES = (
     "market/compiled.py",
     "simulate/*.py",
     "strategies/*.py",
+    "venues/scanning.py",
+    "venues/row_book.py",
+    "venues/*/hot.py",
+    "venues/upbit/wire.py",
 )
 
 

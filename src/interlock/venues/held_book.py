@@ -39,18 +39,25 @@ class HeldBook:
 
     def apply(self, change: BookChange) -> None:
         """Take a change. Raises Refusal for a change without a book to change, a book that is crossed by it, and one that grows too large."""
-        if not (change.whole or self.usable):
-            raise Refusal(Reason.NO_SNAPSHOT, "a change of a book that is not known; subscribe anew for a whole one", self.symbol)
-        if change.whole:
-            self.lose()
-            self.usable = True
+        self._begin(change.whole)
         self._bids.apply(change.bids)
         self._asks.apply(change.asks)
-        bid, ask = self.best_bid, self.best_ask
+        self._judge(self.best_bid, self.best_ask, max(len(self._bids.lots), len(self._asks.lots)))
+
+    def _begin(self, whole: bool) -> None:
+        """A change is about to be applied. Raises Refusal without a book to change."""
+        if whole:
+            self.lose()
+            self.usable = True
+        elif not self.usable:
+            raise Refusal(Reason.NO_SNAPSHOT, "a change of a book that is not known; subscribe anew for a whole one", self.symbol)
+
+    def _judge(self, bid: int, ask: int, most: int) -> None:
+        """A change was applied: the best of each side (0: none), and how many levels the longer one has. Raises Refusal."""
         if bid and ask and bid >= ask:
             self.lose()
             raise Refusal(Reason.CROSSED, f"bid {bid} ticks is not below ask {ask}; subscribe anew for a whole book", self.symbol)
-        if max(len(self._bids.lots), len(self._asks.lots)) > MAX_LEVELS:
+        if most > MAX_LEVELS:
             self.lose()
             raise Refusal(Reason.OVERSIZED, f"expected at most {MAX_LEVELS} levels on a side", self.symbol)
 

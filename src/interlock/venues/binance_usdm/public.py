@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -30,6 +31,8 @@ from interlock.venues.feed import (
 from interlock.venues.held_book import HeldBook
 
 VENUE = "binance_usdm"
+
+Applied = TypeVar("Applied")
 
 MAX_KEPT = 10_000
 """Diffs that wait for a snapshot: at 100 ms a quarter of an hour of them. More, and the symbol begins again."""
@@ -73,19 +76,23 @@ class DepthBridge:
 
     def diff(self, event: DepthUpdate) -> bool:
         """Take an event; True if it applies to the book now. Raises Gap if the chain is broken, ValueError if its own ids are."""
-        if not event.pu <= event.U <= event.u:
-            raise ValueError(f"depth event: expected pu <= U <= u, found {event.pu}, {event.U}, {event.u}")
-        if self._seen and event.pu != self._seen:
-            raise Gap(self._seen, event.pu)
-        self._seen = event.u
+        applies = self.follow(event.U, event.u, event.pu)
         if not self.synced:
             self._kept.append(event)
+        return applies
+
+    def follow(self, first: int, last: int, previous: int) -> bool:
+        """The same for an event of these ids (U, u, pu) that is not kept, so only for one that comes after the snapshot."""
+        if not previous <= first <= last:
+            raise ValueError(f"depth event: expected pu <= U <= u, found {previous}, {first}, {last}")
+        if self._seen and previous != self._seen:
+            raise Gap(self._seen, previous)
+        self._seen = last
+        if not self.synced or last < self.last_update:
             return False
-        if event.u < self.last_update:
-            return False
-        if event.pu > self.last_update:
-            raise SnapshotTooOld(self.last_update, event.pu)
-        self.last_update = event.u
+        if previous > self.last_update:
+            raise SnapshotTooOld(self.last_update, previous)
+        self.last_update = last
         return True
 
     def snapshot(self, snapshot: Snapshot) -> list[DepthUpdate]:
@@ -104,12 +111,13 @@ class Feed:
 
     A book is a snapshot from REST (`snapshot`) with the diffs after it, each of which must follow the one before. A missing, repeated or older
     one, and a book that is crossed, leave the book unusable until another snapshot has come, which `wants_snapshot` asks for. Trades are those of
-    `aggTrade`. `resolve` answers a symbol with its instrument, or raises ValueError.
+    `aggTrade`. `resolve` answers a symbol with its instrument, or raises ValueError; `make_book` makes what holds its book.
     """
 
-    def __init__(self, resolve: Callable[[str], Instrument]) -> None:
+    def __init__(self, resolve: Callable[[str], Instrument], make_book: Callable[[str], HeldBook] = HeldBook) -> None:
         self._resolve = resolve
-        self._symbols: dict[str, _Symbol] = {}
+        self._make_book = make_book
+        self._symbols: dict[str, SymbolState] = {}
 
     def take(self, frame: bytes) -> Taken | Reject:
         """What one frame says. Never raises.
@@ -167,29 +175,26 @@ class Feed:
             return self._mark(wire.decode_mark_price(raw))
         return Taken(f"ignored {event.e}" if event.e != wire.SHUTDOWN else event.e)
 
-    def _symbol(self, name: str) -> _Symbol:
+    def _symbol(self, name: str) -> SymbolState:
         symbol = self._symbols.get(name)
         if symbol is None:
             try:
                 instrument = self._resolve(name)
             except ValueError as error:
                 raise Refusal(Reason.UNKNOWN_SYMBOL, str(error), name) from error
-            symbol = self._symbols[name] = _Symbol(instrument)
+            symbol = self._symbols[name] = SymbolState(instrument, self._make_book(instrument.symbol))
         return symbol
 
     def _depth(self, event: DepthUpdate) -> Taken:
         symbol = self._symbol(event.s)
-        try:
-            applies = symbol.follow(event)
-            exchange_ns = symbol.book_time.checked(event.T, event.s)
-            changes = (symbol.change(event, exchange_ns),) if applies else ()
-            for change in changes:
-                symbol.book.apply(change)
-        except (Refusal, ValueError, ArithmeticError):
-            symbol.lose()
-            raise
-        symbol.book_time.keep(exchange_ns)
-        what = "depth" if applies else "depth before the snapshot"
+
+        def change(exchange_ns: int) -> BookChange:
+            found = symbol.change(event, exchange_ns)
+            symbol.book.apply(found)
+            return found
+
+        changed = symbol.follow(event.u, lambda: symbol.bridge.diff(event), event.T, change)
+        what, changes = ("depth", (changed,)) if changed is not None else ("depth before the snapshot", ())
         return Taken(what, changes, event.T * NS_PER_MS, event.U, event.u, event.pu)
 
     def _snapshot(self, name: str, snapshot: Snapshot) -> Taken:
@@ -240,14 +245,14 @@ class Feed:
         return Taken("markPriceUpdate", tuple(events), event.E * NS_PER_MS)
 
 
-class _Symbol:
+class SymbolState:
     """What is kept of one symbol. `kept` counts the diffs that wait for a snapshot."""
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, book: HeldBook) -> None:
         self.instrument = instrument
         self.price = Scale(instrument.quantum, f"{instrument.symbol} price")
         self.size = Scale(instrument.lot, f"{instrument.symbol} size")
-        self.book = HeldBook(instrument.symbol)
+        self.book = book
         self.book_time = StreamTime()
         self.trade_time = StreamTime()
         self.mark_time = StreamTime()
@@ -262,17 +267,31 @@ class _Symbol:
         self.bridge = DepthBridge()
         self.kept = self._update = 0
 
-    def follow(self, event: DepthUpdate) -> bool:
-        """Whether a diff applies to the book now. Raises Refusal for one that does not follow the one before."""
-        name = self.instrument.symbol
-        if self._update and event.u <= self._update:
-            reason = Reason.DUPLICATE if event.u == self._update else Reason.OUT_OF_ORDER
-            raise Refusal(reason, f"expected an event after u {self._update}, found {event.u}; a new snapshot is needed", name)
+    def follow(self, last: int, bridge: Callable[[], bool], venue_ms: int, apply: Callable[[int], Applied]) -> Applied | None:
+        """Take a diff that ends at u `last`: `apply` is called with its time, ns, where `bridge` says that it applies to the book now.
+
+        Raises Refusal, or ValueError as the callables do; then the book is lost.
+        """
         try:
-            applies = self.bridge.diff(event)
+            applies = self._follows(last, bridge)
+            exchange_ns = self.book_time.checked(venue_ms, self.instrument.symbol)
+            applied = apply(exchange_ns) if applies else None
+        except (Refusal, ValueError, ArithmeticError):
+            self.lose()
+            raise
+        self.book_time.keep(exchange_ns)
+        return applied
+
+    def _follows(self, last: int, bridge: Callable[[], bool]) -> bool:
+        name = self.instrument.symbol
+        if self._update and last <= self._update:
+            reason = Reason.DUPLICATE if last == self._update else Reason.OUT_OF_ORDER
+            raise Refusal(reason, f"expected an event after u {self._update}, found {last}; a new snapshot is needed", name)
+        try:
+            applies = bridge()
         except (Gap, SnapshotTooOld) as error:
             raise Refusal(Reason.GAP, f"{error}; a new snapshot is needed", name) from error
-        self._update = event.u
+        self._update = last
         if not self.bridge.synced:
             self.kept += 1
             if self.kept > MAX_KEPT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -29,10 +30,12 @@ from interlock.venues.feed import (
 )
 from interlock.venues.held_book import HeldBook
 
+Applied = TypeVar("Applied")
+
 DEPTH_INTERVALS_MS = {50: 20, 200: 100, 1000: 200}
 """How often a book of a depth is sent, for linear and spot (docs, websocket/public/orderbook)."""
 
-_RESTARTED = 1
+RESTARTED = 1
 """The `u` of a whole book after a restart of the service."""
 
 
@@ -43,12 +46,13 @@ class Feed:
     repeated or older one, and a book that is crossed, leave the book unusable until the next snapshot. (No document states the rule for
     `u`; recordings keep it. It cannot show a restart's book that was lost, where the numbers happen to meet; one connection loses nothing.)
     The first depth above 1 that is seen of a symbol is its book; the others are passed over. `resolve` answers a symbol with its
-    instrument, or raises ValueError.
+    instrument, or raises ValueError; `make_book` makes what holds its book.
     """
 
-    def __init__(self, resolve: Callable[[str], Instrument]) -> None:
+    def __init__(self, resolve: Callable[[str], Instrument], make_book: Callable[[str], HeldBook] = HeldBook) -> None:
         self._resolve = resolve
-        self._symbols: dict[str, _Symbol] = {}
+        self._make_book = make_book
+        self._symbols: dict[str, SymbolState] = {}
 
     def take(self, frame: bytes) -> Taken | Reject:
         """What one frame says. Never raises.
@@ -99,7 +103,7 @@ class Feed:
             return Taken(f"{head.op} {'answered' if head.success else 'refused'}")
         raise Refusal(Reason.MALFORMED, "expected a topic or an op, found none")
 
-    def _symbol(self, name: str, of_topic: str) -> _Symbol:
+    def _symbol(self, name: str, of_topic: str) -> SymbolState:
         if name != of_topic:
             raise Refusal(Reason.MALFORMED, f"expected the symbol of the topic ({of_topic}), found {name}")
         symbol = self._symbols.get(name)
@@ -108,7 +112,7 @@ class Feed:
                 instrument = self._resolve(name)
             except ValueError as error:
                 raise Refusal(Reason.UNKNOWN_SYMBOL, str(error), name) from error
-            symbol = self._symbols[name] = _Symbol(instrument)
+            symbol = self._symbols[name] = SymbolState(instrument, self._make_book(instrument.symbol))
         return symbol
 
     def _orderbook(self, message: wire.Orderbook, topic: str) -> Taken:
@@ -117,24 +121,21 @@ class Feed:
         symbol = self._symbol(data.s, name)
         if not (depth.isascii() and depth.isdigit()):
             raise Refusal(Reason.MALFORMED, f"expected a depth in the topic, found {depth!r}", name)
-        whole = message.type == "snapshot" or data.u == _RESTARTED
+        whole = message.type == "snapshot" or data.u == RESTARTED
         ids = (data.u, data.u, 0 if whole else data.u - 1)
         chosen = symbol.depth or (int(depth[:9]) if depth != "1" else None)
         if chosen is None or depth != str(chosen):
             return Taken(f"another depth ({depth})", (), 0, *ids)
         venue_ms = message.ts if message.cts is None else message.cts
-        try:
-            if not whole:
-                symbol.expect(data.u)
-            exchange_ns = symbol.book_time.checked(venue_ms, name)
-            change = BookChange(name, exchange_ns, whole, symbol.levels(data.b), symbol.levels(data.a))
-            symbol.book.apply(change)
-        except Refusal:
-            symbol.book.lose()
-            raise
-        symbol.book_time.keep(exchange_ns)
-        symbol.depth, symbol.update = chosen, data.u
-        return Taken("orderbook snapshot" if whole else "orderbook delta", (change,), venue_ms * NS_PER_MS, *ids)
+
+        def change(exchange_ns: int) -> BookChange:
+            found = BookChange(name, exchange_ns, whole, symbol.levels(data.b), symbol.levels(data.a))
+            symbol.book.apply(found)
+            return found
+
+        changed = symbol.follow(whole, data.u, venue_ms, change)
+        symbol.depth = chosen
+        return Taken("orderbook snapshot" if whole else "orderbook delta", (changed,), venue_ms * NS_PER_MS, *ids)
 
     def _trades(self, message: wire.PublicTrades, topic: str) -> Taken:
         symbol = self._symbol(message.data[0].s, topic)
@@ -181,14 +182,14 @@ class Feed:
         return Taken(f"tickers {message.type}", tuple(events), message.ts * NS_PER_MS)
 
 
-class _Symbol:
+class SymbolState:
     """What is kept of one symbol."""
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, book: HeldBook) -> None:
         self.instrument = instrument
         self.price = Scale(instrument.quantum, f"{instrument.symbol} price")
         self.size = Scale(instrument.lot, f"{instrument.symbol} size")
-        self.book = HeldBook(instrument.symbol)
+        self.book = book
         self.book_time = StreamTime()
         self.depth: int | None = None
         self.update = 0
@@ -197,6 +198,20 @@ class _Symbol:
         self.ticker: wire.Ticker | None = None
         self.ticker_time = StreamTime()
         self.ticker_at = (0, 0)
+
+    def follow(self, whole: bool, update: int, venue_ms: int, apply: Callable[[int], Applied]) -> Applied:
+        """Take a book message: `apply` is called with its time, ns, where it follows what was taken before. Raises Refusal; then the book is lost."""
+        try:
+            if not whole:
+                self.expect(update)
+            exchange_ns = self.book_time.checked(venue_ms, self.instrument.symbol)
+            applied = apply(exchange_ns)
+        except Refusal:
+            self.book.lose()
+            raise
+        self.book_time.keep(exchange_ns)
+        self.update = update
+        return applied
 
     def expect(self, update: int) -> None:
         """Raises Refusal unless a delta of this `u` is the next of a book that is known."""

@@ -35,12 +35,13 @@ class Feed:
 
     Each orderbook message replaces the book; nothing numbers them, so a lost one cannot be seen: only an older or a repeated one can. A
     trade that comes again in the snapshot of a new subscription is passed over. `resolve` answers a market with its instrument, or
-    raises ValueError.
+    raises ValueError; `make_book` makes what holds its book.
     """
 
-    def __init__(self, resolve: Callable[[str], Instrument]) -> None:
+    def __init__(self, resolve: Callable[[str], Instrument], make_book: Callable[[str], HeldBook] = HeldBook) -> None:
         self._resolve = resolve
-        self._markets: dict[str, _Market] = {}
+        self._make_book = make_book
+        self._markets: dict[str, MarketState] = {}
 
     def take(self, frame: bytes) -> Taken | Reject:
         """What one frame says. Never raises. A frame that does not tell its market leaves every book unusable until its next message."""
@@ -82,14 +83,14 @@ class Feed:
                 return Taken(f"ignored {name}")
         raise Refusal(Reason.MALFORMED, "expected a type, a method, a status or an error, found none")
 
-    def _market(self, symbol: str) -> _Market:
+    def _market(self, symbol: str) -> MarketState:
         market = self._markets.get(symbol)
         if market is None:
             try:
                 instrument = self._resolve(symbol)
             except ValueError as error:
                 raise Refusal(Reason.UNKNOWN_SYMBOL, str(error), symbol) from error
-            market = self._markets[symbol] = _Market(instrument)
+            market = self._markets[symbol] = MarketState(instrument, self._make_book(instrument.symbol))
         return market
 
     def _orderbook(self, message: wire.Orderbook | wire.SimpleOrderbook) -> Taken:
@@ -104,11 +105,11 @@ class Feed:
             )
         exchange_ns = market.book_time.checked(message.timestamp, symbol)
         change = BookChange(symbol, exchange_ns, True, *market.sides(message.orderbook_units))
-        if change == market.latest and message.stream_type == "REALTIME":
+        if message.stream_type == "REALTIME" and change == market.latest():
             raise Refusal(Reason.DUPLICATE, f"the book of {message.timestamp} ms comes a second time", symbol)
         market.book.apply(change)
         market.book_time.keep(exchange_ns)
-        market.latest = change
+        market.latest = lambda: change
         return Taken("orderbook", (change,), message.timestamp * NS_PER_MS)
 
     def _trade(self, message: wire.Trade | wire.SimpleTrade) -> Taken:
@@ -133,23 +134,26 @@ class Feed:
         return Taken("trade", (trade,), message.timestamp * NS_PER_MS)
 
 
-class _Market:
-    """What is kept of one market."""
+class MarketState:
+    """What is kept of one market. `latest` makes the change that its book last took."""
 
-    def __init__(self, instrument: Instrument) -> None:
-        self.book = HeldBook(instrument.symbol)
+    def __init__(self, instrument: Instrument, book: HeldBook) -> None:
+        self.instrument = instrument
+        self.book = book
         self.book_time = StreamTime()
         self.trade_time = StreamTime()
         self.trades = Recent()
-        self.latest: BookChange | None = None
+        self.latest: Callable[[], BookChange | None] = lambda: None
         self._symbol = instrument.symbol
         self._price = Scale(instrument.quantum, f"{instrument.symbol} price")
         self._size = Scale(instrument.lot, f"{instrument.symbol} size")
 
     def ticks(self, price: Decimal) -> int:
+        """A price in ticks. Raises ValueError for one between two."""
         return self._price[plain(price)]
 
     def lots(self, size: Decimal) -> int:
+        """A size in lots. Raises ValueError for one between two."""
         return self._size[plain(size)]
 
     def sides(self, units: Sequence[wire.Unit | wire.SimpleUnit]) -> tuple[tuple[Level, ...], tuple[Level, ...]]:

@@ -1,0 +1,1 @@
+"""What reads the same book frames, a process each."""
