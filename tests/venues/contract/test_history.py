@@ -142,17 +142,18 @@ async def test_executions_that_a_lagging_list_shows_late_are_told_after_the_curs
 
 @DERIVATIVES
 async def test_ledger_events_that_a_lagging_list_shows_late_are_told_after_the_cursor(place: Place) -> None:
+    seen_at_once, seen_late = Decimal("0.00011"), Decimal("0.00013")
     _, cursor = await known_events(place)
-    place.sim.book("deposit", place.traits.settle, Decimal(11))
+    place.sim.book("deposit", place.traits.settle, seen_at_once)
     place.clock.advance(40 * NS_PER_S)
     assert place.strike(Fault.HISTORY_LAG, verb="read", ms=30_000, times=0)
-    place.sim.book("deposit", place.traits.settle, Decimal(13))
+    place.sim.book("deposit", place.traits.settle, seen_late)
     early, cursor = await all_events(place, cursor)
     place.face.parts.faults.clear()
     late, _ = await all_events(place, cursor)
-    assert Decimal(11) in {each.amount for each in early.values()}
-    assert Decimal(13) not in {each.amount for each in early.values()}
-    assert Decimal(13) in {each.amount for each in late.values()}
+    assert seen_at_once in {each.amount for each in early.values()}
+    assert seen_late not in {each.amount for each in early.values()}
+    assert seen_late in {each.amount for each in late.values()}
 
 
 async def all_events(place: Place, cursor: str) -> tuple[dict[str, LedgerSeen], str]:
