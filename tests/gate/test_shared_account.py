@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.gate import core_world as cw
 from tests.gate import limit_cases as lc
 from tests.gate import order_records as rec
+from tests.gate import reconcile_cases
 from tests.gate.limit_cases import TEXT
 from tests.gate.venue_account import ACCOUNT, SYMBOL, UNMANAGED, VENUE, Bench, bench, own_id, shown
 
@@ -31,7 +32,7 @@ from interlock.gate.market_watch import listing_worth
 from interlock.gate.money_watch import equity_of
 from interlock.gate.profit import Results, Unmarked, results
 from interlock.gate.reconcile import Kind as Difference
-from interlock.gate.reconcile import Managed
+from interlock.gate.reconcile import Managed, compare
 from interlock.gate.reconciler import Reconciler, opening
 from interlock.gate.references import Quote
 from interlock.gate.throttles import Throttles
@@ -276,6 +277,17 @@ def test_an_account_that_is_taken_over_keeps_what_others_hold_as_theirs() -> Non
         found = b.run(of.round())
         assert found is not None
         assert found.explained
+
+
+def test_a_position_of_others_is_told_and_explained_and_ours_beside_it_is_compared() -> None:
+    snap = reconcile_cases.snapshot({DOGE: 5, DOGE_SPOT: 7, SYMBOL: 1})
+    found = compare(*reconcile_cases.fold(), snap, MANAGED)
+    assert [(one.subject, one.found, one.explained) for one in found if one.kind is Difference.POSITION] == [
+        (SYMBOL, "1", False),
+        (DOGE, "5", True),
+    ]
+    closed = reconcile_cases.snapshot({DOGE: 0, SYMBOL: 0})
+    assert not [one for one in compare(*reconcile_cases.fold(), closed, MANAGED) if one.kind is Difference.POSITION]
 
 
 # How much room it takes
