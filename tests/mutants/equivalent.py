@@ -1185,4 +1185,28 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         _GATE + "evaluate.py", "", "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)", "1", "2", "whatever is negative is unknown"
     ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "low, high = rates.get(listing.quote, (Decimal(0), Decimal(0)))",
+        "0",
+        "1",
+        "where either of the two is nothing it is no rate",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "valuation = valuation_of(listing_facts(where[0], listing), int(low * PICO), -int(-high * PICO // 1))",
+        "0",
+        "1",
+        "what an instrument is worth does not depend on the name of its venue",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "gross = -1 if gross < 0 or value < 0 else gross + value",
+        "value < 0",
+        "(value <= 0)",
+        "what is held or open is worth something, rounded up",
+    ),
 )
