@@ -1196,7 +1196,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(
         _GATE + "foreign.py",
         "burden_of",
-        "valuation = valuation_of(listing_facts(where[0], listing), int(low * PICO), -int(-high * PICO // 1))",
+        "valuation = valuation_of(listing_facts(where[0], listing), math.floor(Fraction(low) * PICO), math.ceil(Fraction(high) * PICO))",
         "0",
         "1",
         "what an instrument is worth does not depend on the name of its venue",
