@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.gate.limit_cases import EXAMPLE_SHEET, TEXT
 
 from interlock.domain.errors import BadInput
-from interlock.gate.limit_sheet import LimitSheet, parse
+from interlock.gate.limit_sheet import Asset, LimitSheet, parse, written
 
 INSTRUMENT = TEXT[TEXT.index('[symbols."bybit:BTCUSDT"]') : TEXT.index("[assets.BTC]")]
 POINT = "{ range_bps = 100, factor_bps = 10000 }"
@@ -118,3 +119,29 @@ def test_a_key_is_named_with_the_tables_around_it_and_at_the_top_with_none() -> 
     assert refusal(TEXT.replace("[assets.BTC]", "[assets.BTC]\nzzz = 1")).startswith("my.toml, assets.BTC.zzz: expected one of ")
     assert refusal(TEXT[: TEXT.index("[strategies")]) == f"my.toml, strategies: {NOTHING_WRITTEN}"
     assert read(TEXT) == EXAMPLE_SHEET
+
+
+def test_a_line_has_at_most_two_hundred_dots_wherever_it_stands() -> None:
+    for line in ("# " + "." * 200, "# 1.5"):
+        assert read(f"{line}\n{TEXT}\n{line}") == EXAMPLE_SHEET
+    for text in (f"# {'.' * 201}\n{TEXT}", f"{TEXT}\n# {'.' * 201}"):
+        assert "at most 200 dots in a line, found 201" in refusal(text)
+
+
+def test_a_list_is_written_as_json() -> None:
+    assert (written("accounts", ("main", "b")), written("shared", False)) == ('["main","b"]', "false")
+
+
+def test_under_a_sheet_of_before_there_was_a_bound_a_group_may_lose_nothing() -> None:
+    known = msgspec.to_builtins(EXAMPLE_SHEET.assets["BTC"])
+    del known["max_group_loss_micro_usd"]
+    assert msgspec.convert(known, Asset).max_group_loss_micro_usd == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"), [("shared = true\nunmanaged_assets = []", "none"), ('unmanaged_assets = ["XRP", "DOGE"]', "DOGE, XRP")]
+)
+def test_half_a_word_about_sharing_is_told_as_it_was_found(keys: str, found: str) -> None:
+    assert refusal(TEXT.replace('accounts = ["main"]', f'accounts = ["main"]\n{keys}')).endswith(
+        f", found {found}; correct it and start again"
+    )

@@ -516,6 +516,14 @@ def test_a_plan_that_does_not_fit_is_denied_by_name(propose: Callable[[World], A
     assert ("p" in world.state.groups) is (expected == "")
 
 
+@pytest.mark.parametrize("figure", [{"ticks": 0}, {"lots": 0}, {"ticks": 1 << 53}, {"lots": 1 << 53}])
+def test_figures_that_no_record_should_hold_are_refused_before_anything_is_asked_of_the_pair(figure: dict[str, int]) -> None:
+    world = pair()
+    denied = enter(world, plan(world, BUYS, leg(SELLS, **figure)))
+    assert denied.decision.detail == "expected ticks and lots from 1 and below 2^53 in both legs of a plan"
+    assert [record.sequence for record in denied.records if isinstance(record, r.Deny)] == [-1]
+
+
 def test_a_leg_without_facts_is_no_leg() -> None:
     world = pair()
     universe = universe_of(facts_of_two()[:1])

@@ -314,6 +314,9 @@ def test_while_a_pair_shrinks_one_leg_is_ahead_by_no_more_than_the_tightest_nake
     exposure = holding(here=2, there=-2).with_order(OpenOrder("bybit", "main", "BTCUSDT", Side.SELL, 200_000, 1))
     home = msgspec.structs.replace(HEDGE, side=Side.BUY, lots=2, ticks=200_001, reduce_only=True)
     assert clause(state, exposure, intent=home) is expected, "at the ask two lots are worth a little more than forty dollars"
+    more = holding(here=3, there=-2).with_order(OpenOrder("bybit", "main", "BTCUSDT", Side.SELL, 200_000, 1))
+    with_another = Clause.SHRINK_PAIR if cap_usd == 100 else Clause.REDUCE_ONLY
+    assert clause(state, more, intent=home) is with_another, "a third lot of the coin is naked outside the group"
 
 
 def test_without_a_price_nothing_is_known_to_be_naked_no_more() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.gate import core_world as cw
 from tests.gate import limit_cases as lc
 from tests.gate import order_records as rec
+from tests.gate import reconcile_cases
 from tests.gate.limit_cases import TEXT
 from tests.gate.venue_account import ACCOUNT, SYMBOL, UNMANAGED, VENUE, Bench, bench, own_id, shown
 
@@ -31,7 +32,7 @@ from interlock.gate.market_watch import listing_worth
 from interlock.gate.money_watch import equity_of
 from interlock.gate.profit import Results, Unmarked, results
 from interlock.gate.reconcile import Kind as Difference
-from interlock.gate.reconcile import Managed
+from interlock.gate.reconcile import Managed, compare
 from interlock.gate.reconciler import Reconciler, opening
 from interlock.gate.references import Quote
 from interlock.gate.throttles import Throttles
@@ -278,6 +279,17 @@ def test_an_account_that_is_taken_over_keeps_what_others_hold_as_theirs() -> Non
         assert found.explained
 
 
+def test_a_position_of_others_is_told_and_explained_and_ours_beside_it_is_compared() -> None:
+    snap = reconcile_cases.snapshot({DOGE: 5, DOGE_SPOT: 7, SYMBOL: 1})
+    found = compare(*reconcile_cases.fold(), snap, MANAGED)
+    assert [(one.subject, one.found, one.explained) for one in found if one.kind is Difference.POSITION] == [
+        (SYMBOL, "1", False),
+        (DOGE, "5", True),
+    ]
+    closed = reconcile_cases.snapshot({DOGE: 0, SYMBOL: 0})
+    assert not [one for one in compare(*reconcile_cases.fold(), closed, MANAGED) if one.kind is Difference.POSITION]
+
+
 # How much room it takes
 
 
@@ -343,6 +355,12 @@ def test_all_that_others_have_is_counted_and_what_they_have_not_needs_no_price()
     booked(bought, foreign.booked_fill(rec.fill(3, "t1", "", symbol=DOGE_SPOT)))
     booked(bought, foreign.booked_fill(rec.fill(3, "t2", "", Side.SELL, symbol=DOGE_SPOT)))
     assert burden([Holding(DOGE, 0, Decimal(1))], (ended,), bought, quotes={}) == Burden(0, 0, 0, 0, 0, 0, 7)
+
+
+def test_a_rate_of_more_figures_than_are_kept_counts_as_the_dearer_one() -> None:
+    found = burden([Holding(DOGE, -1_000, Decimal(1))], rates={"USDT": (Decimal(1), Decimal("1.0000000000001"))})
+    assert isinstance(found, Burden)
+    assert usd(100) < found.gross < usd(100.001)
 
 
 def test_one_part_beyond_all_numbers_makes_the_whole_unknown() -> None:

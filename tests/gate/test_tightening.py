@@ -16,6 +16,7 @@ from tests.gate.core_world import LIFE, NOW, S, World, armed_state, proposal, ti
 
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import limit_sheet, snapshot
+from interlock.gate import losses as loss_fold
 from interlock.gate import records as r
 from interlock.gate.core import PERMIT, consequences, recheck
 from interlock.gate.evaluate import Allowed
@@ -578,6 +579,17 @@ def test_a_throttle_that_the_new_limit_reaches_latches_with_the_record() -> None
         one_open(world)
         world.state.apply(tightening(world.state, with_value(lc.SHEET, "strategies", "max_orders_count", count)))
         assert [one.name for one in latches(world.state, NOW)] == names
+
+
+def test_what_is_latched_stays_so_under_limits_that_would_bear_it_and_a_cleared_latch_counts_from_nothing() -> None:
+    latched = Losses(latched=True, breaches_count=1, breached_boot_ns=3)
+    record = tightening(World().state, lc.SHEET)
+    assert loss_fold.apply(latched, record, lc.SHEET).latched
+    assert not loss_fold.apply(Losses(), record, lc.SHEET).latched
+    cleared = r.LatchCleared(
+        boot_ns=9, name=loss_fold.DAILY_LOSS, scope=r.Scope.ALL, subject="", actor="ann", nonce="0" * 32, state_version=1
+    )
+    assert loss_fold.apply(latched, cleared, lc.SHEET) == Losses()
 
 
 # Over process lives

@@ -24,6 +24,7 @@ _CLOEXEC = "Python opens every descriptor so that no other program inherits it"
 _SIDE = "a side is 1 or -1 and never 0, by which multiplying and dividing are the same"
 _ZERO = "a side is never 0"
 _NONE = "an order that is not known has no facts: the type checker alone asks for both"
+_UNKNOWN = "of all but the first figure: the unknown gross has denied before they are looked at"
 _SIGNAL = "Python ignores the signal of a broken pipe in every process"
 
 EQUIVALENT: tuple[Equivalent, ...] = (
@@ -1027,7 +1028,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)",
         "-1",
         "(1)",
-        "of all but the first figure: the unknown gross has denied before they are looked at",
+        _UNKNOWN,
     ),
     Equivalent(
         _GATE + "evaluate.py",
@@ -1035,7 +1036,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)",
         "1",
         "0",
-        "of all but the first figure: the unknown gross has denied before they are looked at",
+        _UNKNOWN,
     ),
     Equivalent(_GATE + "tightening.py", "Change.looser", 'return ""', '""', "None", "nobody asks more than whether there is a reason"),
     Equivalent(
@@ -1180,5 +1181,32 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "held > 0",
         "(held >= 0)",
         "nothing is left out below",
+    ),
+    Equivalent(
+        _GATE + "evaluate.py", "", "_UNKNOWN_BURDEN = Burden(-1, -1, -1, -1, -1, -1, -1)", "1", "2", "whatever is negative is unknown"
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "low, high = rates.get(listing.quote, (Decimal(0), Decimal(0)))",
+        "0",
+        "1",
+        "where either of the two is nothing it is no rate",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "valuation = valuation_of(listing_facts(where[0], listing), math.floor(Fraction(low) * PICO), math.ceil(Fraction(high) * PICO))",
+        "0",
+        "1",
+        "what an instrument is worth does not depend on the name of its venue",
+    ),
+    Equivalent(
+        _GATE + "foreign.py",
+        "burden_of",
+        "gross = -1 if gross < 0 or value < 0 else gross + value",
+        "value < 0",
+        "(value <= 0)",
+        "what is held or open is worth something, rounded up",
     ),
 )

@@ -7,8 +7,10 @@ added to ours, what they have won is worth nothing here, and what they have lost
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 
@@ -156,7 +158,7 @@ def burden_of(
         if quote is None or not is_sound(quote) or not 0 < low <= high:
             missing.append(f"what {where[0]}/{symbol} is worth, in which others are active")
             continue
-        valuation = valuation_of(listing_facts(where[0], listing), int(low * PICO), -int(-high * PICO // 1))
+        valuation = valuation_of(listing_facts(where[0], listing), math.floor(Fraction(low) * PICO), math.ceil(Fraction(high) * PICO))
         value = gross_value(load, quote.ask_ticks, valuation)
         gross = -1 if gross < 0 or value < 0 else gross + value
         if listing.kind is Kind.PERPETUAL:
