@@ -184,6 +184,19 @@ def test_a_balance_is_explained_by_executions_under_way_and_only_as_far_as_they_
     assert found(strange, bought) == [(Kind.BALANCE, "ETH", False), (Kind.BALANCE, "USDT", False)]
 
 
+def test_an_order_of_ours_in_what_is_now_others_market_explains_what_it_can_move() -> None:
+    """It may be left from a life in which the market was managed; what is held there is told by nobody and is no difference."""
+    worths = {where: worth for where, worth in MANAGED.worths.items() if where != (VENUE, "ETHUSDT")}
+    shared = msgspec.structs.replace(MANAGED, worths=worths, foreign={(VENUE, "ETHUSDT"): MANAGED.worths[VENUE, "ETHUSDT"]})
+    buying = (intent(symbol="ETHUSDT"), permit(), wire(), sent(), adopt("100"))
+    bought = snapshot(balances={"USDT": "90", "ETH": "1.0"})
+    assert found(buying, bought, shared) == [(Kind.BALANCE, "ETH", True), (Kind.BALANCE, "USDT", True)]
+    assert found((adopt("100"),), bought, shared) == [(Kind.BALANCE, "ETH", False), (Kind.BALANCE, "USDT", False)]
+    perpetual = msgspec.structs.replace(MANAGED, worths={}, foreign={(VENUE, SYMBOL): PERPETUAL})
+    assert found(LOST, snapshot(), perpetual) == []
+    assert found(LOST, snapshot({SYMBOL: 7}), perpetual) == [(Kind.POSITION, SYMBOL, True)]
+
+
 def test_the_verdict_needs_every_difference_explained() -> None:
     good = Difference(Kind.POSITION, SYMBOL, "0", "1", True, "executions under way")
     bad = msgspec.structs.replace(good, explained=False)

@@ -386,6 +386,27 @@ def test_what_others_did_is_forgotten_with_its_changes_also_where_we_do_nothing(
     assert ledger.flags == {}
 
 
+@pytest.mark.parametrize(
+    ("kind", "lots", "dropped"), [(K.FOREIGN, 1, True), (K.FOREIGN, 0, False), (K.LIQUIDATION, 1, False), (K.FUNDING, 0, False)]
+)
+def test_only_what_others_traded_takes_changes_out_with_it(kind: r.LedgerKind, lots: int, dropped: bool) -> None:
+    """Executions of ours that are remembered may still be asked for, whatever else is forgotten."""
+    ledger = Ledger()
+    fills = 300
+    for number in range(1, fills + 1):
+        for record in at(number * SECOND, *filled("", f"t{number}", venue_ns=number, lots=1)):
+            ledgers.apply(ledger, record)
+    for number in range(KEPT + 2):
+        about = {"lots": lots, "ticks": 100} if lots else {}
+        done = o.event(kind, "0", f"e{number}", symbol=SYMBOL, venue_ns=fills + 1 + number, **about)
+        for record in at((fills + number) * SECOND, done):
+            ledgers.apply(ledger, record)
+    assert len(ledger.events) <= KEPT, "the oldest of them were forgotten"
+    assert (WHERE in ledger.dropped) is dropped
+    if not dropped:
+        assert len(changes_after(ledger, VENUE, ACCOUNT, 0)) == fills + (KEPT + 2 if lots else 0)
+
+
 Step = tuple[int, int, int, bool]
 steps = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3), st.integers(0, 400), st.booleans()), max_size=60)
 

@@ -244,9 +244,9 @@ def _positions(
         if worth is not None and worth.spot:
             continue  # what is held of it is a balance
         if (snapshot.venue, symbol) in managed.foreign:
-            change = told.get(symbol, 0)
-            if change and not managed.foreign[snapshot.venue, symbol].spot:
-                found.append(Difference(Kind.POSITION, symbol, "any", str(change), True, NOT_MANAGED, True))
+            theirs = told.get(symbol)
+            if theirs and not managed.foreign[snapshot.venue, symbol].spot:
+                found.append(Difference(Kind.POSITION, symbol, "any", str(theirs), True, NOT_MANAGED, True))
             continue
         expected = position_lots(ledger, snapshot.venue, snapshot.account, symbol, snapshot.venue_ns)
         change = told.get(symbol, 0) - expected
