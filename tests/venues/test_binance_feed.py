@@ -111,6 +111,17 @@ def test_a_snapshot_that_is_too_old_is_asked_for_again() -> None:
     assert usable(of)
 
 
+@pytest.mark.parametrize("time_ms", [0, -1, 91_700_000_000_000, 10**30])
+def test_a_snapshot_of_an_impossible_time_is_refused_and_asked_for_again(time_ms: int) -> None:
+    of = feed()
+    of.take(encoded(FIRST))
+    reject = rejected(of.snapshot("BTCUSDT", body(98, [("100.0", "1")], [("100.1", "3")], time_ms - BASE_MS)))
+    assert (reject.reason, reject.symbol) == (Reason.MALFORMED, "BTCUSDT")
+    assert of.wants_snapshot() == ("BTCUSDT",)
+    events(of.snapshot("BTCUSDT", SNAPSHOT))
+    assert isinstance(of.take(encoded(SECOND)), Taken), "later events are not held against it"
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [

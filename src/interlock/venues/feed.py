@@ -141,6 +141,14 @@ def answer(read: Callable[[bytes], Taken], frame: bytes) -> Taken | Reject:
         return Reject(Reason.MALFORMED, (str(error) or type(error).__name__)[:_SHOWN])
 
 
+def possible_ns(time_ms: int, symbol: str) -> int:
+    """A time of the wire in ns. Raises Refusal for one that no venue means."""
+    time_ns = time_ms * NS_PER_MS
+    if not 0 < time_ns < LATEST_NS:
+        raise Refusal(Reason.MALFORMED, f"expected a time in ms between 1970 and 2200, found {time_ms}", symbol)
+    return time_ns
+
+
 class StreamTime:
     """The venue's time of one stream, which does not go back."""
 
@@ -149,9 +157,7 @@ class StreamTime:
 
     def checked(self, time_ms: int, symbol: str) -> int:
         """The time in ns, set to the latest where it is a little older. Raises Refusal. The latest moves only with `keep`."""
-        time_ns = time_ms * NS_PER_MS
-        if not 0 < time_ns < LATEST_NS:
-            raise Refusal(Reason.MALFORMED, f"expected a time in ms between 1970 and 2200, found {time_ms}", symbol)
+        time_ns = possible_ns(time_ms, symbol)
         if time_ns < self.latest_ns - EXCHANGE_TOLERANCE_NS:
             raise Refusal(Reason.OUT_OF_ORDER, f"expected a time of at least {self.latest_ns // NS_PER_MS} ms, found {time_ms}", symbol)
         return max(time_ns, self.latest_ns)

@@ -26,6 +26,7 @@ from interlock.venues.feed import (
     Trade,
     answer,
     nearest_ticks,
+    possible_ns,
     rate_units,
 )
 from interlock.venues.held_book import HeldBook
@@ -201,11 +202,11 @@ class Feed:
         symbol = self._symbol(name)
         if symbol.book.usable:
             return Taken("a snapshot that is not needed", (), snapshot.T * NS_PER_MS, 0, snapshot.lastUpdateId)
+        exchange_ns = possible_ns(snapshot.T, name)
         try:
             kept = symbol.bridge.snapshot(snapshot)
         except SnapshotTooOld as error:
             raise Refusal(Reason.OUT_OF_ORDER, str(error), name) from error
-        exchange_ns = snapshot.T * NS_PER_MS
         changes = [BookChange(name, exchange_ns, True, symbol.levels(snapshot.bids), symbol.levels(snapshot.asks))]
         for event in kept:
             exchange_ns = max(exchange_ns, event.T * NS_PER_MS)
