@@ -59,6 +59,7 @@ def test_every_usual_number_is_read(text: str, unit: Decimal) -> None:
 @given(st.one_of(SHORT, st.tuples(SHORT, st.integers(-45, 45)).map(lambda parts: f"{parts[0]}E{parts[1]}"), ODD), UNITS)
 @example("0E99", Decimal(1))
 @example("0E41", Decimal(1))
+@example("0.00000E-36", Decimal(1))
 @example("1E-0", Decimal(1))
 @example("1.16539E8", Decimal(1000))
 @example("9.9E-7", Decimal("0.00000001"))
