@@ -397,8 +397,7 @@ def test_only_what_others_traded_takes_changes_out_with_it(kind: r.LedgerKind, l
         for record in at(number * SECOND, *filled("", f"t{number}", venue_ns=number, lots=1)):
             ledgers.apply(ledger, record)
     for number in range(KEPT + 2):
-        about = {"lots": lots, "ticks": 100} if lots else {}
-        done = o.event(kind, "0", f"e{number}", symbol=SYMBOL, venue_ns=fills + 1 + number, **about)
+        done = o.event(kind, "0", f"e{number}", symbol=SYMBOL, venue_ns=fills + 1 + number, lots=lots, ticks=100 if lots else 0)
         for record in at((fills + number) * SECOND, done):
             ledgers.apply(ledger, record)
     assert len(ledger.events) <= KEPT, "the oldest of them were forgotten"
