@@ -211,6 +211,30 @@ def test_a_connection_that_is_lost_or_silent_is_made_anew_and_its_books_are_gone
     play(world, story)
 
 
+FAR_MS = 5 * 10**12
+"""Beyond any time of a test's frames, and still a time that a venue could mean."""
+
+
+def test_a_time_far_ahead_holds_nothing_back_after_a_new_connection() -> None:
+    upbit = UpbitFeed(upbit_resolve)
+    ahead, now = (encoded(upbit_book(at, [(100, 1)], [(101, 1)])) for at in (FAR_MS, 0))
+    assert isinstance(upbit.take(ahead), Taken)
+    assert isinstance(upbit.take(now), Reject), "on the same connection time does not go back"
+    upbit.lose()
+    assert isinstance(upbit.take(now), Taken)
+    of_bybit = BybitFeed(bybit_resolve)
+    late = encoded(bybit_book("snapshot", 100, [("100.0", "1")], [("100.1", "1")], FAR_MS))
+    assert isinstance(of_bybit.take(late), Taken)
+    assert isinstance(of_bybit.take(SNAPSHOT), Reject)
+    of_bybit.lose()
+    assert isinstance(of_bybit.take(SNAPSHOT), Taken)
+    of_binance = BinanceFeed(lambda symbol: SHIPPED[f"binance_usdm:{symbol}"])
+    assert isinstance(of_binance.take(encoded(depth(95, 100, 90, [], [], FAR_MS))), Taken)
+    assert isinstance(of_binance.take(encoded(depth(101, 105, 100, [], [], 1))), Reject)
+    of_binance.lose()
+    assert isinstance(of_binance.take(encoded(depth(101, 105, 100, [], [], 1))), Taken)
+
+
 def test_a_venue_that_cannot_be_reached_is_tried_again_later_and_later() -> None:
     world = bybit()
     world.failures = 2

@@ -166,6 +166,10 @@ class StreamTime:
         """The frame with this time was taken."""
         self.latest_ns = time_ns
 
+    def begin(self) -> None:
+        """A new connection: what was the latest on the old one, perhaps a damaged time, holds nothing back."""
+        self.latest_ns = 0
+
 
 class Recent:
     """The last ids of a stream, at most 4096: enough to see one that comes again."""

@@ -145,6 +145,8 @@ class Feed:
         """The connection was lost: every book begins anew."""
         for symbol in self._symbols.values():
             symbol.lose()
+            for time in (symbol.book_time, symbol.trade_time, symbol.mark_time):
+                time.begin()
 
     def book(self, symbol: str) -> HeldBook | None:
         """The book of a symbol as it stands; None for one that never came."""

@@ -71,7 +71,9 @@ class Feed:
         """The connection was lost: every book begins anew."""
         for symbol in self._symbols.values():
             symbol.book.lose()
-            symbol.ticker = None
+            symbol.ticker, symbol.ticker_at = None, (0, 0)
+            for time in (symbol.book_time, symbol.trade_time, symbol.ticker_time):
+                time.begin()
 
     def book(self, symbol: str) -> HeldBook | None:
         """The book of a symbol as it stands; None for one that never came."""

@@ -56,6 +56,9 @@ class Feed:
         """The connection was lost: every book begins anew."""
         for market in self._markets.values():
             market.book.lose()
+            market.latest = lambda: None
+            for time in (market.book_time, market.trade_time):
+                time.begin()
 
     def book(self, symbol: str) -> HeldBook | None:
         """The book of a market as it stands; None for one that never came."""
