@@ -68,7 +68,7 @@ demo: $(STAMP) ## the demonstration (DEMO_ARGS="...")
 	@$(BIN)/interlock demo $(DEMO_ARGS)
 
 test: $(STAMP) $(CLIENTS_STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check .
@@ -87,7 +87,7 @@ mutants: $(STAMP) ## defects made on purpose, which the tests must notice (MUTAN
 	@$(BIN)/python -m scripts.mutants $(MUTANTS)
 
 soak: $(STAMP) ## the long tests, which `make test` leaves out, and the property tests with many more examples
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak or hypothesis" $(PYTEST_ARGS)
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 0 -m "soak or hypothesis" $(PYTEST_ARGS)
 
 clean: ## remove the environment, caches and reports
 	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .hypothesis \

@@ -192,7 +192,7 @@ def cold(task: Task, tell: Callable[[str], None]) -> int:
 
 OPTIONS = [
     *("-q", "--capture=sys", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:cov", "-p", "no:faulthandler"),
+    *("-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:cov", "-p", "no:faulthandler"),
 ]
 """Stable order; nothing is left behind; output kept in memory, because children would share a file. Hypothesis is imported before pytest looks."""
 
