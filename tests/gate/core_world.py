@@ -31,6 +31,9 @@ class PlainWire:
 
     receive_window_ns = 2 * S
 
+    def objection(self, intent: Intent, wall_ns: int) -> str:
+        return ""
+
     def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:
         return f"place {intent.client_id} {intent.side.name} {intent.lots}@{intent.ticks} {sign_wall_ns}".encode()
 

@@ -62,7 +62,8 @@ from interlock.gate.sockets import Peer
 from interlock.gate.state import GateState
 from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_reads import ReadFailed
-from interlock.venues.fake import wire
+from interlock.venues.budget import GATE, Meter
+from interlock.venues.fake import budget, wire
 
 SHEET = lc.EXAMPLE_SHEET
 WHERE = ("bybit", "main")
@@ -225,7 +226,7 @@ class FlipWorld:
         self.readings = readings = parts.readings
         readings.binding = parts.binding(hashes_of(self.listings))
         readings.read_only = read_only(self.environ)
-        self.egress = Egress("bybit", sends, setup, keeper, readings, guard, self._connect, self.clock)
+        self.egress = Egress("bybit", sends, setup, keeper, readings, guard, self._connect, self.clock, meter=Meter(budget.LIMITS, GATE))
         parts.egresses = {"bybit": self.egress}
         worths = {PLACE: listing_worth(watch_venue.BTC)}
         self.market = MarketWatch(readings, keeper.state, self.listings, clock=self.clock, take=parts.take)

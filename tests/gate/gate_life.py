@@ -49,6 +49,8 @@ from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_reads import ReadFailed
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.memory import MemoryLink
+from interlock.venues.budget import GATE, Meter
+from interlock.venues.fake import budget
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -242,7 +244,9 @@ class Life:
         guard = Guard(self.fuse, {venue: self.fuse})
         readings = Readings(references=lc.seen(host.sheet, self.universe), binding=aw.binding(), read_only=False)
         clock = self.fuse.clock
-        self.egress = Egress(venue, wire, setup, keeper, readings, guard, self._connect, clock, answer_ns=2 * S)
+        self.egress = Egress(
+            venue, wire, setup, keeper, readings, guard, self._connect, clock, answer_ns=2 * S, meter=Meter(budget.LIMITS, GATE)
+        )
         self._parts = parts = Parts(
             life=self.who,
             setup=setup,

@@ -77,7 +77,8 @@ from interlock.simulate.fake_venue.control import AskTruth, Truth
 from interlock.simulate.fake_venue.faults import Fault
 from interlock.simulate.fake_venue.launch import served
 from interlock.simulate.fake_venue.server import Addresses
-from interlock.venues.fake import wire
+from interlock.venues.budget import GATE, Meter
+from interlock.venues.fake import budget, wire
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -176,7 +177,8 @@ class Desk:
             return OrderConnection(near, name)
 
         parts = self.parts
-        egress = Egress("bybit", FakeWire(2 * S), parts.setup, parts.keeper, parts.readings, parts.guard, connect, self.clock)
+        meter = Meter(budget.LIMITS, GATE)
+        egress = Egress("bybit", FakeWire(2 * S), parts.setup, parts.keeper, parts.readings, parts.guard, connect, self.clock, meter=meter)
         parts.egresses = {"bybit": egress}
         return egress, far
 

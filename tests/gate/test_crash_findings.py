@@ -14,6 +14,7 @@ from tests.trace.journals import S, Steps, cid
 from interlock.domain.clock import SystemClock
 from interlock.domain.orders import Liquidity, Side
 from interlock.gate.ledger import Ledger, apply
+from interlock.gate.order_wire import ToCancel
 from interlock.gate.profit import Worth
 from interlock.gate.reconcile import Managed, expected_balances
 from interlock.gate.venue_fake import FakeWire, executed
@@ -52,7 +53,7 @@ def test_a_cancel_that_the_end_of_the_process_cut_off_is_no_violation(tmp_path: 
     written: list[bytes] = []
     venue = Hub(["bybit"], SystemClock(), written.append, lambda _: None)
     connection = venue.open("bybit", ORDERS)
-    frame = FakeWire(2 * S).cancellation(cid(1), 1, 0)
+    frame = FakeWire(2 * S).cancellation([ToCancel(cid(1), "BTCUSDT")], 1, 0).frame
     venue.receive(connection, frame[: len(frame) // 2])
     venue.closed(connection)
     assert said(tmp_path / "control", records, j.lines_of(records)) == []

@@ -17,18 +17,20 @@ from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import decide, want_cancels
-from interlock.gate.egress import Egress, _Line
+from interlock.gate.egress import Egress
 from interlock.gate.journal import Options, SystemDisk, open_journal, recover
 from interlock.gate.keeper import Keeper
+from interlock.gate.order_line import OrderLine
 from interlock.gate.readings import Now, Setup
-from interlock.gate.venue_fake import FakeWire
+from interlock.gate.venue_fake import FakeReader, FakeWire
 from interlock.simulate.fake_venue.client import ControlClient
 from interlock.simulate.fake_venue.control import ArmFault, Done
 from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.launch import served
 from interlock.simulate.fake_venue.server import Addresses
 from interlock.simulate.fake_venue.witness import read_lines
-from interlock.venues.budget import Meter
+from interlock.venues.budget import GATE, Meter
+from interlock.venues.fake import budget
 
 MS = 1_000_000
 
@@ -132,7 +134,18 @@ def with_bench(
 
         bench: Bench
         clock = lambda: bench.now()  # noqa: E731 - the bench needs the egress first
-        egress = Egress("bybit", wire, world.setup, keeper, world.readings, switches, connect, clock, answer_ns=answer_ns, meter=meter)
+        egress = Egress(
+            "bybit",
+            wire,
+            world.setup,
+            keeper,
+            world.readings,
+            switches,
+            connect,
+            clock,
+            answer_ns=answer_ns,
+            meter=meter or Meter(budget.LIMITS, GATE),
+        )
         bench = Bench(keeper, world, egress, switches, venue)
         await egress.open()
         try:
@@ -307,9 +320,15 @@ def test_a_line_whose_peer_went_while_bytes_waited_gives_up_all_that_is_in_fligh
         ours, theirs = socket.socketpair()
         with ours, theirs:
             connection = OrderConnection(ours, "c")
-            line = _Line(connection, lambda _answer, _about, _asked: None, lambda about, reason: lost.append((about, reason)))
-            line.expect(1, ("a", 0), 1, 10_000 * MS)
-            line.expect(2, ("b", 0), 1, 10_000 * MS)
+            line: OrderLine[tuple[str, int]] = OrderLine(
+                connection,
+                FakeReader(),
+                lambda: Now(1, 1),
+                heard=lambda _answer, _about, _asked: None,
+                lost=lambda about, reason: lost.append((about, reason)),
+            )
+            line.expect(1, b"", ("a", 0), 1, 10_000 * MS)
+            line.expect(2, b"", ("b", 0), 1, 10_000 * MS)
             line.write_on()
             connection.abort()
             line.abort("the peer went")

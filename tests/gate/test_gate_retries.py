@@ -29,8 +29,9 @@ from interlock.gate.readings import Now, Setup
 from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import ReadFailed
+from interlock.venues.budget import GATE, Meter
 from interlock.venues.cancel_only import OpenOrder, VenueTrouble
-from interlock.venues.fake import wire
+from interlock.venues.fake import budget, wire
 from interlock.venues.fake.cancel_only import FakeCancelOnly
 
 MS = 1_000_000
@@ -163,7 +164,8 @@ def test_what_egress_writes_is_written_once(tmp_path: Path, verb: str) -> None:
         async def connect(name: str) -> OrderConnection:
             return OrderConnection(socket.create_connection(("127.0.0.1", port)), name)
 
-        egress = Egress("bybit", fake, world.setup, keeper, world.readings, _Clear(), connect, clock, answer_ns=500 * MS)
+        meter = Meter(budget.LIMITS, GATE)
+        egress = Egress("bybit", fake, world.setup, keeper, world.readings, _Clear(), connect, clock, answer_ns=500 * MS, meter=meter)
         try:
             if verb == "place":
                 client_id = await _place(world, keeper, egress)

@@ -19,10 +19,11 @@ from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection, Write, Wrote
 from interlock.gate.core import VENUE_BUDGET, Planned, recheck, want_cancels
-from interlock.gate.egress import _Line
 from interlock.gate.journal import JournalFailed
 from interlock.gate.lattice import common_level
-from interlock.gate.venue_fake import request_id
+from interlock.gate.order_line import OrderLine
+from interlock.gate.readings import Now
+from interlock.gate.venue_fake import FakeReader, request_id
 from interlock.venues.budget import GATE, Meter, Spend
 from interlock.venues.fake import budget, wire
 
@@ -516,8 +517,13 @@ def test_a_venue_that_goes_makes_no_error_in_the_loop() -> None:
     with_bench(use)
 
 
-def line_over(ours: socket.socket, heard: list[int]) -> _Line:
-    return _Line(OrderConnection(ours, "c"), lambda answer, _about, _asked: heard.append(answer.request_id), lambda _about, _why: None)
+def line_over(
+    ours: socket.socket, heard: Callable[[Any], object], lost: Callable[[tuple[str, int], str], None] = lambda _about, _why: None
+) -> OrderLine[tuple[str, int]]:
+    def hear(answer: object, _about: tuple[str, int], _asked: int) -> None:
+        heard(answer)
+
+    return OrderLine(OrderConnection(ours, "c"), FakeReader(), lambda: Now(1, 1), heard=hear, lost=lost)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -528,16 +534,16 @@ def test_a_line_that_was_given_up_twice_leaves_the_next_one_its_number(number: i
     async def run() -> None:
         kept = os.dup(number)
         os.close(number)
-        made: list[_Line] = []
+        made: list[OrderLine[tuple[str, int]]] = []
         ends: list[socket.socket] = []
         try:
             for _ in range(2):
                 ours, theirs = socket.socketpair()
                 assert ours.fileno() == number
-                made.append(line_over(ours, heard))
+                made.append(line_over(ours, lambda answer: heard.append(answer.request_id)))
                 ends.append(theirs)
                 made[0].abort("the peer went, or is gone already")
-            made[1].expect(7, ("a", 0), 1, 10_000 * MS)
+            made[1].expect(7, b"", ("a", 0), 1, 10_000 * MS)
             answer = wire.Answer(request_id=7, status=200, code="", text="", venue_ns=1, limit=3_000, remaining=3_000, reset_ns=1)
             ends[1].sendall(wire.encode(answer))
             await settle(lambda: bool(heard))
@@ -564,9 +570,9 @@ def test_what_fails_first_while_a_line_is_given_up_is_told_after_all_the_others_
     async def run() -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            line = _Line(OrderConnection(ours, "c"), lambda _answer, _about, _asked: None, lose)
+            line = line_over(ours, lambda _answer: None, lose)
             for number, name in enumerate("abc"):
-                line.expect(number, (name, 0), 1, 10_000 * MS)
+                line.expect(number, b"", (name, 0), 1, 10_000 * MS)
             with pytest.raises(OSError, match="a"):
                 line.abort("the peer went")
             line.abort("again")

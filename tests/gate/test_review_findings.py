@@ -31,8 +31,8 @@ from interlock.gate.records import Level, Scope
 from interlock.gate.state import GateState
 from interlock.gate.venue_fake import FakeWire, answered, request_id
 from interlock.gate.verbs import Cause
-from interlock.venues.budget import Meter
-from interlock.venues.fake import wire
+from interlock.venues.budget import GATE, Meter
+from interlock.venues.fake import budget, wire
 
 MS = 1_000_000
 REDUCE: dict[str, Any] = {"side": Side.SELL, "tif": TimeInForce.IOC, "ticks": 400_000, "reduce_only": True}
@@ -629,7 +629,7 @@ class Bench:
             self.peer.connect,
             lambda: self.world.now,
             answer_ns=answer_ns,
-            meter=meter,
+            meter=meter or Meter(budget.LIMITS, GATE),
         )
 
     def permit(self, **more: Any) -> tuple[Planned, int]:
@@ -698,7 +698,6 @@ def test_a_write_that_fails_leaves_no_other_answer_open() -> None:
 
     async def use(bench: Bench) -> None:
         one, two = bench.permit(), bench.permit(ticks=399_999)
-        assert bench.egress._placing is not None
         bench.egress._placing.abort("test")
         bench.peer.problem = OSError("no route")
         waiting = [bench.egress.send(one[0]), bench.egress.send(two[0])]
@@ -716,7 +715,6 @@ def test_an_order_for_which_there_was_no_connection_is_recorded_as_not_sent() ->
 
     async def use(bench: Bench) -> None:
         planned, _ = bench.permit()
-        assert bench.egress._placing is not None
         bench.egress._placing.abort("test")
         bench.peer.problem = OSError("no route")
         with pytest.raises(OSError, match="no route"):
@@ -731,7 +729,6 @@ def test_a_connection_that_never_comes_holds_no_order_beyond_its_deadline() -> N
 
     async def use(bench: Bench) -> None:
         planned, _ = bench.permit(deadline_boot_ns=NOW.boot_ns + 50 * MS)
-        assert bench.egress._placing is not None
         bench.egress._placing.abort("test")
         bench.peer.hang = True
         written = bench.egress.send(planned)
@@ -804,7 +801,6 @@ def test_a_frame_written_in_part_keeps_its_time_of_signature() -> None:
     async def use(bench: Bench) -> None:
         bench.peer.wrap = Partial
         planned, _ = bench.permit()
-        assert bench.egress._placing is not None
         bench.egress._placing.abort("test")
         await bench.egress.send(planned)
         assert bench.state(planned.client_id) is OrderState.UNKNOWN
@@ -888,14 +884,15 @@ def test_the_rest_of_a_cancel_follows_when_the_kernel_takes_bytes_again() -> Non
 
     async def use(bench: Bench) -> None:
         bench.peer.small = True
-        assert bench.egress._cancelling is not None
         bench.egress._cancelling.abort("test")
         await bench.egress.restore()
         planned, _ = bench.permit()
         await bench.egress.send(planned)
         now = bench.world.now
         bench.keeper.take(*want_cancels(bench.keeper.state, (), "freeze", "ann", now), now=now)
-        written, line = 0, bench.egress._cancelling.connection
+        standing = bench.egress._cancelling.free()
+        assert standing is not None
+        written, line = 0, standing.connection
         while not line._tail:
             bench.egress.cancel_due([planned.client_id])
             written += 1

@@ -13,6 +13,7 @@ from interlock.domain.ids import ClientId
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate import venue_fake as v
+from interlock.gate.order_wire import ToCancel
 from interlock.venues.fake import wire
 
 CID = str(ClientId("demo", 1_800_000_000, 77, 5))
@@ -139,7 +140,7 @@ def test_frames_say_what_was_intended_and_ids_keep_requests_apart() -> None:
     assert isinstance(amended, wire.Amend)
     assert (amended.client_id, amended.revision, amended.lots, amended.receive_window_ns) == (CID, 2, 5, 2_000_000_000)
     assert len({v.request_id(CID, 0), v.request_id(CID, 2), v.request_id(str(ClientId("demo", 1, 78, 5)), 0)}) == 3
-    cancelled = wire.decode_request(made.cancellation(CID, 9, 125))
+    cancelled = wire.decode_request(made.cancellation([ToCancel(CID, "BTCUSDT")], 9, 125).frame)
     assert isinstance(cancelled, wire.Cancel)
     assert (cancelled.client_id, cancelled.request_id) == (CID, 9)
     assert made.placement(order, 123) == made.placement(order, 123)

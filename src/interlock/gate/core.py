@@ -360,6 +360,8 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)
     wire = setup.wires[intent.venue]
+    if unfit := wire.objection(intent, now.wall_ns):
+        raise _No("venue_rules", unfit)
     encode = wire.amendment if intent.revision else wire.placement
     frame = encode(intent, now.wall_ns)
     permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)

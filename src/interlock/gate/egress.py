@@ -9,9 +9,8 @@ order has ended.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from interlock.gate import core, records
@@ -19,13 +18,14 @@ from interlock.gate.connection import OrderConnection, Wrote
 from interlock.gate.core import Planned
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.keeper import Keeper
+from interlock.gate.order_line import LinePool, OrderLine
+from interlock.gate.order_wire import OrderWire, ToCancel
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Record
-from interlock.gate.venue_fake import FakeWire, answered, cancel_answered, request_id
-from interlock.venues.budget import GATE, Meter, Spend
-from interlock.venues.fake import budget
-from interlock.venues.fake.wire import Answer, Assembler, WireError, decode_message
+from interlock.venues.budget import Meter, Spend
 
+Write = tuple[str, int]
+"""(client id, revision)."""
 Connect = Callable[[str], Awaitable[OrderConnection]]
 """Opens a new order connection; the argument names it."""
 
@@ -52,15 +52,15 @@ class Egress:
     def __init__(
         self,
         venue: str,
-        wire: FakeWire,
+        wire: OrderWire,
         setup: Setup,
         keeper: Keeper,
         readings: Readings,
         stop: Stop,
         connect: Connect,
         clock: Callable[[], Now],
+        meter: Meter,
         answer_ns: int = 2_000_000_000,
-        meter: Meter | None = None,
     ) -> None:
         self.venue = venue
         self._wire = wire
@@ -71,9 +71,11 @@ class Egress:
         self._connect = connect
         self._clock = clock
         self._answer_ns = answer_ns
-        self._meter = meter or Meter(budget.LIMITS, GATE)
-        self._placing: _Line | None = None
-        self._cancelling: _Line | None = None
+        self._meter = meter
+        self._placing: LinePool[Write] = LinePool(wire.connections, wire.idle_ns, clock, self._placing_line)
+        self._cancelling: LinePool[Sequence[str]] = LinePool(wire.connections, wire.idle_ns, clock, self._cancelling_line)
+        self._due: dict[str, None] = {}
+        """Cancels to be written as soon as a line has room, in order."""
         self._queue: deque[tuple[Planned, asyncio.Future[str]]] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._cancels = 0
@@ -82,21 +84,21 @@ class Egress:
     @property
     def can_cancel(self) -> bool:
         """Whether a cancel could be written now."""
-        return self._cancelling is not None and self._cancelling.connection.is_open
+        return self._cancelling.is_open
 
     async def open(self) -> None:
-        """Connect both lines."""
-        self._cancelling = await self._line("cancel", self._cancel_answer, self._cancel_lost)
-        self._placing = await self._line("place", self._placement_answer, self._placement_lost)
+        """Connect all lines."""
+        await self._cancelling.fill()
+        await self._placing.fill()
 
     def close(self) -> None:
-        """Abort both lines; what is in flight is unknown, and what waits is not written any more."""
+        """Abort all lines; what is in flight is unknown, and what waits is not written any more."""
         if self._sender is not None:
             self._sender.cancel()
         self._give_up()  # a sender that was cancelled before its first step cannot do it
-        for line in (self._placing, self._cancelling):
-            if line is not None:
-                line.abort("the gate ends")
+        self._due.clear()
+        self._placing.abort("the gate ends")
+        self._cancelling.abort("the gate ends")
 
     # Placements
 
@@ -141,7 +143,9 @@ class Egress:
             self._not_sent(planned, str(error))
             raise
         try:
-            line = await self._open_line(planned)
+            left_ns = max(planned.deadline_boot_ns - self._clock().boot_ns, 0)
+            async with asyncio.timeout(left_ns / 1e9):
+                line = await self._placing.take()
         except (OSError, TimeoutError) as error:
             said = f"no connection: {str(error) or type(error).__name__}"
             self._not_sent(planned, said)
@@ -164,10 +168,9 @@ class Egress:
         except (JournalFailed, JournalFull) as error:
             self._not_sent(planned, str(error))  # certain: not a byte of it was written yet
             raise
-        number = request_id(planned.client_id, planned.revision)
         write = line.connection.place(planned.frame, lambda: self._objection(planned, begun=True))
         if write.wrote is not Wrote.NOTHING:
-            self._meter.spent(budget.PLACEMENT, self._clock().boot_ns)
+            self._meter.spent(self._wire.placement_cost, self._clock().boot_ns)
         if not line.connection.is_open:
             line.abort(write.reason)
         if write.wrote is Wrote.NOTHING:
@@ -175,7 +178,8 @@ class Egress:
         if write.wrote is Wrote.PART:
             self._unknown(planned.client_id, planned.revision, write.reason)
             return write.reason
-        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)
+        about = (planned.client_id, planned.revision)
+        line.expect(self._wire.number(*about), planned.frame, about, self._clock().boot_ns, self._answer_ns)
         self._take(
             records.Sent(
                 boot_ns=self._clock().boot_ns,
@@ -186,14 +190,6 @@ class Egress:
             )
         )
         return ""
-
-    async def _open_line(self, planned: Planned) -> _Line:
-        """The line for placements, connected anew if it was lost; no longer than the order may wait."""
-        if self._placing is None or not self._placing.connection.is_open:
-            left_ns = max(planned.deadline_boot_ns - self._clock().boot_ns, 0)
-            async with asyncio.timeout(left_ns / 1e9):
-                self._placing = await self._line("place", self._placement_answer, self._placement_lost)
-        return self._placing
 
     def _objection(self, planned: Planned, *, begun: bool) -> str:
         now = self._clock()
@@ -207,7 +203,7 @@ class Egress:
             lease_held=self._stop.lease_held(),
             begun=begun,
         )
-        full = not said and self._meter.wait_ns(Spend.PLACE, budget.PLACEMENT, now.boot_ns) > 0
+        full = not said and self._meter.wait_ns(Spend.PLACE, self._wire.placement_cost, now.boot_ns) > 0
         return core.VENUE_BUDGET if full else said
 
     def _not_sent(self, planned: Planned, reason: str) -> str:
@@ -217,132 +213,115 @@ class Egress:
     def _unknown(self, client_id: str, revision: int, reason: str) -> None:
         self._take(records.SendUnknown(boot_ns=self._clock().boot_ns, client_id=client_id, revision=revision, reason=reason))
 
-    def _placement_answer(self, answer: Answer, about: tuple[str, int], asked_ns: int) -> None:
-        budget.take(self._meter, Spend.PLACE, answer, asked_ns=asked_ns, now_ns=self._clock().boot_ns)
-        self._take(answered(answer, *about, self._clock().boot_ns))
+    def _placement_answer(self, answer: object, about: Write, asked_ns: int) -> None:
+        now = self._clock()
+        self._wire.count(self._meter, Spend.PLACE, answer, asked_ns=asked_ns, now_ns=now.boot_ns)
+        self._take(self._wire.answered(answer, *about, now.boot_ns))
 
-    def _placement_lost(self, about: tuple[str, int], reason: str) -> None:
+    def _placement_lost(self, about: Write, reason: str) -> None:
         self._unknown(*about, reason)
 
     # Cancels
 
-    def cancel_due(self, client_ids: list[str]) -> None:
-        """Write a cancel for each of these, now. One that cannot be written stays owed; after a kill the sentinel alone cancels.
+    def cancel_due(self, client_ids: Sequence[str]) -> None:
+        """Write a cancel for each of these, now or as soon as a line has room. One that cannot be written stays owed; after a kill the sentinel
+        alone cancels.
 
-        Raises KeyError for an order that is not in the journal, before anything is written for it.
+        Raises KeyError for an order that is not in the journal, before anything is written.
         """
-        if self._keeper.state.lattice.killed:
-            return
-        for client_id in client_ids:
-            order = self._keeper.state.orders.by_id[client_id]
-            line = self._cancelling
-            now = self._clock()
-            if line is None or self._meter.wait_ns(Spend.LOWER, budget.REQUEST, now.boot_ns):
+        known = self._keeper.state.orders.by_id
+        self._due |= dict.fromkeys(known[client_id].client_id for client_id in client_ids)
+        self._write_cancels()
+
+    def _write_cancels(self) -> None:
+        """Write what is due, as far as lines have room and the venue takes cancels. What cannot be written is asked for again by whoever owes it."""
+        while self._due:
+            line, now = self._cancelling.free(), self._clock()
+            if line is None and self._cancelling.is_open:
+                return  # an answer makes room
+            if line is None or self._keeper.state.lattice.killed:
+                self._due.clear()
                 return
-            self._cancels += 1
-            frame = self._wire.cancellation(client_id, self._cancels, now.wall_ns)
-            wrote = line.connection.lower(frame).wrote
+            ids = self._next_due()
+            if not ids:
+                continue
+            orders = self._keeper.state.orders.by_id
+            number = self._cancels + 1
+            asked = self._wire.cancellation([ToCancel(one, orders[one].symbol) for one in ids], number, now.wall_ns)
+            if self._meter.wait_ns(Spend.LOWER, asked.cost, now.boot_ns):
+                self._due.clear()
+                return
+            self._cancels = number
+            wrote = line.connection.lower(asked.frame).wrote
             if wrote is Wrote.NOTHING:
+                self._due.clear()
                 line.abort("the connection failed")
                 return
-            self._meter.spent(budget.REQUEST, now.boot_ns)
-            line.expect(self._cancels, (client_id, 0), now.boot_ns, self._answer_ns)
+            self._meter.spent(asked.cost, now.boot_ns)
+            line.expect(number, asked.frame, ids, now.boot_ns, self._answer_ns)
             if wrote is Wrote.PART:
                 line.write_on()
-            attempt = 1 if order.cancel is None else order.cancel.attempts + 1
-            self._take(records.CancelSent(boot_ns=now.boot_ns, client_id=client_id, attempt=attempt))
+            for client_id in ids:
+                cancel = orders[client_id].cancel
+                attempt = 1 if cancel is None else cancel.attempts + 1
+                self._take(records.CancelSent(boot_ns=now.boot_ns, client_id=client_id, attempt=attempt))
+
+    def _next_due(self) -> list[str]:
+        """Take those out that go together: of one symbol, so many as one request can end. One that has ended meanwhile needs none."""
+        orders = self._keeper.state.orders.by_id
+        found: list[str] = []
+        symbol = ""
+        for client_id in tuple(self._due):
+            order = orders.get(client_id)
+            if order is None or order.state.final:
+                del self._due[client_id]
+            elif len(found) < self._wire.cancels_at_once and symbol in ("", order.symbol):
+                symbol = order.symbol
+                found.append(client_id)
+                del self._due[client_id]
+        return found
 
     async def restore(self) -> None:
         """Connect again what was lost. Raises OSError when the venue cannot be reached."""
-        if not self.can_cancel:
-            self._cancelling = await self._line("cancel", self._cancel_answer, self._cancel_lost)
+        await self._cancelling.fill()
+        if self._wire.idle_ns:
+            await self._placing.fill()
 
-    def _cancel_answer(self, answer: Answer, about: tuple[str, int], asked_ns: int) -> None:
-        budget.take(self._meter, Spend.LOWER, answer, asked_ns=asked_ns, now_ns=self._clock().boot_ns)
-        self._take(cancel_answered(answer, about[0], self._clock().boot_ns))
+    def _cancel_answer(self, answer: object, about: Sequence[str], asked_ns: int) -> None:
+        now = self._clock()
+        self._wire.count(self._meter, Spend.LOWER, answer, asked_ns=asked_ns, now_ns=now.boot_ns)
+        for record in self._wire.cancels_answered(answer, about, now.boot_ns):
+            self._take(record)
 
-    def _cancel_lost(self, about: tuple[str, int], reason: str) -> None:
+    def _cancel_lost(self, about: Sequence[str], reason: str) -> None:
         """Nothing to record: a cancel is owed until the order has ended, whatever became of one of its frames."""
+
+    def _cancel_changed(self) -> None:
+        self._cancelling.stir()
+        self._write_cancels()
 
     # Lines
 
-    async def _line(
-        self, purpose: str, heard: Callable[[Answer, tuple[str, int], int], None], lost: Callable[[tuple[str, int], str], None]
-    ) -> _Line:
+    async def _placing_line(self) -> OrderLine[Write]:
+        connection = await self._connected("place")
+        return OrderLine(
+            connection,
+            self._wire.reader(),
+            self._clock,
+            heard=self._placement_answer,
+            lost=self._placement_lost,
+            changed=self._placing.stir,
+        )
+
+    async def _cancelling_line(self) -> OrderLine[Sequence[str]]:
+        connection = await self._connected("cancel")
+        return OrderLine(
+            connection, self._wire.reader(), self._clock, heard=self._cancel_answer, lost=self._cancel_lost, changed=self._cancel_changed
+        )
+
+    async def _connected(self, purpose: str) -> OrderConnection:
         self._connections += 1
-        connection = await self._connect(f"{self.venue}.{purpose}.{self._connections}")
-        return _Line(connection, heard, lost)
+        return await self._connect(f"{self.venue}.{purpose}.{self._connections}")
 
     def _take(self, record: Record) -> int:
         return self._keeper.take(record, now=self._clock())
-
-
-class _Line:
-    """A connection with what is in flight on it: request number to what it was about."""
-
-    def __init__(
-        self,
-        connection: OrderConnection,
-        heard: Callable[[Answer, tuple[str, int], int], None],
-        lost: Callable[[tuple[str, int], str], None],
-    ) -> None:
-        self.connection = connection
-        self._heard = heard
-        self._lost = lost
-        self._flying: dict[int, tuple[tuple[str, int], int, asyncio.TimerHandle]] = {}
-        self._assembler = Assembler()
-        self._loop = asyncio.get_running_loop()
-        self._descriptor = connection.fileno()
-        self._loop.add_reader(self._descriptor, self._readable)
-
-    def expect(self, number: int, about: tuple[str, int], asked_boot_ns: int, within_ns: int) -> None:
-        """An answer to request `number` is awaited, which went out at that time; without it the line is aborted."""
-        timer = self._loop.call_later(within_ns / 1e9, self.abort, "no answer in time")
-        self._flying[number] = (about, asked_boot_ns, timer)
-
-    def write_on(self) -> None:
-        """Write what waits as soon as the kernel takes bytes again."""
-        self._loop.add_writer(self._descriptor, self._writable)
-
-    def abort(self, reason: str) -> None:
-        """Cut the connection, and give up what is in flight on it, all of it, whatever happens to one."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            for forget in (self._loop.remove_reader, self._loop.remove_writer):
-                with contextlib.suppress(OSError):  # a descriptor that is closed already is none that the kernel knows
-                    forget(descriptor)
-        self.connection.abort()
-        flying, self._flying = self._flying, {}
-        failed: Exception | None = None
-        for about, _, timer in flying.values():
-            timer.cancel()
-            try:
-                self._lost(about, reason)
-            except Exception as error:  # noqa: BLE001 - raised below, after the others
-                failed = failed or error
-        if failed is not None:
-            raise failed
-
-    def _writable(self) -> None:
-        wrote = self.connection.flush().wrote
-        if not self.connection.is_open:
-            self.abort("the connection failed")
-        elif wrote is Wrote.WHOLE:
-            self._loop.remove_writer(self._descriptor)
-
-    def _readable(self) -> None:
-        data = self.connection.receive()
-        if data is None:
-            self.abort("the venue closed the connection")
-            return
-        self._assembler.feed(data)
-        try:
-            while (frame := self._assembler.take()) is not None:
-                message = decode_message(frame)
-                if not isinstance(message, Answer) or message.request_id not in self._flying:
-                    continue  # told twice, or unasked: it proves nothing that the stream does not tell
-                about, asked_boot_ns, timer = self._flying.pop(message.request_id)
-                timer.cancel()
-                self._heard(message, about, asked_boot_ns)
-        except WireError as error:
-            self.abort(f"what came is no answer: {error}")

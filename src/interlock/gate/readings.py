@@ -28,6 +28,10 @@ class Wire(Protocol):
     receive_window_ns: int
     """How long after its signature the venue takes a request; 0 where it has no such bound."""
 
+    def objection(self, intent: Intent, wall_ns: int) -> str:
+        """Why the venue would refuse an order for certain, by its own rules as far as they are known; empty if nothing is known against it."""
+        ...
+
     def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:
         """The whole frame of a new order."""
         ...

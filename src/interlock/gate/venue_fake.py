@@ -6,12 +6,15 @@ numbers are evidence of nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
 from interlock.domain.orders import OrderState
 from interlock.gate import records as r
-from interlock.venues.fake import wire
+from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel
+from interlock.venues.budget import Meter, Spend
+from interlock.venues.fake import budget, wire
 
 REVISIONS = 1 << 20
 """Request numbers keep so many revisions of one order apart."""
@@ -38,11 +41,53 @@ def request_id(client_id: str, revision: int) -> int:
     return int(client_id[at : at + SEQUENCE_WIDTH], 36) * REVISIONS + revision
 
 
+class FakeReader:
+    """The answers of one connection (`AnswerReader`)."""
+
+    at_once = 0
+    keeps = True
+
+    def __init__(self) -> None:
+        self._assembler = wire.Assembler()
+        self._expected: set[int] = set()
+
+    def expect(self, number: int, frame: bytes) -> None:
+        """A request of this number goes out."""
+        self._expected.add(number)
+
+    def feed(self, data: bytes) -> list[Said]:
+        """Take bytes; what was answered with them. Raises AnswerTrouble."""
+        self._assembler.feed(data)
+        found = []
+        try:
+            while (frame := self._assembler.take()) is not None:
+                message = wire.decode_message(frame)
+                if isinstance(message, wire.Answer) and message.request_id in self._expected:
+                    self._expected.remove(message.request_id)
+                    found.append(Said(message.request_id, message))
+        except wire.WireError as error:
+            raise AnswerTrouble(str(error)) from error
+        return found
+
+
 class FakeWire:
-    """The pure half: what is written."""
+    """What is written, and what answers mean (`OrderWire`)."""
+
+    connections = 1
+    idle_ns = 0
+    cancels_at_once = 1
+    placement_cost = budget.PLACEMENT
 
     def __init__(self, receive_window_ns: int) -> None:
         self.receive_window_ns = receive_window_ns
+
+    def number(self, client_id: str, revision: int) -> int:
+        """The number of the request that writes one (client id, revision); unique within an epoch."""
+        return request_id(client_id, revision)
+
+    def objection(self, intent: r.Intent, wall_ns: int) -> str:
+        """Nothing: the fake venue says itself what it does not take."""
+        return ""
 
     def placement(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
         """The frame of a new order."""
@@ -82,13 +127,31 @@ class FakeWire:
             )
         )
 
-    def cancellation(self, client_id: str, number: int, sign_wall_ns: int) -> bytes:
-        """The frame of a cancel; it may be sent as often as it takes."""
-        return wire.encode(
-            wire.Cancel(
-                request_id=number, sign_ns=sign_wall_ns, receive_window_ns=0, nonce=f"c{number}.{sign_wall_ns}", client_id=client_id
-            )
-        )
+    def cancellation(self, orders: Sequence[ToCancel], number: int, sign_wall_ns: int) -> Cancellation:
+        """The frame of a cancel of the one order; it may be sent as often as it takes."""
+        (order,) = orders
+        nonce = f"c{number}.{sign_wall_ns}"
+        asked = wire.Cancel(request_id=number, sign_ns=sign_wall_ns, receive_window_ns=0, nonce=nonce, client_id=order.client_id)
+        return Cancellation(wire.encode(asked), budget.REQUEST)
+
+    def reader(self) -> FakeReader:
+        """A reader for a new connection."""
+        return FakeReader()
+
+    def answered(self, answer: object, client_id: str, revision: int, boot_ns: int) -> r.Record:
+        """What the answer to a placement or amend says."""
+        assert isinstance(answer, wire.Answer)
+        return answered(answer, client_id, revision, boot_ns)
+
+    def cancels_answered(self, answer: object, client_ids: Sequence[str], boot_ns: int) -> list[r.CancelAnswered]:
+        """What the answer to a cancel says; it is never the end of the order."""
+        assert isinstance(answer, wire.Answer)
+        return [cancel_answered(answer, client_id, boot_ns) for client_id in client_ids]
+
+    def count(self, meter: Meter, spend: Spend, answer: object, *, asked_ns: int, now_ns: int) -> None:
+        """Tell a meter what an answer says of the limits."""
+        assert isinstance(answer, wire.Answer)
+        budget.take(meter, spend, answer, asked_ns=asked_ns, now_ns=now_ns)
 
 
 def answered(answer: wire.Answer, client_id: str, revision: int, boot_ns: int) -> r.Record:
