@@ -204,6 +204,68 @@ def test_an_answer_that_is_late_is_none_and_is_not_taken_for_the_next() -> None:
     asyncio.run(story())
 
 
+def test_who_waited_too_long_for_a_turn_does_not_break_the_answer_of_another() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"held" in head:
+                await asked.wait()
+            writer.write(OK)
+
+    async def story() -> None:
+        async with server(serve) as port:
+            reader = HttpReader(loopback(port))
+            first = asyncio.ensure_future(reader.ask(call(path="/held"), 10))
+            await asyncio.sleep(0.05)
+            with pytest.raises(ReadBroken, match="no answer within"):
+                await reader.ask(call(), 0.05)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.ask(call(), 10), 0.05)
+            asked.set()
+            assert (await first).body == b"{}"
+            assert (await reader.ask(call(), 10)).body == b"{}"
+            reader.close()
+
+    asked = asyncio.Event()
+    asyncio.run(story())
+
+
+def test_a_request_is_made_when_it_is_its_turn_and_the_connection_stands() -> None:
+    made: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append("connected")
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            made.append(f"heard {head.split()[1].decode()}")
+            await asyncio.sleep(0.02)
+            writer.write(OK)
+
+    def make(name: str) -> Callable[[], SignedCall]:
+        def signed() -> SignedCall:
+            made.append(f"made {name}")
+            return SignedCall(Method.GET, name, "", ())
+
+        return signed
+
+    def refuse() -> SignedCall:
+        raise UsageError("nothing to say")
+
+    async def story() -> None:
+        async with server(serve) as port:
+            reader = HttpReader(loopback(port))
+            await asyncio.gather(reader.ask_made(make("/a"), 10), reader.ask_made(make("/b"), 10))
+            assert [one for one in made if one != "connected"] == ["made /a", "heard /a", "made /b", "heard /b"]
+            # What cannot be made was not sent, and breaks nothing.
+            with pytest.raises(UsageError):
+                await reader.ask_made(refuse, 10)
+            assert (await reader.ask_made(make("/c"), 10)).status == 200
+            assert made.count("connected") == 1
+            reader.close()
+
+    asyncio.run(story())
+
+
 def test_a_host_whose_certificate_is_not_of_the_authority_is_not_asked(tmp_path: Path) -> None:
     asked: list[bytes] = []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from interlock.venues.endpoint import Endpoint
 from interlock.venues.http_wire import Answers, HttpTrouble, frame_of
@@ -32,17 +33,30 @@ class HttpReader:
 
     async def ask(self, signed: SignedCall, timeout_s: float) -> Heard:
         """Send a request once and return the answer, whatever its status. Raises ReadBroken, also when the time is over."""
+        return await self.ask_made(lambda: signed, timeout_s)
+
+    async def ask_made(self, make: Callable[[], SignedCall], timeout_s: float) -> Heard:
+        """As `ask`, of a request that is made when it is its turn and the connection stands, so that its stamp is not older than it must be.
+
+        What `make` raises comes out; nothing was sent then.
+        """
+        what, mine = "a read", False
         try:
             async with asyncio.timeout(timeout_s), self._turn:
-                return await self._ask(signed)
+                mine = True
+                reader, writer = await self._open()
+                mine = False  # whatever `make` raises, the connection is as good as it was
+                signed = make()
+                mine, what = True, f"{signed.method.value} {signed.path}"
+                return await self._ask(signed, reader, writer)
         except TimeoutError:
-            self.close()
-            raise ReadBroken(f"{signed.method.value} {signed.path}: no answer within {timeout_s} s") from None
+            self._break(mine)
+            raise ReadBroken(f"{what}: no answer within {timeout_s:g} s") from None
         except (OSError, HttpTrouble) as error:
-            self.close()
-            raise ReadBroken(f"{signed.method.value} {signed.path}: {error}") from error
+            self._break(mine)
+            raise ReadBroken(f"{what}: {error}") from error
         except asyncio.CancelledError:
-            self.close()  # whatever it is that still comes must not be taken for the answer to something else
+            self._break(mine)  # whatever it is that still comes must not be taken for the answer to something else
             raise
 
     def close(self) -> None:
@@ -52,10 +66,15 @@ class HttpReader:
             with contextlib.suppress(OSError):
                 streams[1].transport.abort()
 
-    async def _ask(self, signed: SignedCall) -> Heard:
-        reader, writer = await self._open()
+    def _break(self, mine: bool) -> None:
+        """Give the connection up if it was used by whoever failed: who only waited for a turn leaves it to the one who has it."""
+        if mine:
+            self.close()
+
+    async def _ask(self, signed: SignedCall, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Heard:
+        frame = frame_of(signed, self.endpoint.authority_host)
         self._answers.expect(signed.method.value)
-        writer.write(frame_of(signed, self.endpoint.authority_host))
+        writer.write(frame)
         await writer.drain()
         while True:
             heard = self._answers.feed(await reader.read(_CHUNK))
