@@ -29,6 +29,7 @@ from tests.gate.serving import Serving, bare_environment
 
 from interlock.domain.clock import NS_PER_MS
 from interlock.gate import records as r
+from interlock.gate.connecting import connect_to
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk
 from interlock.gate.journal.disk import File, Held
@@ -36,6 +37,7 @@ from interlock.gate.journal.format import BLOCK, BatchKind, decode_batch, decode
 from interlock.run.gate_config import GateConfig, read_gate_config
 from interlock.run.gate_launch import prepare
 from interlock.run.gate_process import Machine, serve
+from interlock.venues.endpoint import Endpoint
 from interlock.venues.fake import wire
 
 T = TypeVar("T")
@@ -302,17 +304,13 @@ class CrashSocket(socket.socket):
 def machine_of(crash: Crash, kernel_boot_id: str) -> Machine:
     """The machine, with names; on another boot of the host if one is named."""
 
-    async def connect(_venue: str, port: int, name: str) -> OrderConnection:
-        connection = CrashSocket(socket.AF_INET, socket.SOCK_STREAM)
+    def make(family: int, kind: int) -> socket.socket:
+        connection = CrashSocket(family, kind)
         connection.crash = crash
-        connection.setblocking(False)
-        try:
-            async with asyncio.timeout(2.0):
-                await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
-        except BaseException:
-            connection.close()
-            raise
-        return OrderConnection(connection, name)
+        return connection
+
+    async def connect(endpoint: Endpoint, name: str) -> OrderConnection:
+        return await connect_to(endpoint, name, make)
 
     real = Machine.real()
     return Machine(

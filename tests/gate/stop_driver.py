@@ -24,6 +24,7 @@ from interlock.gate.journal.disk import SystemFile
 from interlock.run.gate_config import read_gate_config
 from interlock.run.gate_launch import prepare
 from interlock.run.gate_process import Machine, serve
+from interlock.venues.endpoint import Endpoint
 from interlock.venues.fake import wire
 
 
@@ -88,14 +89,14 @@ class Halting(socket.socket):
         return super().send(data, flags)
 
 
-def connecting(way: Way) -> Callable[[str, int, str], OrderConnection]:
+def connecting(way: Way) -> Callable[[Endpoint, str], OrderConnection]:
     def halt(name: str) -> None:
         if way.now(name):
             way.begun = False
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    def connect(_venue: str, port: int, name: str) -> OrderConnection:
-        plain = socket.create_connection(("127.0.0.1", port), timeout=2)
+    def connect(endpoint: Endpoint, name: str) -> OrderConnection:
+        plain = socket.create_connection((endpoint.host, endpoint.port), timeout=2)
         if ".place." not in name:
             return OrderConnection(plain, name)
         line = Halting(fileno=plain.detach())
@@ -112,8 +113,8 @@ async def run(folder: Path, way: Way) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, way.begin)
     make = connecting(way)
 
-    async def connect(venue: str, port: int, name: str) -> OrderConnection:
-        return make(venue, port, name)
+    async def connect(endpoint: Endpoint, name: str) -> OrderConnection:
+        return make(endpoint, name)
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")

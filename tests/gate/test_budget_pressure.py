@@ -18,6 +18,8 @@ from interlock.gate.core import VENUE_BUDGET, want_cancels
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import ReadFailed
+from interlock.run.gate_config import VenuePart
+from interlock.run.gate_kits import kit_of
 from interlock.run.gate_meeting import require_sweepable
 from interlock.simulate.fake_venue.client import ControlClient
 from interlock.simulate.fake_venue.control import AskTruth, Ban, SetRate, Truth
@@ -179,6 +181,10 @@ def test_no_more_orders_may_be_open_than_the_sentinel_can_sweep() -> None:
     def with_orders(count: int) -> LimitSheet:
         return lc.changed(lc.SHEET, "symbols", "bybit:BTCUSDT", max_open_orders_count=count)
 
-    require_sweepable(with_orders(5_000))
+    part = VenuePart(
+        venue="bybit", account="main", endpoint=r.Endpoint.LOOPBACK, orders_port=1, stream_port=2, symbols=("BTCUSDT",), dead_man=False
+    )
+    kits = {"bybit": kit_of(part, lambda: NOW)}
+    require_sweepable(with_orders(5_000), kits)
     with pytest.raises(UsageError, match="the sentinel can cancel them with 750 requests, found 20000"):
-        require_sweepable(with_orders(20_000))
+        require_sweepable(with_orders(20_000), kits)

@@ -33,6 +33,7 @@ from interlock.run.gate_world import GateWorld
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.launch import served
 from interlock.simulate.fake_venue.server import Addresses
+from interlock.venues import endpoint
 
 ACK = "I_UNDERSTAND_LIVE_RISK"
 ME = Peer(os.getpid(), os.geteuid(), os.getegid())
@@ -182,7 +183,7 @@ async def life(
     *,
     environ: Mapping[str, str] | None = None,
     answer: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _request: {},
-    connect: Callable[[str, int, str], Awaitable[OrderConnection]] | None = None,
+    connect: Callable[[endpoint.Endpoint, str], Awaitable[OrderConnection]] | None = None,
 ) -> AsyncIterator[Host]:
     """One life of a gate, from its beginning to its orderly end."""
     asked: list[Mapping[str, Any]] = []

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 TCP_USER_TIMEOUT_MS = 2_000
 """How long the kernel may keep unacknowledged bytes before it gives the connection up."""
@@ -38,6 +38,22 @@ class Write(NamedTuple):
     reason: str = ""
 
 
+class SealTrouble(Exception):
+    """What arrived cannot be opened; the connection is good for nothing more."""
+
+
+class Seal(Protocol):
+    """What stands between frames and the bytes of one socket, encryption or a socket protocol. What was sealed must be sent."""
+
+    def seal(self, frame: bytes) -> bytes:
+        """The bytes of one frame, all of them."""
+        ...
+
+    def unseal(self, data: bytes) -> tuple[bytes, bytes]:
+        """What arrived, opened, and what must be sent because of it (an answer to a ping, a new key). Raises SealTrouble."""
+        ...
+
+
 def prepare(connection: socket.socket) -> None:
     """Set what an order connection needs: no delay, a short life for bytes that nobody acknowledges, abort on close."""
     connection.setblocking(False)
@@ -48,11 +64,12 @@ def prepare(connection: socket.socket) -> None:
 
 
 class OrderConnection:
-    """One connected socket over which orders go. `name` is what records call it. Takes the socket over."""
+    """One connected socket over which orders go. `name` is what records call it. Takes the socket over; `seal` has met the other side already."""
 
-    def __init__(self, connection: socket.socket, name: str) -> None:
+    def __init__(self, connection: socket.socket, name: str, seal: Seal | None = None) -> None:
         prepare(connection)
         self._socket: socket.socket | None = connection
+        self._seal = seal
         self._tail = b""
         self.name = name
 
@@ -85,24 +102,27 @@ class OrderConnection:
         objection = recheck()
         if objection:
             return Write(Wrote.NOTHING, objection)
+        sealed = frame if self._seal is None else self._seal.seal(frame)
         try:
-            count = self._socket.send(frame, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            count = self._socket.send(sealed, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
+            if self._seal is not None:
+                self.abort()  # what was sealed after it could not be opened without it
             return Write(Wrote.NOTHING, "the kernel takes no bytes")
         except OSError as error:
             # The call failed, so the kernel took no byte of this frame; whatever went before is another matter.
             self.abort()
             return Write(Wrote.NOTHING, f"the connection failed: {error.strerror or error}")
-        if count == len(frame):
+        if count == len(sealed):
             return Write(Wrote.WHOLE)
         self.abort()
-        return Write(Wrote.PART, f"the kernel took {count} of {len(frame)} bytes")
+        return Write(Wrote.PART, f"the kernel took {count} of {len(sealed)} bytes")
 
     def lower(self, frame: bytes) -> Write:
         """Write a frame that can only lower risk: what does not fit now follows with `flush`, behind what already waits."""
         if self._socket is None:
             return Write(Wrote.NOTHING, "the connection is closed")
-        self._tail += frame
+        self._tail += frame if self._seal is None else self._seal.seal(frame)
         return self.flush()
 
     def flush(self) -> Write:
@@ -120,7 +140,7 @@ class OrderConnection:
         return Write(Wrote.PART, "the kernel took a part") if self._tail else Write(Wrote.WHOLE)
 
     def receive(self) -> bytes | None:
-        """What has arrived, empty if nothing has; None when the peer is gone, and then the connection is aborted."""
+        """What has arrived, empty if nothing has; None when the peer is gone or sends what cannot be opened: then the connection is aborted."""
         if self._socket is None:
             return None
         try:
@@ -132,7 +152,17 @@ class OrderConnection:
         if not data:
             self.abort()
             return None
-        return data
+        if self._seal is None:
+            return data
+        try:
+            opened, due = self._seal.unseal(data)
+        except SealTrouble:
+            self.abort()
+            return None
+        if due:
+            self._tail += due
+            self.flush()
+        return opened if self.is_open else None
 
     def abort(self) -> None:
         """Discard everything that has not left and cut the connection. What was in flight on it is unknown from now on."""

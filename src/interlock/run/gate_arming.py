@@ -124,7 +124,7 @@ class ArmingView:
         return [
             {"venue": venue, "limit": name, "used": used, "of": units}
             for venue, desk in sorted(self._desks.items())
-            for name, (used, units) in desk.reads.meter.standing(now_ns).items()
+            for name, (used, units) in desk.kit.meter.standing(now_ns).items()
         ]
 
     def why_not(self) -> tuple[Refusal, ...]:

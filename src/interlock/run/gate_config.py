@@ -20,15 +20,19 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class VenuePart(_Part, frozen=True, kw_only=True):
-    """One account at one venue, on ports of this machine. `dead_man`: the venue cancels by itself when the sentinel's beats stay away."""
+    """One account at one venue on this machine. `dead_man`: the venue cancels by itself when the sentinel's beats stay away.
+
+    Where it is stands in the two ports, of the fake venue, or in `places`, a file of the first line of `interlock venues serve`: addresses and keys.
+    """
 
     venue: str
     account: str
     endpoint: Endpoint
-    orders_port: int
-    stream_port: int
     symbols: tuple[str, ...]
     dead_man: bool
+    orders_port: int = 0
+    stream_port: int = 0
+    places: Path | None = None
     receive_window_ns: int = 2 * NS_PER_S
     visibility_lag_ns: int = 200 * NS_PER_MS
     """How long the venue's lists may lag behind its matching."""
@@ -105,6 +109,9 @@ def read_gate_config(path: Path) -> GateConfig:
     names = [part.venue for part in config.venues]
     if not names or len(set(names)) != len(names):
         raise BadInput(path, "venues", f"expected one or more different venues, found {names}")
+    for part in config.venues:
+        if (part.places is None) is not (part.orders_port > 0 < part.stream_port):
+            raise BadInput(path, f"venue {part.venue}", "expected either two ports or places, found both or neither")
     if {part.endpoint for part in config.venues} != {Endpoint.LOOPBACK}:
         raise BadInput(path, "venues", f"expected every endpoint to be {Endpoint.LOOPBACK.value}: there are no other venues yet")
     return config

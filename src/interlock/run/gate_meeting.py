@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from interlock.domain.errors import UsageError
@@ -13,12 +13,10 @@ from interlock.gate.coverage import uncovered
 from interlock.gate.exposure import Place
 from interlock.gate.foreign import Unmanaged, unmanaged_of
 from interlock.gate.limit_sheet import LimitSheet
-from interlock.gate.readings import Now
-from interlock.gate.venue_fake_reads import FakeReads
+from interlock.gate.records import Endpoint
 from interlock.gate.venue_reads import Listing, ReadFailed
 from interlock.run.gate_config import GateConfig, VenuePart
-from interlock.venues.budget import Meter, kept_for_sentinel
-from interlock.venues.fake import budget
+from interlock.run.gate_kits import VenueKit
 
 START_S = 10.0
 """How long the venues may take to answer at the start."""
@@ -34,26 +32,15 @@ class Met:
     """By venue: what others may be active in; nothing where the account is ours alone."""
 
 
-def reads_of(part: VenuePart, now: Callable[[], Now], meter: Meter) -> FakeReads:
-    """Whoever reads one account at its venue. Nothing is connected yet."""
-    return FakeReads(
-        part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns, meter=meter
-    )
-
-
-def require_sweepable(sheet: LimitSheet) -> None:
+def require_sweepable(sheet: LimitSheet, kits: Mapping[str, VenueKit]) -> None:
     """Raise UsageError if more orders may be open at a venue than the sentinel could sweep with what is always left to it of the limits there."""
-    kept = kept_for_sentinel(budget.REQUESTS)
-    for venue in sheet.venues:
+    for venue, kit in kits.items():
         orders = sum(limits.max_open_orders_count for name, limits in sheet.symbols.items() if name.partition(":")[0] == venue)
-        if budget.sweep_cost(orders) > kept:
-            raise UsageError(
-                f"limits, max_open_orders_count of {venue}: expected so few orders that the sentinel can cancel them with {kept} requests, "
-                f"found {orders}, which take {budget.sweep_cost(orders)}; allow fewer"
-            )
+        if problem := kit.unsweepable(orders):
+            raise UsageError(f"limits, max_open_orders_count of {venue}: {problem}; allow fewer")
 
 
-async def meet(config: GateConfig, sheet: LimitSheet, reads: Mapping[str, FakeReads]) -> Met:
+async def meet(config: GateConfig, sheet: LimitSheet, kits: Mapping[str, VenueKit]) -> Met:
     """Ask every venue who we are there and what it lists. Raises UsageError for what configuration and limits do not expect."""
     listings: dict[Place, Listing] = {}
     identities: dict[str, str] = {}
@@ -61,7 +48,7 @@ async def meet(config: GateConfig, sheet: LimitSheet, reads: Mapping[str, FakeRe
     try:
         async with asyncio.timeout(START_S):
             for part in config.venues:
-                identities[part.venue], listed = await _ask(part, reads[part.venue])
+                identities[part.venue], listed = await _ask(part, kits[part.venue])
                 ours = {(part.venue, symbol): listed[symbol] for symbol in part.symbols}
                 listings.update(ours)
                 limits = sheet.venues.get(part.venue)
@@ -84,9 +71,10 @@ def _require_managed(venue: str, assets: Collection[str], ours: Iterable[Listing
             )
 
 
-async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[str, Listing]]:
+async def _ask(part: VenuePart, kit: VenueKit) -> tuple[str, dict[str, Listing]]:
     try:
-        key, listings = await reads.key(), await reads.listings()
+        await kit.know(part.symbols)
+        key, listings = await kit.reads.key(), await kit.reads.listings()
     except ReadFailed as error:
         raise UsageError(f"venue {part.venue}: expected an answer, found: {error.reason}; see whether it runs") from error
     known = {listing.symbol: listing for listing in listings}
@@ -94,7 +82,7 @@ async def _ask(part: VenuePart, reads: FakeReads) -> tuple[str, dict[str, Listin
         if symbol not in known:
             raise UsageError(f"venue {part.venue}: expected {symbol} to be listed, found {', '.join(sorted(known))}; correct the limits")
     # A simulated venue is another one in every folder, though it calls its account the same.
-    return f"{key.account}@{part.orders_port}", known
+    return f"{key.account}@{kit.orders.port}" if part.endpoint is Endpoint.LOOPBACK else key.account, known
 
 
 def require_covered(config: GateConfig, sheet: LimitSheet, listings: Mapping[Place, Listing]) -> None:

@@ -10,6 +10,7 @@ from interlock.gate.clock_watch import ClockReading
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk
 from interlock.gate.readings import Now
+from interlock.venues.endpoint import Endpoint
 
 AskSentinel = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 """Ask the sentinel one question; the last event of its answer, empty if it did not answer."""
@@ -20,8 +21,8 @@ class Ports:
     """Disk, network, clocks, chance, the sentinel and a person to tell. Nothing else of the machine is read while the gate lives."""
 
     disk: Disk
-    connect: Callable[[str, int, str], Awaitable[OrderConnection]]
-    """(venue, port, name of the connection). Raises OSError."""
+    connect: Callable[[Endpoint, str], Awaitable[OrderConnection]]
+    """(endpoint, name of the connection). Raises OSError and TimeoutError."""
     now: Callable[[], Now]
     clocks: Callable[[], ClockReading]
     nonce: Callable[[], str]

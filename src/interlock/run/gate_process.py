@@ -16,7 +16,6 @@ import pwd
 import queue
 import secrets
 import signal
-import socket
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ import interlock
 from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.gate.clock_watch import ClockReading
 from interlock.gate.conditions import read_only_refusal
+from interlock.gate.connecting import connect_to
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
@@ -39,6 +39,7 @@ from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, kernel_boot_id, look
 from interlock.sentinel.note import HostDisk, note_beside, unfinished
 from interlock.sentinel.stop_word import StopWord
+from interlock.venues.endpoint import Endpoint
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
 _BUILD = ("domain", "gate", "run", "sentinel", "venues")
@@ -53,28 +54,15 @@ class Machine:
     """What of the machine a gate uses; the real one by default, and others in tests."""
 
     disk: Disk
-    connect: Callable[[str, int, str], Awaitable[OrderConnection]]
-    """(venue, port, name of the connection)."""
+    connect: Callable[[Endpoint, str], Awaitable[OrderConnection]]
+    """(endpoint, name of the connection)."""
     kernel_boot_id: Callable[[], str]
     """Which boot of the host this is; "" where that cannot be read."""
 
     @staticmethod
     def real() -> Machine:
         """Disk, network and host as they are."""
-        return Machine(disk=SystemDisk(), connect=_connect, kernel_boot_id=kernel_boot_id)
-
-
-async def _connect(_venue: str, port: int, name: str) -> OrderConnection:
-    loop = asyncio.get_running_loop()
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connection.setblocking(False)
-    try:
-        async with asyncio.timeout(2.0):
-            await loop.sock_connect(connection, ("127.0.0.1", port))
-    except BaseException:
-        connection.close()
-        raise
-    return OrderConnection(connection, name)
+        return Machine(disk=SystemDisk(), connect=connect_to, kernel_boot_id=kernel_boot_id)
 
 
 def clocks() -> ClockReading:

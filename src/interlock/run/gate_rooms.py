@@ -32,19 +32,17 @@ from interlock.gate.readings import Readings, Setup
 from interlock.gate.reconcile import Managed
 from interlock.gate.references import nothing_seen
 from interlock.gate.refusal import Refusal
-from interlock.gate.venue_fake import FakeWire
-from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_reads import Listing
 from interlock.run.gate_arming import ArmingView
 from interlock.run.gate_config import GateConfig
+from interlock.run.gate_kits import VenueKit
 from interlock.run.gate_meeting import Met
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_sentinel import SentinelLine
 from interlock.run.gate_venue import VenueDesk
 from interlock.run.gate_watch import GateWatch
 from interlock.sentinel.stop_word import StopWord
-from interlock.venues.budget import Meter, Spend
-from interlock.venues.fake import budget
+from interlock.venues.budget import Spend
 
 SENTINEL_SILENT_NS = NS_PER_S
 BEAT_GOOD_FOR_NS = 20 * NS_PER_S
@@ -79,14 +77,13 @@ def share(
     keeper: Keeper,
     word: StopWord,
     sentinel: SentinelLine,
-    meters: Mapping[str, Meter],
+    kits: Mapping[str, VenueKit],
     read_only: Refusal | None,
 ) -> Parts:
     """What all rooms share: one state and journal, one way out for each venue. Nothing is bound to what was not listed."""
-    wires = {part.venue: FakeWire(part.receive_window_ns) for part in config.venues}
     setup = Setup(
         accounts={part.venue: part.account for part in config.venues},
-        wires=wires,
+        wires={venue: kit.wire for venue, kit in kits.items()},
         absence={part.venue: rule_for(part.venue, part.visibility_lag_ns, part.receive_window_ns) for part in config.venues},
         tags=config.tags,
     )
@@ -94,7 +91,7 @@ def share(
     guard = Guard(word, leases)
     readings = Readings(references=nothing_seen(universe), binding=_NO_BINDING)
     readings.read_only = read_only is not None
-    readings.budgets = {venue: partial(_placement_waits_ns, meter) for venue, meter in meters.items()}
+    readings.budgets = {venue: partial(_placement_waits_ns, kit) for venue, kit in kits.items()}
     parts = Parts(
         life=life,
         setup=setup,
@@ -103,15 +100,15 @@ def share(
         egresses={
             part.venue: Egress(
                 part.venue,
-                wires[part.venue],
+                kits[part.venue].wire,
                 setup,
                 keeper,
                 readings,
                 guard,
-                partial(ports.connect, part.venue, part.orders_port),
+                partial(ports.connect, kits[part.venue].orders),
                 ports.now,
                 answer_ns=part.answer_ns,
-                meter=meters[part.venue],
+                meter=kits[part.venue].meter,
             )
             for part in config.venues
         },
@@ -132,7 +129,7 @@ def compose(
     parts: Parts,
     *,
     met: Met,
-    reads: Mapping[str, FakeReads],
+    kits: Mapping[str, VenueKit],
     read_only: Refusal | None,
 ) -> Rooms:
     """All rooms over what they share."""
@@ -153,7 +150,7 @@ def compose(
         part.venue: VenueDesk(
             part,
             parts,
-            reads[part.venue],
+            kits[part.venue],
             market=market,
             money=money,
             conditions=conditions,
@@ -176,8 +173,8 @@ def compose(
     return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
 
 
-def _placement_waits_ns(meter: Meter, pending: int, boot_ns: int) -> int:
-    return meter.wait_ns(Spend.PLACE, budget.PLACEMENT, boot_ns, pending)
+def _placement_waits_ns(kit: VenueKit, pending: int, boot_ns: int) -> int:
+    return kit.meter.wait_ns(Spend.PLACE, kit.wire.placement_cost, boot_ns, pending)
 
 
 def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:

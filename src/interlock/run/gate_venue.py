@@ -18,13 +18,10 @@ from interlock.gate.parts import Parts
 from interlock.gate.reconcile import Managed
 from interlock.gate.reconciler import Reconciler, opening
 from interlock.gate.resolver import Resolver
-from interlock.gate.venue_fake_reads import FakeReads
-from interlock.gate.venue_fake_stream import FakeStream
 from interlock.gate.venue_reads import Holding, Listing, ReadFailed
 from interlock.run.gate_config import VenuePart
+from interlock.run.gate_kits import VenueKit
 
-SILENCE_NS = 2 * NS_PER_S
-"""After this long without a word the private stream is asked whether it lives."""
 SKEW_GOOD_FOR_NS = 10 * NS_PER_S
 RECONCILE_EVERY_NS = 5 * NS_PER_S
 LEAST_REST_NS = 200 * NS_PER_MS
@@ -45,7 +42,7 @@ class VenueDesk:
         self,
         part: VenuePart,
         parts: Parts,
-        reads: FakeReads,
+        kit: VenueKit,
         *,
         market: MarketWatch,
         money: MoneyWatch,
@@ -56,7 +53,8 @@ class VenueDesk:
         nonce: Callable[[], str],
     ) -> None:
         self.part = part
-        self.reads = reads
+        self.kit = kit
+        self.reads = reads = kit.reads
         self._parts = parts
         self._market = market
         self._money = money
@@ -77,15 +75,7 @@ class VenueDesk:
             aftermath=lambda: reconciler.aftermath,
             answer_ns=part.answer_ns,
         )
-        self._stream = FakeStream(
-            part.venue,
-            part.account,
-            part.stream_port,
-            now,
-            timeout_ns=part.read_ns,
-            receive_window_ns=part.receive_window_ns,
-            silence_ns=SILENCE_NS,
-        )
+        self._stream = kit.stream
         self._begun = False
         self._gaps = True
         """Something may have been missed and is to be read again."""

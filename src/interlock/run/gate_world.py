@@ -23,13 +23,12 @@ from interlock.gate.sockets import Sockets, only_user
 from interlock.gate.tightening import looser_than_before
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_journal import Snapshots, open_and_fold, require_all_known
-from interlock.run.gate_meeting import hold_account, meet, reads_of, require_covered, require_sweepable
+from interlock.run.gate_kits import kit_of
+from interlock.run.gate_meeting import hold_account, meet, require_covered, require_sweepable
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_rooms import Rooms, compose, share
 from interlock.run.gate_sentinel import SentinelLine, sweep_is_over
 from interlock.sentinel.stop_word import StopWord
-from interlock.venues.budget import GATE, Meter
-from interlock.venues.fake import budget
 
 READY_S = 15.0
 """How long readiness is waited for before the gate is offered all the same, disarmed and with its reasons."""
@@ -67,8 +66,7 @@ class GateWorld:
             limits=sheet_hash(self._sheet),
             pid=pid,
         )
-        self._meters = {part.venue: Meter(budget.LIMITS, GATE) for part in config.venues}
-        self._reads = {part.venue: reads_of(part, ports.now, self._meters[part.venue]) for part in config.venues}
+        self._kits = {part.venue: kit_of(part, ports.now) for part in config.venues}
         self._leases: dict[str, Lease] = {}
         self._sentinel = SentinelLine(ports.ask_sentinel, ports.log)
         self._journal: Journal | None = None
@@ -99,9 +97,9 @@ class GateWorld:
     async def begin(self) -> None:
         """Everything up to the open sockets. Raises InterlockError for a start condition that does not hold."""
         config, ports = self._config, self._ports
-        met = await meet(config, self._sheet, self._reads)
+        met = await meet(config, self._sheet, self._kits)
         require_covered(config, self._sheet, met.listings)
-        require_sweepable(self._sheet)
+        require_sweepable(self._sheet, self._kits)
         for venue, identity in met.identities.items():
             self._leases[venue] = hold_account(config, venue, identity)
         opened = open_and_fold(config, ports.disk, self._sheet, self._life.incarnation, ports.log)
@@ -122,10 +120,10 @@ class GateWorld:
             keeper=keeper,
             word=word,
             sentinel=self._sentinel,
-            meters=self._meters,
+            kits=self._kits,
             read_only=self._read_only,
         )
-        self._rooms = compose(config, ports, self._parts, met=met, reads=self._reads, read_only=self._read_only)
+        self._rooms = compose(config, ports, self._parts, met=met, kits=self._kits, read_only=self._read_only)
         await self._open_sockets()
         self._employ(self._rooms, Snapshots(keeper, opened.snapshot_lsn, ports.log))
 
@@ -229,8 +227,8 @@ class GateWorld:
         if self._parts is not None:
             for egress in self._parts.egresses.values():
                 egress.close()
-        for reads in self._reads.values():
-            reads.close()
+        for kit in self._kits.values():
+            kit.reads.close()
         if self._journal is not None:
             self._journal.close()
         for lease in self._leases.values():
