@@ -1,4 +1,4 @@
-"""`interlock gate serve`: run a gate against a simulated venue on this machine."""
+"""`interlock gate serve`: run a gate against simulated venues on this machine."""
 
 import os
 from pathlib import Path
@@ -17,6 +17,7 @@ def serve(
     venue: str = "fake",
     limits: Path | None = None,
     heartbeat: str | None = None,
+    places: Path | None = None,
     json: bool = False,
 ) -> int:
     """Start a gate with its sentinel, its checker and a simulated venue; runs until SIGTERM or Ctrl-C.
@@ -29,16 +30,25 @@ def serve(
     dir
         The gate's folder: sockets, journal, the venue's own record. A gate that was killed goes on there.
     venue
-        Only `fake`: the venues that are named in the limits, played by a process of this machine.
+        `fake`: the venues that are named in the limits, played by a process of this gate. `served`: those of `interlock venues serve`, which
+        speak as the real ones do; then `--places` and `--limits` are needed.
     limits
         The limits, a TOML file. Without it the shipped example is used.
     heartbeat
         An address (http or https) that the sentinel posts its status to every 30 seconds, as long as it lives.
+    places
+        A file with the first line that `interlock venues serve` printed: where the venues are and the keys for them.
     json
         Accepted as everywhere; the line is JSON in any case.
     """
     from interlock.run.gate_launch import launch
 
-    if venue != "fake":
-        raise UsageError(f"--venue: expected fake, the only one there is so far, found {venue!r}")
-    launch(dir, limits, os.environ, heartbeat)
+    if venue not in ("fake", "served"):
+        raise UsageError(f"--venue: expected fake or served, found {venue!r}")
+    if (venue == "served") is not (places is not None):
+        raise UsageError(
+            "--places: expected with --venue served and not without it; it is the first line of `interlock venues serve --json`"
+        )
+    if places is not None and limits is None:
+        raise UsageError("--limits: expected with --venue served; the shipped example is for the fake venue")
+    launch(dir, limits, os.environ, heartbeat, places)

@@ -31,6 +31,7 @@ from interlock.gate.records import Endpoint
 from interlock.gate.sockets import private_folder
 from interlock.run.gate_config import STOP_NOTE, GateConfig, VenuePart, write_gate_config
 from interlock.run.gate_memory import memory_folder, take_over_word_on_disk
+from interlock.run.gate_places import facts_of, placed_part, read_places, told_to_sentinel, witness_at
 from interlock.run.gate_process import build_hash
 from interlock.sentinel import control
 from interlock.sentinel.config import check_heartbeat
@@ -50,20 +51,28 @@ LONGEST_SOCKET_BYTES = 100
 """The kernel takes 107; a few are for what stands beside a socket while it is made."""
 
 
-def launch(directory: Path, limits: Path | None, environ: Mapping[str, str], heartbeat: str | None = None) -> NoReturn:
+def launch(
+    directory: Path, limits: Path | None, environ: Mapping[str, str], heartbeat: str | None = None, places: Path | None = None
+) -> NoReturn:
     """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
-    config = prepare(directory, limits, heartbeat=heartbeat)
+    config = prepare(directory, limits, heartbeat=heartbeat, places=places)
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "interlock.run.gate_process", str(config)], kept)
 
 
 def prepare(
-    directory: Path, limits: Path | None, started: list[subprocess.Popen[bytes]] | None = None, *, heartbeat: str | None = None
+    directory: Path,
+    limits: Path | None,
+    started: list[subprocess.Popen[bytes]] | None = None,
+    *,
+    heartbeat: str | None = None,
+    places: Path | None = None,
 ) -> Path:
     """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
 
-    They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end. `heartbeat` is
-    where the sentinel tells the world that it lives.
+    They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end. `heartbeat`
+    is where the sentinel tells the world that it lives. With `places`, a file of the first line of `interlock venues serve`, the gate trades there
+    and no venue is started.
 
     The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits before anything was started.
     """
@@ -72,8 +81,9 @@ def prepare(
     sheet_path = (limits or example_limits()).resolve()
     sheet = load(sheet_path)
     tags = tags_of(sheet)
-    for name in sheet.venues:
-        _known_venue(name, sheet)
+    served = None if places is None else read_places(places)
+    placed = () if places is None else tuple(placed_part(name, sheet, places.resolve()) for name in sorted(sheet.venues))
+    facts = facts_of(placed, served) if served is not None else _facts(sheet)
     folder = directory.absolute()
     sockets = _sockets_folder(folder)
     for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
@@ -91,22 +101,28 @@ def prepare(
             f"{folder / 'run'}: expected a disk that takes the id of the stop word, found: {error}; see what is there"
         ) from error
     begun: list[subprocess.Popen[bytes]] = [] if started is None else started
-    addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
+    around: tuple[tuple[int, bool], ...] = ()
+    if served is None:
+        addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
+        placed, witness = tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)), addresses.witness
+        around = ((addresses.pid, new_venue),)
+    else:
+        witness = witness_at(served)
     config = GateConfig(
         folder=folder,
         sockets=sockets,
         memory=memory,
         limits=sheet_path,
-        venues=tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)),
+        venues=placed,
         tags=tags,
         users=(os.geteuid(),),
         checker_fd=-1,
         lock_fd=lock_fd,
-        witness=addresses.witness,
+        witness=witness,
     )
     sentinel, new_sentinel = _sentinel(config, heartbeat, folder / "log", begun)
-    read_end, checker = _checker(config, folder / "log", begun)
-    around = ((checker, True), (sentinel, new_sentinel), (addresses.pid, new_venue))
+    read_end, checker = _checker(config, facts, folder / "log", begun)
+    around = ((checker, True), (sentinel, new_sentinel), *around)
     children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
     config = msgspec.structs.replace(config, checker_fd=read_end, children=children)
     file = folder / "run" / "gate.json"
@@ -235,16 +251,7 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
         "stop_note": str(config.stop_note),
         "prefixes": sorted(config.tags.values()),
         "users": list(config.users),
-        "venues": [
-            {
-                "venue": part.venue,
-                "endpoint": part.endpoint.value,
-                "port": part.orders_port,
-                "expiry_ns": part.receive_window_ns + 250 * NS_PER_MS if flavour(part.venue).expires else None,
-                "dead_man_symbols": list(part.symbols) if part.dead_man else [],
-            }
-            for part in config.venues
-        ],
+        "venues": [_told_to_sentinel(part) if part.places is None else told_to_sentinel(part) for part in config.venues],
         "worst_stall_ns": WORST_STALL_NS,
         "stall_bound_ns": 3 * WORST_STALL_NS,
         "boot_bound_ns": 120 * NS_PER_S,
@@ -279,11 +286,23 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     return int(line["pid"]), not replaced
 
 
-def _checker(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, int]:
+def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
+    return {
+        "venue": part.venue,
+        "endpoint": part.endpoint.value,
+        "port": part.orders_port,
+        "expiry_ns": part.receive_window_ns + 250 * NS_PER_MS if flavour(part.venue).expires else None,
+        "dead_man_symbols": list(part.symbols) if part.dead_man else [],
+    }
+
+
+def _checker(
+    config: GateConfig, told: Mapping[str, Mapping[str, str]], logs: Path, begun: list[subprocess.Popen[bytes]]
+) -> tuple[int, int]:
     """A checker of this gate's journal; the descriptor that its beats can be read from, and its process id."""
     read_end, write_end = os.pipe()
     facts = config.folder / "run" / "facts.json"
-    facts.write_text(json.dumps(_facts(config)), encoding="utf-8")
+    facts.write_text(json.dumps(told), encoding="utf-8")
     arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts), "--beat-ms", "500"]
     process = _spawn(arguments, logs / "checker.log", begun, stdout=write_end)
     os.close(write_end)
@@ -291,12 +310,14 @@ def _checker(config: GateConfig, logs: Path, begun: list[subprocess.Popen[bytes]
     return read_end, process.pid
 
 
-def _facts(config: GateConfig) -> dict[str, dict[str, str]]:
+def _facts(sheet: LimitSheet) -> dict[str, dict[str, str]]:
+    """What the checker must know of the fake venues' instruments. Raises UsageError for limits that do not fit them."""
     found = {}
-    for part in config.venues:
-        for listing in flavour(part.venue).listings:
+    for name in sorted(sheet.venues):
+        _known_venue(name, sheet)
+        for listing in flavour(name).listings:
             info = listing.info
-            found[f"{part.venue}/{info.symbol}"] = {"tick": info.tick, "lot": info.lot, "currency": info.quote}
+            found[f"{name}/{info.symbol}"] = {"tick": info.tick, "lot": info.lot, "currency": info.quote}
     return found
 
 
