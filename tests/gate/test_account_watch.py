@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tests.gate import order_records as rec
 from tests.gate.venue_account import ACCOUNT, SYMBOL, TAG, VENUE, Bench, bench, own_id, shown
 
-from interlock.domain.orders import OrderState, Side
+from interlock.domain.orders import Liquidity, OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.account_watch import AccountWatch, holds_nothing, opened_at
+from interlock.gate.ledger import Flag
 from interlock.gate.venue_reads import ReadFailed, ShownOrder, StreamEvent
 from interlock.gate.verbs import Cause
 
@@ -176,6 +177,49 @@ def test_an_execution_is_booked_once_and_told_again_with_other_content_stops() -
         assert len(b.told(r.Filled)) == 2
         assert b.latches() == [Cause.UNEXPLAINED.value]
         assert b.watch.moves == 2
+
+
+def test_whether_it_made_or_took_does_not_make_an_execution_another() -> None:
+    # Upbit tells it in its stream and not in its lists.
+    with bench() as b:
+        a = b.place(1)
+        fill = b.venue.fill(4, "t1", a)
+        made = msgspec.structs.replace(fill, liquidity=Liquidity.MAKER)
+        assert made != fill
+        b.watch.take(made)
+        before = b.records
+        b.watch.take(fill)
+        b.run(b.watch.catch_up(b.venue))
+        assert (b.records, b.latches(), b.state.ledger.flags) == (before, [], {})
+        # The control: another fee is another content.
+        b.watch.take(msgspec.structs.replace(fill, fee=Decimal(7)))
+        assert b.latches()
+
+
+def test_what_the_venue_itself_made_is_taken_among_executions_once() -> None:
+    with bench() as b:
+        closed = rec.event(K.LIQUIDATION, "-1", "fill.x.1", symbol=SYMBOL, lots=-3, ticks=100, venue_ns=b.venue.now_ns)
+        b.venue.execute(closed)
+        b.run(b.watch.catch_up(b.venue))
+        b.run(b.watch.catch_up(b.venue))
+        b.watch.take(closed)
+        assert b.told(r.LedgerEvent) == [closed]
+        assert b.state.ledger.positions[(VENUE, ACCOUNT, SYMBOL)].lots == -3
+        assert (Flag.LIQUIDATION, "fill.x.1") in b.state.ledger.flags
+        before = b.records
+        b.run(b.another_watch().catch_up(b.venue))
+        assert b.records == before
+
+
+def test_what_the_venue_itself_made_before_the_journal_began_is_past() -> None:
+    with bench() as b:
+        b.venue.execute(rec.event(K.LIQUIDATION, "-1", "fill.x.1", symbol=SYMBOL, lots=-3, ticks=100, venue_ns=b.venue.now_ns))
+        b.run(b.watch.begin(b.venue))
+        assert b.told(r.LedgerEvent) == []
+        b.venue.now_ns += 1_000_000
+        b.venue.execute(rec.event(K.LIQUIDATION, "-1", "fill.x.2", symbol=SYMBOL, lots=-3, ticks=100, venue_ns=b.venue.now_ns))
+        b.run(b.watch.catch_up(b.venue))
+        assert [event.venue_id for event in b.told(r.LedgerEvent)] == ["fill.x.2"]
 
 
 def test_an_execution_that_cannot_be_booked_is_told_once() -> None:

@@ -6,9 +6,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.gate.order_records import ACCOUNT, SYMBOL, VENUE, boot, event, fill, reversal
 
-from interlock.domain.orders import Side
+from interlock.domain.orders import Liquidity, Side
 from interlock.gate import records as r
 from interlock.gate.ledger import FILL_FEE, Day, Flag, Ledger, apply, cash, exact_sum, position_lots, unexpected_transfers
 
@@ -55,6 +56,9 @@ def test_an_execution_told_twice_counts_once_and_a_changed_one_is_flagged() -> N
     assert (position_lots(ledger, *MARKET), ledger.duplicates, ledger.flags) == (4, 1, {})
     apply(ledger, fill(5))
     assert (position_lots(ledger, *MARKET), ledger.flags) == (4, {(Flag.CONFLICT, "t1"): 1})
+    # Whether it made or took is not told by every list of every venue: it makes no other execution.
+    known = book(fill(4), replace(fill(4), liquidity=Liquidity.MAKER))
+    assert (fill(4).liquidity, known.duplicates, known.flags) == (Liquidity.TAKER, 1, {})
     # The controls: another id, another symbol, another account are other executions.
     for other in (fill(4, "t2"), fill(4, symbol="ETHUSDT"), fill(4, account="second")):
         assert len(book(fill(4), other).fills) == 2

@@ -113,7 +113,7 @@ class VenueAccount:
         self.positions: dict[str, int] = {}
         self.balances: dict[str, Decimal] = {}
         self._orders: dict[str, list[tuple[int, ShownOrder]]] = {}
-        self._executions: list[tuple[int, r.Filled | r.FillReversed]] = []
+        self._executions: list[tuple[int, r.Filled | r.FillReversed | r.LedgerEvent]] = []
         self._entries: list[tuple[int, r.LedgerEvent]] = []
 
     # What happens there
@@ -130,6 +130,10 @@ class VenueAccount:
         self._executions.append((self.now_ns, record))
         self.positions[record.symbol] = self.positions.get(record.symbol, 0) + side * lots
         return record
+
+    def execute(self, event: r.LedgerEvent) -> None:
+        """The venue itself trades on the account."""
+        self._executions.append((self.now_ns, event))
 
     def reverse(self, fill: r.Filled) -> r.FillReversed:
         """An execution is taken back."""

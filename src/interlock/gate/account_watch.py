@@ -279,6 +279,9 @@ class AccountWatch:
         until_venue_ns = max(self._opened_venue_ns, read_after_venue_ns(self._ledger, self._orders.floors, self.venue, self.account))
         past = set()
         for event in page.events:
+            if isinstance(event, r.LedgerEvent):
+                self._take_entry(event, again=self._executions_again)
+                continue
             key = (event.venue, event.account, event.symbol, event.trade_id)
             if isinstance(event, r.FillReversed):
                 if key in past:
@@ -304,18 +307,21 @@ class AccountWatch:
         return not known and 0 < fill.venue_ns <= until_venue_ns
 
     def _take_entries(self, page: LedgerPage) -> None:
-        floors = self._ledger.event_floors
-        for told in page.events:
-            event = foreign.booked_event(told) if self.unmanaged.event(told) else told
-            key = foreign.key_of(event)
-            until_venue_ns = max(self._opened_venue_ns, floors.get(key[:3], 0))
-            past = key not in self._ledger.events and 0 < event.venue_ns <= until_venue_ns
-            if not (self._ledger_again and past):
-                self._keep_event(event)
+        for event in page.events:
+            self._take_entry(event, again=self._ledger_again)
         self._ledger_again = page.unreadable
         if not page.unreadable:
             self._ledger_cursor = page.cursor
             self.ledger_until_venue_ns = max(self.ledger_until_venue_ns, page.venue_ns)
+
+    def _take_entry(self, told: r.LedgerEvent, *, again: bool) -> None:
+        """Take what a list shows. `again`: the list may show what was read before, also what is in the journal's sums without its key."""
+        event = foreign.booked_event(told) if self.unmanaged.event(told) else told
+        key = foreign.key_of(event)
+        until_venue_ns = max(self._opened_venue_ns, self._ledger.event_floors.get(key[:3], 0))
+        past = key not in self._ledger.events and 0 < event.venue_ns <= until_venue_ns
+        if not (again and past):
+            self._keep_event(event)
 
 
 def _content(record: r.Record) -> bytes:

@@ -80,10 +80,11 @@ class OrderList(msgspec.Struct, frozen=True):
 class Executions(msgspec.Struct, frozen=True):
     """Executions and reversals after a cursor, all pages of them. `venue_ns` is the stamp of the last page: what it does not show had not happened.
 
-    `unreadable`: one of them made no sense and was left out; it must be read again.
+    A change of a position that the venue made itself (a liquidation, deleveraging, settlement) is a ledger event where the venue lists it among
+    executions. `unreadable`: one of them made no sense and was left out; it must be read again.
     """
 
-    events: tuple[r.Filled | r.FillReversed, ...]
+    events: tuple[r.Filled | r.FillReversed | r.LedgerEvent, ...]
     cursor: str
     venue_ns: int
     unreadable: bool = False

@@ -228,6 +228,16 @@ class TopSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class RateSeen:
+    """What a unit of a currency is worth in USD, to sell and to buy, 0 where a side of the book is empty. `name` says what it was taken from."""
+
+    currency: str
+    bid: Decimal
+    ask: Decimal
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """Everything after a cursor, all pages of it, and the cursor after it. `unreadable`: something made no sense, was left out, and the cursor stands
     before it, so that it is read again. `venue_ns` is the venue's time of the last answer, 0 where it tells none."""
@@ -263,6 +273,10 @@ class AccountReads(Protocol):
         """Which symbols take orders, and wallets where the venue has a state of them (keys like "wallet:BTC")."""
         ...
 
+    def dollars(self, currency: str) -> Talk[RateSeen]:
+        """What a unit of a currency is worth in USD by a book of this venue. Raises UsageError for one that none of its books tells."""
+        ...
+
     def key(self, access: str) -> Talk[KeyFacts]:
         """What the key may do."""
         ...
@@ -280,7 +294,10 @@ class AccountReads(Protocol):
         ...
 
     def order(self, symbol: str, client_id: str) -> Talk[OrderSeen | None]:
-        """One order by its client id, wherever the venue keeps it; None is the venue's plain "not found" everywhere, which proves nothing."""
+        """One order by its client id, wherever the venue keeps it; None is the venue's plain "not found" everywhere, which proves nothing.
+
+        With the symbol "" it is looked for in every one of `instruments`.
+        """
         ...
 
     def open_orders(self) -> Talk[Page[OrderSeen]]:
@@ -297,6 +314,10 @@ class AccountReads(Protocol):
 
     def ledger(self, cursor: str) -> Talk[Page[LedgerSeen]]:
         """Ledger events after a cursor, as `fills`."""
+        ...
+
+    def cursor_at(self, venue_ns: int) -> str:
+        """A cursor, of executions and of the ledger, that stands at a time: what came about since then is behind it."""
         ...
 
     def balances(self) -> Talk[tuple[BalanceSeen, ...]]:
@@ -394,10 +415,12 @@ class OrderVerbs(Protocol):
 class Greeting:
     """What a client sends on a socket after connecting, in order.
 
-    Each is sent when the one before was answered with a yes, which `take` tells as `what` "greeted".
+    Each is sent when the one before was answered with a yes, which `take` tells as `what` "greeted". `pinged`: the venue answers none of them
+    (Upbit), so a ping follows each at once, and the answer to that is the yes.
     """
 
     frames: tuple[bytes, ...]
+    pinged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from tests.venues.contract.traits import DERIVATIVES
 from tests.venues.contract.truth import totals
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
+from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Status
 from interlock.domain.orders import Side
+from interlock.simulate.served import dollars
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.faults import Fault
+from interlock.venues.dollars import inverted
 from interlock.venues.port import AccountMode, PositionSeen
 from interlock.venues.trouble import Doing, Explained
 
@@ -64,6 +67,67 @@ async def test_the_top_is_the_book_s(place: Place) -> None:
         assert instrument.price(seen.ask_ticks) == place.best(Side.SELL, symbol)
         assert seen.trading
         assert seen.mark == (place.sim.markets[symbol].mark if place.traits.derivatives else 0)
+
+
+async def test_a_dollar_s_worth_is_the_inverse_of_a_book_and_says_of_which(place: Place) -> None:
+    derivatives = place.traits.derivatives
+    currency, other = ("USDT", "KRW") if derivatives else ("KRW", "USDT")
+    seen = await place.ask(place.reads.dollars(currency))
+    bid, ask = (
+        (Decimal(dollars.BID), Decimal(dollars.ASK))
+        if derivatives
+        else (place.best(Side.BUY, "KRW-USDT"), place.best(Side.SELL, "KRW-USDT"))
+    )
+    assert seen.currency == currency
+    # To sell is worth no more, and to buy costs no less, than the book says.
+    assert 0 < seen.bid < seen.ask
+    assert 0 <= 1 / ask - seen.bid < Decimal("1e-17")
+    assert 0 <= seen.ask - 1 / bid < Decimal("1e-17")
+    assert place.traits.venue in seen.name
+    assert ("USDCUSDT" if derivatives else "KRW-USDT") in seen.name
+    with pytest.raises(UsageError, match=f"expected {currency}"):
+        await place.ask(place.reads.dollars(other))
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "worth"),
+    [
+        ("2", "4", ("0.25", "0.5")),
+        ("0", "4", ("0.25", "0")),
+        ("2", "0", ("0", "0.5")),
+        ("4", "2", ("0.5", "0.25")),
+        ("-1", "-1", ("0", "0")),
+    ],
+)
+def test_what_is_no_book_is_no_rate(bid: str, ask: str, worth: tuple[str, str]) -> None:
+    seen = inverted("X", Decimal(bid), Decimal(ask), "a name")
+    assert (seen.bid, seen.ask) == (Decimal(worth[0]), Decimal(worth[1]))
+
+
+async def test_an_order_is_found_without_its_symbol(place: Place) -> None:
+    for symbol in place.traits.symbols[:2]:
+        (order,) = place.rest_truly(1, symbol)
+        named = await place.ask(place.reads.order(symbol, order.client_id))
+        assert named is not None
+        assert await place.ask(place.reads.order("", order.client_id)) == named
+    assert await place.ask(place.reads.order("", place.link())) is None
+
+
+async def test_a_cursor_at_a_time_leaves_out_what_came_about_long_before(place: Place) -> None:
+    (early,) = place.rest_truly(1)
+    assert place.sim.fill(early, 1) is not None
+    place.sim.cancel(early)
+    place.clock.advance(8 * 86_400 * NS_PER_S)
+    since_ns = place.sim.now_ns()
+    (late,) = place.rest_truly(1)
+    assert place.sim.fill(late, 1) is not None
+    names = {each.client_id for each in (await place.ask(place.reads.fills(place.reads.cursor_at(since_ns)))).found}
+    assert late.client_id in names
+    assert early.client_id not in names
+    before_ns = since_ns - 9 * 86_400 * NS_PER_S
+    names = {each.client_id for each in (await place.ask(place.reads.fills(place.reads.cursor_at(before_ns)))).found}
+    assert {early.client_id, late.client_id} <= names
+    assert not (await place.ask(place.reads.ledger(place.reads.cursor_at(since_ns)))).unreadable
 
 
 async def test_fees_are_the_account_s(place: Place) -> None:

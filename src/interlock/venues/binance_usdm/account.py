@@ -38,6 +38,7 @@ from interlock.venues.port import (
     OrderSeen,
     Page,
     PositionSeen,
+    RateSeen,
     Refused,
     Stamp,
     Talk,
@@ -143,6 +144,10 @@ class Account:
         """Which symbols take orders."""
         return (yield from market_reads.statuses(self.instruments))
 
+    def dollars(self, currency: str) -> Talk[RateSeen]:
+        """USDT in USD, by the perpetual of USDC."""
+        return (yield from market_reads.dollars(currency))
+
     # What the account is
 
     def key(self, access: str) -> Talk[KeyFacts]:
@@ -225,6 +230,11 @@ class Account:
         """One order, by its id, then among the open ones, then among the newest of the symbol. Where an id was used twice it is the newest."""
         if CLIENT_ID.fullmatch(client_id) is None:
             raise UsageError(f"client id: expected 1 to 36 of [.A-Z:/a-z0-9_-], found {client_id!r}")
+        if not symbol:
+            for each in self.instruments:
+                if (seen := (yield from self.order(each, client_id))) is not None:
+                    return seen
+            return None
         for path in ("/fapi/v1/order", "/fapi/v1/openOrder"):
             heard = yield ask(path, f"symbol={text(symbol)}&origClientOrderId={text(client_id)}")
             try:
@@ -263,6 +273,10 @@ class Account:
     def ledger(self, cursor: str) -> Talk[Page[LedgerSeen]]:
         """See `history`."""
         return (yield from history.ledger(cursor))
+
+    def cursor_at(self, venue_ns: int) -> str:
+        """See `history`."""
+        return history.cursor_at(venue_ns)
 
 
 def _both(one: bool | None, other: bool | None) -> bool | None:

@@ -267,6 +267,11 @@ def income_seen(data: bytes) -> LedgerSeen | None:
 # Cursors
 
 
+def cursor_at(venue_ns: int) -> str:
+    """The cursor that stands at a time."""
+    return f"{max(venue_ns, 0) // NS_PER_MS}-0"
+
+
 def _cursor_ms(cursor: str) -> int:
     match = _CURSOR.fullmatch(cursor)
     if match is None:

@@ -7,12 +7,16 @@ from typing import Final
 
 import msgspec
 
+from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Status
 from interlock.venues.binance_usdm.replies import Name, Number, amount, count_of, decoded, nonsense, public, read, server_ms, text, time_ns
 from interlock.venues.binance_usdm.rules import Listing, day_of, listing, ours
 from interlock.venues.binance_usdm.wire import ExchangeInfo, SymbolInfo
+from interlock.venues.dollars import inverted
 from interlock.venues.feed import Count
-from interlock.venues.port import Nonsense, Talk, TopSeen
+from interlock.venues.port import Nonsense, RateSeen, Talk, TopSeen
+
+DOLLAR_SYMBOL: Final = "USDCUSDT"
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -81,6 +85,22 @@ def statuses(known: Mapping[str, Instrument]) -> Talk[Mapping[str, Status]]:
     """Which symbols take orders. One of `known` that is not listed any more does not."""
     found = yield from rulebook(known)
     return dict.fromkeys(known, Status.HALTED) | {each.instrument.symbol: each.instrument.status for each in found}
+
+
+def dollars(currency: str) -> Talk[RateSeen]:
+    """USDT in USD, by the perpetual of USDC. Raises UsageError for any other currency."""
+    if currency != "USDT":
+        raise UsageError(f"rate: expected USDT, which a contract of this venue tells, found {currency!r}")
+    heard = yield public("/fapi/v1/ticker/bookTicker", f"symbol={DOLLAR_SYMBOL}", weight=2)
+    best = decoded(_decode_top, read(heard), "bookTicker")
+    if best.symbol != DOLLAR_SYMBOL:
+        raise nonsense("bookTicker", f"expected {DOLLAR_SYMBOL}, found {best.symbol}")
+    return inverted(
+        currency,
+        amount(best.bidPrice, "bid"),
+        amount(best.askPrice, "ask"),
+        f"binance_usdm {DOLLAR_SYMBOL} perpetual inverted, USDC as USD",
+    )
 
 
 def top(instrument: Instrument) -> Talk[TopSeen]:

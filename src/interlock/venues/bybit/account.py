@@ -21,6 +21,7 @@ from interlock.venues.bybit.budgets import IP
 from interlock.venues.bybit.history import SETTLED_IN
 from interlock.venues.bybit.replies import MaybeName, Number, amount, ask, count_of, day_of, decoded, listed, nonsense, read
 from interlock.venues.bybit.seen import PositionRow, balance_seen, order_seen, position_row, position_seen
+from interlock.venues.dollars import inverted
 from interlock.venues.feed import NS_PER_MS
 from interlock.venues.port import (
     Access,
@@ -36,6 +37,7 @@ from interlock.venues.port import (
     OrderSeen,
     Page,
     PositionSeen,
+    RateSeen,
     Refused,
     Stamp,
     Talk,
@@ -46,6 +48,7 @@ from interlock.venues.trouble import Trouble
 
 _PUBLIC: Final = frozenset((Method.GET, f"/v5/market/{what}") for what in ("time", "instruments-info", "tickers", "price-limit"))
 _INSTRUMENTS: Final = "/v5/market/instruments-info"
+_DOLLAR_SYMBOL: Final = "USDCUSDT"
 
 
 class _Time(msgspec.Struct, frozen=True):
@@ -67,6 +70,14 @@ class _Ticker(msgspec.Struct, frozen=True):
     ask1Price: Number
 
 
+class _SpotTicker(msgspec.Struct, frozen=True):
+    """{"symbol":"USDCUSDT","bid1Price":"0.9998","bid1Size":"25000","ask1Price":"0.9999","usdIndexPrice":"0.99990102"}"""
+
+    symbol: MaybeName
+    bid1Price: Number
+    ask1Price: Number
+
+
 class _PriceLimit(msgspec.Struct, frozen=True):
     """{"symbol":"BTCUSDT","buyLmt":"105878.10","sellLmt":"103781.60","ts":"1750302284491"}"""
 
@@ -78,6 +89,7 @@ class _PriceLimit(msgspec.Struct, frozen=True):
 _decode_time = msgspec.json.Decoder(_Time).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_ticker = msgspec.json.Decoder(_Ticker).decode
+_decode_spot = msgspec.json.Decoder(_SpotTicker).decode
 _decode_price_limit = msgspec.json.Decoder(_PriceLimit).decode
 
 
@@ -135,6 +147,17 @@ class Account:
         answer = read(heard)
         now = rules.instrument(_only(answer.result, "instruments"), day_of(answer.venue_ms))
         return TopSeen(symbol, bid, best, mark, now is not None and now.symbol == symbol and now.status is Status.TRADING)
+
+    def dollars(self, currency: str) -> Talk[RateSeen]:
+        """USDT in USD, by the spot market of USDC. Raises UsageError for any other currency."""
+        if currency != "USDT":
+            raise UsageError(f"rate: expected USDT, which a market of this venue tells, found {currency!r}")
+        heard = yield ask("/v5/market/tickers", f"category=spot&symbol={_DOLLAR_SYMBOL}", IP)
+        ticker = decoded(_decode_spot, _only(read(heard).result, "tickers"), "ticker")
+        if ticker.symbol != _DOLLAR_SYMBOL:
+            raise nonsense("ticker", f"expected {_DOLLAR_SYMBOL}, found {ticker.symbol}")
+        bid, best = amount(ticker.bid1Price or "0", "bid"), amount(ticker.ask1Price or "0", "ask")
+        return inverted(currency, bid, best, f"bybit {_DOLLAR_SYMBOL} spot inverted, USDC as USD")
 
     def price_limit(self, symbol: str) -> Talk[rules.PriceLimit]:
         """The highest bid and the lowest ask that the venue takes now."""
@@ -207,17 +230,21 @@ class Account:
     # Orders
 
     def order(self, symbol: str, client_id: str) -> Talk[OrderSeen | None]:
-        """One order by its client id: among open and lately ended ones, then in the history of 7 days. Raises UsageError for what is no client id."""
+        """One order by its client id: among open and lately ended ones, then in the history of 7 days. Raises UsageError for what is no client id.
+
+        The venue finds an id also where another symbol was named, so with "" any is taken as it comes.
+        """
         if rules.CLIENT_ID.fullmatch(client_id) is None:
             raise UsageError(f"client id: expected 1 to 36 of [A-Za-z0-9_-], found {client_id!r}")
         for place in ("realtime", "history"):
-            rows = yield from _rows_or_none(place, f"{_of(symbol)}&orderLinkId={client_id}")
-            found = [order_seen(row, self.instruments) for row in rows]
-            if not found:
-                continue
-            if len(found) > 1 or found[0].client_id != client_id or found[0].symbol != symbol:
-                raise nonsense("order", f"expected {client_id} of {symbol} alone, found {len(found)} orders or another one")
-            return found[0]
+            for at in (symbol,) if symbol else self.instruments:
+                rows = yield from _rows_or_none(place, f"{_of(at)}&orderLinkId={client_id}")
+                found = [order_seen(row, self.instruments) for row in rows]
+                if not found:
+                    continue
+                if len(found) > 1 or found[0].client_id != client_id or symbol not in ("", found[0].symbol):
+                    raise nonsense("order", f"expected {client_id} of {symbol} alone, found {len(found)} orders or another one")
+                return found[0]
         return None
 
     def open_orders(self) -> Talk[Page[OrderSeen]]:
@@ -247,6 +274,10 @@ class Account:
         """Ledger events after a cursor; those of its last five minutes are told again."""
         now_ms = (yield from self.clock()) // NS_PER_MS
         return (yield from history.ledger(self.instruments, cursor, now_ms))
+
+    def cursor_at(self, venue_ns: int) -> str:
+        """See `history`."""
+        return history.cursor_at(venue_ns)
 
     def _known(self, symbol: str) -> Instrument:
         if symbol not in self.instruments:

@@ -16,6 +16,7 @@ import msgspec
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Status
+from interlock.venues.dollars import inverted
 from interlock.venues.feed import NS_PER_MS, Count
 from interlock.venues.port import (
     Access,
@@ -31,6 +32,7 @@ from interlock.venues.port import (
     OrderSeen,
     Page,
     PositionSeen,
+    RateSeen,
     Stamp,
     Talk,
     TopSeen,
@@ -45,6 +47,8 @@ from interlock.venues.upbit.wire import MAX_UNITS, Unit, decode_instruments
 
 CLOCK_MARKET: Final = "KRW-BTC"
 """The busiest market: its book is never old."""
+
+DOLLAR_MARKET: Final = "KRW-USDT"
 
 CLOSED_WINDOWS: Final = 4
 """How far back orders that ended are looked for at most, in windows of 7 days."""
@@ -145,6 +149,20 @@ class Account:
             raise nonsense("book", f"expected a bid below the ask, found {bid} and {best}")
         return TopSeen(symbol, bid, best, Decimal(0), instrument.status is Status.TRADING and bool(bid or best))
 
+    def dollars(self, currency: str) -> Talk[RateSeen]:
+        """KRW in USD, by the market of USDT. Raises UsageError for any other currency."""
+        if currency != "KRW":
+            raise UsageError(f"rate: expected KRW, which a market of this venue tells, found {currency!r}")
+        heard = yield ask("/v1/orderbook", f"markets={DOLLAR_MARKET}&count=1", ORDERBOOK, Access.PUBLIC)
+        book = _books(read(heard)).get(DOLLAR_MARKET)
+        if book is None:
+            raise nonsense("book", f"expected one of {DOLLAR_MARKET}, found none")
+        bid = best = Decimal(0)
+        if book.orderbook_units:
+            unit = book.orderbook_units[0]
+            bid, best = number(unit.bid_price, DOLLAR_MARKET), number(unit.ask_price, DOLLAR_MARKET)
+        return inverted(currency, bid, best, f"upbit {DOLLAR_MARKET} inverted, USDT as USD")
+
     def statuses(self) -> Talk[Mapping[str, Status]]:
         """Which of `instruments` take orders, and which wallets move coins both ways over at least one network (keys like "wallet:BTC").
 
@@ -196,7 +214,10 @@ class Account:
     # Orders
 
     def order(self, symbol: str, client_id: str) -> Talk[OrderSeen | None]:
-        """One order by its client id: by itself, then in the list by ids. Raises UsageError for what is no client id."""
+        """One order by its client id: by itself, then in the list by ids. Raises UsageError for what is no client id.
+
+        The venue needs no symbol, so that with "" it is found wherever it is.
+        """
         if rules.CLIENT_ID.fullmatch(client_id) is None:
             raise UsageError(f"client id: expected 1 to 64 of [A-Za-z0-9_-], found {client_id!r}")
         body = yield from history.one_order(f"identifier={client_id}")
@@ -205,7 +226,7 @@ class Account:
         if body is None:
             return None
         found = order_seen(order_row(body), self.instruments)
-        if found.client_id != client_id or found.symbol != symbol:
+        if found.client_id != client_id or symbol not in ("", found.symbol):
             raise nonsense("order", f"expected {client_id} of {symbol}, found {found.client_id!r} of {found.symbol}")
         return found
 
@@ -248,6 +269,10 @@ class Account:
         """Asks nothing: a key that only trades is not told of deposits, withdrawals and airdrops, and fees come with the executions."""
         return Page((), cursor, 0)
         yield
+
+    def cursor_at(self, venue_ns: int) -> str:
+        """See `history`. An order that was open then is found as long as it stays open."""
+        return history.Cursor(max(venue_ns, 0) // NS_PER_MS).text()
 
     def _known(self, symbol: str) -> Instrument:
         found = self.instruments.get(symbol)

@@ -112,8 +112,9 @@ class AccountStream:
         return (sign.stream_auth(key, nonce=stamp.nonce),)
 
     def greeting(self, key: Key, stamp: Stamp) -> Greeting:
-        """The subscriptions, all in one frame: another one would replace them."""
-        return Greeting((msgspec.json.encode([{"ticket": stamp.nonce}, *({"type": each} for each in TYPES), {"format": "DEFAULT"}]),))
+        """The subscriptions, all in one frame: another one would replace them. The venue does not answer it; a ping does."""
+        subscription = msgspec.json.encode([{"ticket": stamp.nonce}, *({"type": each} for each in TYPES), {"format": "DEFAULT"}])
+        return Greeting((subscription,), pinged=True)
 
     def ping(self) -> bytes:
         """A ping as text, which is answered: then and from then on every 10 s. The venue closes after 120 s without traffic."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+from interlock.simulate.served import dollars
 from interlock.simulate.served.binance_usdm.auth import Security
 from interlock.simulate.served.binance_usdm.candles import INTERVALS, candles, day_ticker
 from interlock.simulate.served.binance_usdm.limits import limit_rows
@@ -144,7 +145,16 @@ class PublicRest:
         return self._one_or_all(params, lambda m: price_row(m, self._venue.now_ms()))
 
     def book_ticker(self, params: Params) -> Any:
-        """Best bid and ask, of a symbol or of all."""
+        """Best bid and ask, of a symbol or of all that are listed; of USDC too, which is not."""
+        if params.maybe("symbol") == dollars.SYMBOL and dollars.SYMBOL not in self._venue.markets:
+            row = {
+                "symbol": dollars.SYMBOL,
+                "bidPrice": dollars.BID,
+                "bidQty": dollars.SIZE,
+                "askPrice": dollars.ASK,
+                "askQty": dollars.SIZE,
+            }
+            return row | {"time": self._venue.now_ms(), "lastUpdateId": 1}
         return self._one_or_all(params, lambda m: book_row(self._venue, m))
 
     def day(self, params: Params) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from interlock.simulate.served import dollars
 from interlock.simulate.served.bybit.ask import Ask
 from interlock.simulate.served.bybit.books import REST_DEPTH
 from interlock.simulate.served.bybit.desk import Desk
 from interlock.simulate.served.bybit.envelope import Done, shown
 from interlock.simulate.served.bybit.paging import page
 from interlock.simulate.served.bybit.public_views import (
+    dollar_ticker_view,
     instrument_view,
     price_limit_view,
     rest_ticker_view,
@@ -57,8 +59,10 @@ def orderbook(desk: Desk, ask: Ask) -> Done:
 
 
 def tickers(desk: Desk, ask: Ask) -> Done:
-    """The ticker of a symbol, or of all."""
+    """The ticker of a symbol, or of all; of spot that of USDC alone, when it is named."""
     category, symbol = ask.category(), ask.text("symbol")
+    if category == "spot" and symbol == dollars.SYMBOL:
+        return Done({"category": category, "list": [dollar_ticker_view()]})
     markets = [_market(desk, ask)] if symbol else list(desk.venue.markets.values()) if category == "linear" else []
     base = ask.text("baseCoin")
     rows = [rest_ticker_view(desk, m) for m in markets if not base or m.instrument.base == base]

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from interlock.domain.orders import Side
+from interlock.simulate.served import dollars
 from interlock.simulate.served.bybit.desk import Desk
 from interlock.simulate.served.bybit.envelope import ms, shown, trimmed
 from interlock.simulate.served.bybit.ids import Of, id_of
@@ -112,6 +113,25 @@ def rest_ticker_view(desk: Desk, market: Market) -> dict[str, Any]:
     found = ticker_view(desk, market) | dict.fromkeys(unset, "") | {"deliveryTime": "0"}
     del found["tickDirection"]
     return found
+
+
+def dollar_ticker_view() -> dict[str, Any]:
+    """The ticker of USDC as REST has it for spot."""
+    return {
+        "symbol": dollars.SYMBOL,
+        "bid1Price": dollars.BID,
+        "bid1Size": dollars.SIZE,
+        "ask1Price": dollars.ASK,
+        "ask1Size": dollars.SIZE,
+        "lastPrice": dollars.BID,
+        "prevPrice24h": dollars.BID,
+        "price24hPcnt": "0",
+        "highPrice24h": dollars.ASK,
+        "lowPrice24h": dollars.BID,
+        "turnover24h": "0",
+        "volume24h": "0",
+        "usdIndexPrice": "1",
+    }
 
 
 def trade_view(market: Market, trade: PublicTrade, seq: int) -> dict[str, Any]:
