@@ -43,8 +43,11 @@ class AnswerReader(Protocol):
 
     at_once: int
     """How many requests may be under way on the connection; 0: any number."""
-    keeps: bool
-    """Whether more may be asked on the connection; once False, it stays so."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether more may be asked on the connection; once False, it stays so."""
+        ...
 
     def expect(self, number: int, frame: bytes) -> None:
         """A request of this number goes out, in this frame."""
