@@ -40,7 +40,7 @@ class HttpReader:
 
         What `make` raises comes out; nothing was sent then.
         """
-        what, mine = "a read", False
+        what, mine = self.endpoint.authority_host, False
         try:
             async with asyncio.timeout(timeout_s), self._turn:
                 mine = True

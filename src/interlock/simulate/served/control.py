@@ -3,6 +3,7 @@
 POST /faults    one fault or a list: those of requests wait, all others happen now
 GET  /faults    how often each fault happened
 DELETE /faults  honest from now on
+DELETE /limits  whatever was used of a limit is forgotten
 GET  /state     orders, executions, balances and positions of every venue, as they truly are
 """
 
@@ -32,6 +33,7 @@ class Control:
         app.router.add_post("/faults", self._take)
         app.router.add_get("/faults", self._happened)
         app.router.add_delete("/faults", self._calm)
+        app.router.add_delete("/limits", self._forget)
         app.router.add_get("/state", self._state)
 
     def apply(self, specs: list[FaultSpec]) -> list[bool]:
@@ -70,6 +72,11 @@ class Control:
             face.venue.skew_ns = 0
             face.parts.closed_until_ms = 0
             face.parts.rates.ban(0, 0)
+        return _json({})
+
+    async def _forget(self, _request: web.Request) -> web.Response:
+        for face in self._faces.values():
+            face.parts.rates.forget()
         return _json({})
 
     async def _state(self, _request: web.Request) -> web.Response:

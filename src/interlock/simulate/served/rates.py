@@ -72,6 +72,11 @@ class Rates:
         self._roll(limit, count, now_ms)
         return Standing(limit, count.used, limit.most - count.used, (count.window + 1) * limit.window_ms)
 
+    def forget(self) -> None:
+        """Every counter is whole again, and nobody is banned."""
+        self._counts.clear()
+        self.banned_until_ms = 0
+
     def ban(self, now_ms: int, for_ms: int) -> None:
         """Refuse everything for a while; 0 ends a ban."""
         self.banned_until_ms = now_ms + for_ms
