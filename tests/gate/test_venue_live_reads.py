@@ -262,7 +262,7 @@ def test_orders_that_ended_are_the_history(there: Ground, venue: str) -> None:
 def test_executions_are_told_once_with_their_fee_and_those_after_a_cursor_again_as_they_were(there: Ground, venue: str) -> None:
     kinds = KINDS[venue]
     name = there.rest(venue)
-    first = there.reading(venue, lambda reads: reads.executions(""), begins_venue_ns=time.time_ns() - 60 * S)
+    first = there.reading(venue, lambda reads: reads.executions(""), begins_venue_ns=time.time_ns() - 2 * S)
     for lots in (3, 4):
         assert there.happen("fill", venue, client_id=name, amount=f"{instrument(venue).lot * lots:f}")
     page = there.reading(venue, lambda reads: reads.executions(first.cursor))
@@ -308,12 +308,12 @@ def test_an_execution_of_a_symbol_that_is_not_ours_is_not_readable(there: Ground
 def test_more_executions_than_one_read_shows_are_all_told(there: Ground) -> None:
     many = 110  # Upbit asks for each order by itself, for a hundred of them in one read
     symbols = tuple(one.symbol for one in instruments_of("upbit"))
+    since_ns = time.time_ns() - S
     names = {there.take("upbit") for _ in range(many)}
     access = there.access("upbit", symbols=symbols)
-    page = there.reading("upbit", lambda reads: reads.executions(""), access=access)
+    page = there.reading("upbit", lambda reads: reads.executions(""), access=access, begins_venue_ns=since_ns)
     assert not page.unreadable
     assert names <= {event.client_id for event in page.events if isinstance(event, r.Filled)}
-    assert there.count("rate_limited") == 0
 
 
 @each_derivative
@@ -369,7 +369,7 @@ def test_holdings_are_what_is_held(there: Ground, venue: str) -> None:
     if venue in DERIVATIVES:
         mine = positions[kinds.symbol]
         assert instrument(venue).quantity(mine.lots) == Decimal(true["positions"][kinds.symbol])
-        assert abs(mine.entry_price - there.price(venue, kinds.symbol)) < 1_000
+        assert abs(mine.entry_price / there.price(venue, kinds.symbol) - 1) < Decimal("0.05")
     assert time.time_ns() - 3 * S < held.venue_ns <= time.time_ns()
 
 
@@ -426,12 +426,12 @@ def test_a_read_without_a_usable_answer_fails_and_the_next_goes_on(there: Ground
         await use(reads)
 
     before = there.count(fault)
-    there.reading(venue, story)
+    there.reading(venue, story, begins_venue_ns=time.time_ns())
     assert there.count(fault) == before + 1
 
 
 @each_venue
-@pytest.mark.parametrize("name", ["quote", "key", "open_orders"])
+@pytest.mark.parametrize("name", ["quote", "key", "holdings"])
 def test_a_late_answer_fails_the_read_and_is_not_taken_for_another(there: Ground, venue: str, name: str) -> None:
     use = READS[name](venue)
     access = there.access(venue, timeout_ns=1_200 * MS)  # no wait for a limit is longer
@@ -534,7 +534,7 @@ def test_reads_at_the_same_time_do_not_disturb_each_other(there: Ground, venue: 
         with pytest.raises(asyncio.CancelledError):
             await given_up
 
-    there.reading(venue, story)
+    there.reading(venue, story, access=there.access(venue, timeout_ns=30 * S), begins_venue_ns=time.time_ns())
 
 
 @each_venue

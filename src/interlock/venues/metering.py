@@ -24,6 +24,10 @@ UNNAMED_NS: Final = NS_PER_S
 """How long a venue that limits the rate without naming a time is left alone."""
 
 
+SLICE: Final = Limit("weight-slice", binance.BUDGETS[binance.WEIGHT][0] // 6, 10 * NS_PER_S)
+"""Our own, of Binance's weight of a minute: reads that used up a minute's share in its first seconds would see nothing for the rest of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metering:
     """The limits of one venue. `cost` is what a request takes of them; `banned` are the statuses after which nothing at all is asked."""
@@ -45,6 +49,11 @@ def _limits(budgets: Mapping[str, tuple[int, int, str]], alone: frozenset[str]) 
 
 def _own(asked: Ask) -> Cost:
     return {asked.budget: asked.weight} if asked.budget else {}
+
+
+def _binance_cost(asked: Ask) -> Cost:
+    own = _own(asked)
+    return {**own, SLICE.name: asked.weight} if binance.WEIGHT in own else own
 
 
 def _bybit_cost(asked: Ask) -> Cost:
@@ -71,7 +80,10 @@ def _bybit_told(asked: Ask, heard: Heard) -> Mapping[str, tuple[int, int]]:
 METERING: Final[Mapping[str, Metering]] = {
     "upbit": Metering(_limits(upbit.BUDGETS, frozenset()), _own, _upbit_told, frozenset({418})),
     "binance_usdm": Metering(
-        _limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), _own, _binance_told, frozenset({403, 418})
+        (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), SLICE),
+        _binance_cost,
+        _binance_told,
+        frozenset({403, 418}),
     ),
     "bybit": Metering(_limits(bybit.BUDGETS, frozenset({"create", "create-batch", "amend"})), _bybit_cost, _bybit_told, frozenset({403})),
 }
