@@ -87,6 +87,16 @@ def test_a_venue_is_asked_at_most_ten_times_a_second_whoever_calls() -> None:
     assert world.venue.asked["listings"] == world.venue.asked["clock"] == 2
 
 
+def test_a_venue_whose_limits_bear_less_is_asked_less_often() -> None:
+    for slow, quotes in (({"bybit": 250 * MS}, 4), ({"upbit": 250 * MS}, 10)):
+        world = World(rounds_every_ns=slow)
+        begun = world.clock.boot_ns
+        while world.clock.boot_ns < begun + S:
+            world.round()
+            world.clock.pass_(5 * MS)
+        assert world.venue.asked["quote BTCUSDT"] == quotes
+
+
 def test_rates_are_read_often_enough_to_stay_fresh() -> None:
     world = World(sheet=lc.changed(SHEET, "currencies", "USDT", freshness_rate_ns=800 * MS))
     for _ in range(10):

@@ -42,6 +42,7 @@ class FakeSocket:
     path: str
     sent: list[bytes] = field(default_factory=list)
     pings: int = 0
+    pongs: int = 0
     closed: bool = False
 
     def send(self, text: bytes) -> None:

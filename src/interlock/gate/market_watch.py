@@ -163,7 +163,8 @@ class MarketWatch:
 
     `listings` are those that the universe of `readings.references` was made of. `more_currencies` are asked of a venue besides those that its
     instruments are quoted in: what fees are paid in. `take` is given the record of every change of an instrument's rules. `skews` holds the last
-    sample of each venue's clock, `listings` what each venue said last of the configured instruments.
+    sample of each venue's clock, `listings` what each venue said last of the configured instruments. `rounds_every_ns` is by venue, where its limits
+    do not bear a round every `EVERY_NS`.
     """
 
     def __init__(
@@ -176,12 +177,14 @@ class MarketWatch:
         take: Callable[[Disarmed], object],
         more_currencies: Mapping[str, Iterable[str]] | None = None,
         metadata_every_ns: int = METADATA_EVERY_NS,
+        rounds_every_ns: Mapping[str, int] | None = None,
     ) -> None:
         self._readings = readings
         self._limits = limits
         self._clock = clock
         self._take = take
         self._metadata_every_ns = metadata_every_ns
+        self._rounds_every_ns = {} if rounds_every_ns is None else dict(rounds_every_ns)
         self._more_currencies = {} if more_currencies is None else dict(more_currencies)
         self._first = dict(listings)
         self._hashes = {place: metadata_hash(listing) for place, listing in listings.items()}
@@ -195,7 +198,8 @@ class MarketWatch:
     def due(self, venue: str, boot_ns: int) -> bool:
         """Whether a round of a venue would ask anything now: none is under way, the last began long enough ago, and the venue wants to be asked."""
         times = self._of(venue)
-        return not times.busy and boot_ns - times.begun_ns >= EVERY_NS and boot_ns >= times.quiet_until_ns
+        every_ns = self._rounds_every_ns.get(venue, EVERY_NS)
+        return not times.busy and boot_ns - times.begun_ns >= every_ns and boot_ns >= times.quiet_until_ns
 
     async def round(self, reads: VenueReads) -> Round:
         """Ask a venue for all that is due, each answer taken in as it comes; nothing when no round is due.

@@ -84,14 +84,12 @@ class LiveAccess:
     async def hold(self, talk: Talk[T], *, timeout_ns: int = 0, on_send: Callable[[], None] = lambda: None) -> T:
         """Hold a talk to its end; `timeout_ns` takes the place of the usual limit. Raises ReadFailed for whatever did not come to a good end."""
         began, limit_ns = self.clock().boot_ns, timeout_ns or self.timeout_ns
-        if left_ns := self._pace.refused_ns():
-            talk.close()
-            raise ReadFailed("the venue limited the rate and is left alone", retry_after_ns=left_ns, limited=True)
         try:
             found = await self._talker.hold(talk, timeout_s=limit_ns / NS_PER_S, on_send=on_send)
         except NoRoom as full:
             limited = self._pace.refused_ns() > 0
-            raise ReadFailed("the venue's limits leave no room for this read", retry_after_ns=full.wait_ns, limited=limited) from full
+            why = "the venue limited the rate and is left alone" if limited else "the venue's limits leave no room for this read"
+            raise ReadFailed(why, retry_after_ns=full.wait_ns, limited=limited) from full
         except Refused as refused:
             self._pace.refused(refused)
             raise _failed(refused) from refused

@@ -39,6 +39,10 @@ SPOT: Final = "spot"
 MOST_READS: Final = 1_000
 
 
+ROUNDS_EVERY_NS: Final = {"upbit": NS_PER_S, "binance_usdm": NS_PER_S, "bybit": 200 * NS_PER_MS}
+"""How often a venue's share for reads bears the quotes of a few instruments. Figures of what each read costs are in docs/venues.md."""
+
+
 class _Ways(NamedTuple):
     """What is different at a venue. `clock_step_ns`: how much later than the time that it tells it may be.
 

@@ -17,6 +17,7 @@ from interlock.venues.binance_usdm import budgets as binance
 from interlock.venues.budget import Cost, Limit, Meter, Spend
 from interlock.venues.bybit import budgets as bybit
 from interlock.venues.port import Ask, Heard, Refused
+from interlock.venues.talking import NoRoom
 from interlock.venues.trouble import Trouble
 from interlock.venues.upbit import budgets as upbit
 
@@ -114,7 +115,9 @@ class MeteredPace:
         self._spend = spend
 
     def wait_ns(self, asked: Ask) -> int:
-        """0 if there is room now, or else how long until there is."""
+        """0 if there is room now, or else how long until there is. Raises NoRoom while the venue wants to be left alone: nobody waits for that."""
+        if left_ns := self.refused_ns():
+            raise NoRoom(left_ns)
         return self._meter.wait_ns(self._spend, self._metering.cost(asked), self._now_ns())
 
     def goes(self, asked: Ask) -> int:

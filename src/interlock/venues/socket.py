@@ -29,8 +29,13 @@ class Socket(Protocol):
         """Send a text frame."""
         ...
 
+    @property
+    def pongs(self) -> int:
+        """How many pings of the protocol were answered."""
+        ...
+
     def ping(self) -> None:
-        """Send a ping of the protocol; the answer is not told."""
+        """Send a ping of the protocol; the answer is counted in `pongs`."""
         ...
 
     def close(self) -> None:
@@ -55,6 +60,7 @@ class _Listener(WSListener):
         self._on_end = on_end
         self._parts = bytearray()
         self._reason = ""
+        self.pongs = 0
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame came."""
@@ -71,6 +77,8 @@ class _Listener(WSListener):
                 data = bytes(self._parts)
                 self._parts.clear()
             self._on_frame(data)
+        elif kind is WSMsgType.PONG:
+            self.pongs += 1
         elif kind is WSMsgType.CLOSE:
             self.end(transport, f"the venue closed it ({frame.get_close_code().value})")
 
@@ -88,6 +96,10 @@ class _PicowsSocket:
     def __init__(self, transport: WSTransport, listener: _Listener) -> None:
         self._transport = transport
         self._listener = listener
+
+    @property
+    def pongs(self) -> int:
+        return self._listener.pongs
 
     def send(self, text: bytes) -> None:
         if not self._transport.is_disconnected:

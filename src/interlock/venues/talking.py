@@ -32,7 +32,7 @@ class Pace(Protocol):
     """When a request may go out, and what its answer says of that."""
 
     def wait_ns(self, asked: Ask) -> int:
-        """0 if the request may go out now, or else how long to wait at least before asking again."""
+        """0 if the request may go out now, or else how long to wait at least before asking again. Raises NoRoom where waiting is of no use."""
         ...
 
     def goes(self, asked: Ask) -> int:
