@@ -1,6 +1,7 @@
 """What pybit, unmodified, puts on the wire for given parameters: `python pybit_signs.py KEY`, one JSON line a request.
 
-KEY is JSON: `access`, `secret`, `rsa` (whether the secret is a private key), `now_ms` and `window_ms`. Only the clock and the addresses are replaced.
+KEY is JSON: `access`, `secret`, `pair` (whether the secret is a private key), `now_ms` and `window_ms`. Only the clock and the
+addresses are replaced.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main(given: str) -> int:
     answer = {"retCode": 0, "retMsg": "OK", "result": {}, "retExtInfo": {}, "time": key["now_ms"]}
     there = Recorder(answer, lambda heard: {"op": heard["op"], "success": True, "ret_msg": "", "conn_id": "1", "retCode": 0})
     _helpers.generate_timestamp = lambda: key["now_ms"]
-    keys = {"api_key": key["access"], "api_secret": key["secret"], "rsa_authentication": key["rsa"]}
+    keys = {"api_key": key["access"], "api_secret": key["secret"], "rsa_authentication": key["pair"]}
     http = unified_trading.HTTP(**keys, recv_window=key["window_ms"])
     http.endpoint = f"http://{there.url}"
     there.case("read")

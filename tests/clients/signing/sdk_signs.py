@@ -1,7 +1,7 @@
 """What Binance's own connector puts on the wire for given parameters: `python sdk_signs.py KEY`, one JSON line a request.
 
-KEY is JSON: `access`, `secret`, `now_ms` and `window_ms`. Only the clock and the addresses are replaced. It puts every parameter into the query,
-whatever the method, and has no request with a body.
+KEY is JSON: `access`, `secret`, `pair` (whether the secret is a private key), `now_ms` and `window_ms`. Only the clock and the addresses are
+replaced. The connector puts every parameter into the query, whatever the method, and has no request with a body.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def main(given: str) -> int:
     key: dict[str, Any] = json.loads(given)
     there = Recorder({}, lambda heard: {"id": heard["id"], "status": 200, "result": {}, "rateLimits": []})
     utils.get_timestamp = lambda: key["now_ms"]
-    proof = {"api_key": key["access"], "api_secret": key["secret"]}
+    proof = {"api_key": key["access"], "private_key" if key["pair"] else "api_secret": key["secret"]}
     client = DerivativesTradingUsdsFutures(
         config_rest_api=ConfigurationRestAPI(**proof, base_path=f"http://{there.url}", retries=0),
         config_ws_api=ConfigurationWebSocketAPI(**proof, stream_url=f"ws://{there.url}"),

@@ -3,7 +3,7 @@
     {"id":"3f7df6e3-2df4-44b9-9919-d2f38f90a99a","method":"order.place","params":{"apiKey":"dbef","newClientOrderId":"arb-0001","price":"9000",
      "quantity":"1","recvWindow":5000,"side":"BUY","symbol":"BTCUSDT","timeInForce":"GTX","timestamp":1591702613943,"type":"LIMIT","signature":"e704"}}
 
-Each request is signed by itself, so there is no greeting: a session of the venue needs another kind of key. Answers come in any order. What was
+Each request is signed by itself, so there is no greeting: a session of the venue is for Ed25519 keys only. Answers come in any order. What was
 asked on a connection that broke is of unknown outcome. Weights and counts are those of REST.
 """
 

@@ -82,7 +82,8 @@ def parameters(call: Call) -> str:
 
 
 def token(key: Key, hashed: str, *, nonce: str, algorithm: Algorithm) -> str:
-    """The token for parameters in plain text, empty for none."""
+    """The token for parameters in plain text, empty for none. Raises UsageError for a private key, which this venue does not take."""
+    key.pair()
     claims: dict[str, Any] = {"access_key": key.access, "nonce": nonce}
     if hashed:
         claims |= {"query_hash": hashlib.sha512(hashed.encode()).hexdigest(), "query_hash_alg": "SHA512"}
