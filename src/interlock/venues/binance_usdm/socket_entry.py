@@ -53,8 +53,14 @@ class _Error(msgspec.Struct, frozen=True, gc=False):
     code: Code
 
 
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    """{"e":"serverShutdown","E":1770123456789}"""
+
+    e: MaybeName = ""
+
+
 class _Reply(msgspec.Struct, frozen=True, gc=False):
-    """{"id":"3f7d","status":400,"error":{"code":-5022,"msg":"..."},"rateLimits":[]}; a notice has `e` and no status."""
+    """{"id":"3f7d","status":400,"error":{"code":-5022,"msg":"..."},"rateLimits":[]}; a notice has no status, but `event`, or `e` as in a stream."""
 
     id: MaybeName | int | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] = 0
@@ -62,6 +68,7 @@ class _Reply(msgspec.Struct, frozen=True, gc=False):
     error: _Error | None = None
     rateLimits: Annotated[list[_Used], msgspec.Meta(max_length=16)] = []
     e: MaybeName = ""
+    event: _Event | None = None
 
 
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -103,8 +110,8 @@ def take(data: bytes) -> Replied:
         reply = decoded(_decode_reply, whole(data, "frame", MAX_FRAME_BYTES), "frame")
     except Nonsense:
         return Replied("malformed", over=True)
-    if reply.e == SHUTDOWN:
-        return Replied(reply.e, over=True)
+    if SHUTDOWN in (reply.e, reply.event.e if reply.event else ""):
+        return Replied(SHUTDOWN, over=True)
     if not reply.status:
         return Replied("unknown")
     if reply.id in (None, ""):
