@@ -23,12 +23,14 @@ READS: Final = frozenset(
     for path in (
         "/v1/accounts",
         "/v1/api_keys",
+        "/v1/deposits",
         "/v1/order",
         "/v1/orders/chance",
         "/v1/orders/closed",
         "/v1/orders/open",
         "/v1/orders/uuids",
         "/v1/status/wallet",
+        "/v1/withdraws",
     )
 )
 """What `sign_read` signs."""
