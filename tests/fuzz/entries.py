@@ -113,6 +113,8 @@ PUBLIC: dict[str, tuple[bytes, ...]] = {
     "upbit": (
         lines(upbit_book(0, [(1000.0, 1.5)], [(1001.0, 2.0)]), upbit_book(20, [(999.0, 1.5)], [(1002.0, 2.0)])),
         lines(simple(upbit_book(0, [(1000.0, 1.5)], [(1001.0, 2.0)]))),
+        # Found by a search: a time of telling that no clock has.
+        lines(upbit_trade(3, 1000.0, 0.5, 0) | {"timestamp": 1 << 60}, upbit_trade(3, 1000.0, 0.5, 0)),
         lines(upbit_trade(1, 1000.0, 0.5, 0), simple(upbit_trade(2, 1000.0, 0.5, 1))),
         lines({"status": "UP"}, {"error": {"name": "WRONG_FORMAT", "message": ""}}),
     ),
@@ -124,7 +126,7 @@ def public(venue: str) -> Entry:
         both, understood = Both(venue, shipped(venue)), False
         for frame in data.split(b"\n")[:MOST_FRAMES]:
             if frame.startswith(SNAPSHOT) and venue == "binance_usdm":
-                both.snapshot("BTCUSDT", frame[1:])
+                sound(both.snapshot("BTCUSDT", frame[1:]))
                 continue
             taken = both.take(frame)
             sound(taken)
