@@ -27,8 +27,9 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH ?=
 MUTANTS ?= --json tests/mutants/result.json
+FUZZ ?=
 
-.PHONY: help setup clients lock demo test check format bench mutants soak clean
+.PHONY: help setup clients lock demo test check format bench mutants soak fuzz clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -89,7 +90,10 @@ mutants: $(STAMP) ## defects made on purpose, which the tests must notice (MUTAN
 soak: $(STAMP) ## the long tests, which `make test` leaves out, and the property tests with many more examples
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n 0 -m "soak or hypothesis" $(PYTEST_ARGS)
 
+fuzz: $(STAMP) ## atheris on every decoder, a minute each (FUZZ="--seconds 600 bybit_reads")
+	@$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
 clean: ## remove the environment, caches and reports
-	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .hypothesis \
+	rm -rf $(VENV) $(CLIENTS) build dist htmlcov .coverage .coverage.* .fuzz .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -depth -name __pycache__ -type d -exec rm -rf {} +

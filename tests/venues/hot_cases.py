@@ -94,11 +94,12 @@ class Both:
         self._same(said, columns, frame)
         return said
 
-    def snapshot(self, symbol: str, body: bytes) -> None:
-        """Give both the answer to a snapshot call (Binance)."""
+    def snapshot(self, symbol: str, body: bytes) -> Taken | Reject:
+        """Give both the answer to a snapshot call (Binance); returns what the decoding one said."""
         said: Taken | Reject = self.decoding.snapshot(symbol, body)  # type: ignore[attr-defined]
         taken: Taken | Reject = self.hot.snapshot(symbol, body)  # type: ignore[attr-defined]
         self._same(said, taken if isinstance(taken, Reject) else self.hot.put(taken, RECEIVED_NS), body)
+        return said
 
     def lose(self) -> None:
         """Both lost their connection."""

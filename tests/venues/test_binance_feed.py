@@ -120,6 +120,8 @@ def test_a_snapshot_of_an_impossible_time_is_refused_and_asked_for_again(time_ms
     assert of.wants_snapshot() == ("BTCUSDT",)
     events(of.snapshot("BTCUSDT", SNAPSHOT))
     assert isinstance(of.take(encoded(SECOND)), Taken), "later events are not held against it"
+    unneeded = rejected(of.snapshot("BTCUSDT", body(98, [("100.0", "1")], [("100.1", "3")], time_ms - BASE_MS)))
+    assert (unneeded.reason, usable(of)) == (Reason.MALFORMED, True)
 
 
 @pytest.mark.parametrize(

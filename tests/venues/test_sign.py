@@ -7,16 +7,26 @@ import hashlib
 import hmac
 import json
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.domain.errors import UsageError
 from interlock.venues.binance_usdm import sign as binance
 from interlock.venues.bybit import sign as bybit
-from interlock.venues.request import Call, Key, Method, SignedCall
+from interlock.venues.key_pair import KeyPair
+from interlock.venues.request import Call, Key, Method, Pair, SignedCall
 from interlock.venues.upbit import sign as upbit
 
 BYBIT = Key("XXXXXXXXXX", "testsecret0123456789abcdefTESTSECRET")
@@ -25,6 +35,18 @@ BINANCE = Key(
 )
 UPBIT = Key("a7Xd92LmQW3vBtRzYpMj5CxNKeT1HuVs0fFgJcAw", "upbit-test-secret-0123456789-0123456789-0123456789-0123456789-x")
 NONCE = "b2f1e3f8-2dc1-4d6f-a838-c74c49b0e39a"
+
+
+def pem(
+    private: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    closed_by: KeySerializationEncryption | None = None,
+) -> str:
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, closed_by or NoEncryption()).decode("ascii")
+
+
+RSA = rsa.generate_private_key(65537, 2048)
+ED25519 = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+BINANCE_ORDER = "symbol=BTCUSDT&side=BUY&type=LIMIT&quantity=1&price=9000&timeInForce=GTC"
 
 
 def header(signed: SignedCall, name: str) -> str:
@@ -124,6 +146,88 @@ def test_binance_listen_keys_need_the_key_alone() -> None:
     assert binance.with_key(BINANCE, Method.PUT) == SignedCall(Method.PUT, "/fapi/v1/listenKey", "", (("X-MBX-APIKEY", BINANCE.access),))
     with pytest.raises(UsageError, match="expected POST, PUT or DELETE"):
         binance.with_key(BINANCE, Method.GET)
+
+
+# Pairs
+
+
+def test_an_ed25519_key_signs_as_its_vectors_say() -> None:
+    expected = "j7ENsMM+tRQmT2ovdVRUzr/TaHDGQAwof6KyCZEiwnGP/ZuRpFsqxmeRJKy24JsNGfRCivSZsThx2M1i4nc+Bw=="
+    key = Key("test-ed25519-key", pem(ED25519))
+    signed = binance.sign(key, Call(Method.POST, "/fapi/v1/order", BINANCE_ORDER), timestamp_ms=1591702613943, receive_window_ms=5000)
+    proven, _, proof = signed.query.rpartition("&signature=")
+    assert proven == f"{BINANCE_ORDER}&recvWindow=5000&timestamp=1591702613943"
+    # Escaped, for "+" would be read as a blank.
+    assert proof == expected.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    in_body = binance.sign(
+        key, Call(Method.POST, "/fapi/v1/order", body=BINANCE_ORDER.encode()), timestamp_ms=1591702613943, receive_window_ms=5000
+    )
+    assert in_body.body.decode() == signed.query
+    logon = b"apiKey=test-ed25519-key&timestamp=1591702613943"
+    assert KeyPair(pem(ED25519)).proof(logon) == "Gohd6akRKIQ5g0VnCpKkNeL/xnowEkwgyDVAoV7hhDnAq6e8sjUQcsxfFMiUVZ2CjGsSMsRodRqbuiZ3kko0BQ=="
+
+
+def test_an_rsa_key_signs_the_same_text() -> None:
+    """There is no vector whose key is known; `tests/clients/test_signing.py` holds it against the venues' own clients."""
+    key = Key("test-rsa-key", pem(RSA))
+    signed = binance.sign(key, Call(Method.POST, "/fapi/v1/order", BINANCE_ORDER), timestamp_ms=1591702613943, receive_window_ms=5000)
+    proven, _, proof = signed.query.rpartition("&signature=")
+    assert proven == f"{BINANCE_ORDER}&recvWindow=5000&timestamp=1591702613943"
+    RSA.public_key().verify(base64.b64decode(unquote(proof), validate=True), proven.encode(), padding.PKCS1v15(), SHA256())
+
+
+def test_over_a_socket_the_proof_of_a_pair_is_not_escaped() -> None:
+    signed = binance.sign_socket(Key("a", pem(ED25519)), {"symbol": "BTCUSDT"}, timestamp_ms=1, receive_window_ms=2)
+    proof = base64.b64decode(str(signed["signature"]), validate=True)
+    ED25519.public_key().verify(proof, b"apiKey=a&recvWindow=2&symbol=BTCUSDT&timestamp=1")
+
+
+def test_bybit_signs_the_same_text_with_rsa_and_takes_no_ed25519() -> None:
+    key, public = Key("XXXXXXXXXX", pem(RSA)), RSA.public_key()
+    for call, text in ((Call(Method.GET, "/x", "a=b"), b"a=b"), (Call(Method.POST, "/x", body=b'{"a":"b"}'), b'{"a":"b"}')):
+        proof = header(bybit.sign(key, call, timestamp_ms=1, receive_window_ms=5000), "X-BAPI-SIGN")
+        public.verify(base64.b64decode(proof, validate=True), b"1XXXXXXXXXX5000" + text, padding.PKCS1v15(), SHA256())
+    access, expires_ms, proof = map(str, bybit.stream_auth(key, expires_ms=7))
+    assert (access, expires_ms) == ("XXXXXXXXXX", "7")
+    public.verify(base64.b64decode(proof, validate=True), b"GET/realtime7", padding.PKCS1v15(), SHA256())
+    with pytest.raises(UsageError, match="RSA, found a private key"):
+        bybit.stream_auth(Key("a", pem(ED25519)), expires_ms=7)
+
+
+@pytest.mark.parametrize("private", [RSA, ED25519], ids=["RSA", "Ed25519"])
+def test_upbit_takes_no_pair(private: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> None:
+    for act in (
+        lambda: upbit.sign(Key("a", pem(private)), Call(Method.GET, "/v1/accounts"), nonce=NONCE),
+        lambda: upbit.stream_auth(Key("a", pem(private)), nonce=NONCE),
+    ):
+        with pytest.raises(UsageError, match="this venue issued, found a private key"):
+            act()
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (pem(RSA)[:400], "cannot be read"),
+        (pem(ED25519, BestAvailableEncryption(b"zx81")), "without a passphrase"),
+        (pem(rsa.generate_private_key(65537, 1024)), "2048 bits or more, found 1024"),
+        (pem(ec.generate_private_key(ec.SECP256R1())), "another kind"),
+        ("-----BEGIN PRIVATE KEY-----\n\u00e4", "ASCII"),
+    ],
+    ids=["cut", "closed", "short", "another kind", "no ASCII"],
+)
+def test_a_private_key_that_cannot_be_used_is_refused_and_not_shown(found: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told) as refused:
+        Key("a", found)
+    body = found.splitlines()[1]
+    assert body not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert body not in repr(Key("a", pem(ED25519)))
+
+
+def test_the_name_of_a_pair_is_checked_as_any_other() -> None:
+    with pytest.raises(UsageError, match="access key"):
+        Key("a b", pem(ED25519))
+    assert Key("a", pem(ED25519)).pair(tuple(Pair)) is not None
 
 
 # Upbit

@@ -145,6 +145,15 @@ def test_a_trade_that_comes_twice() -> None:
     assert events(of.take(encoded(upbit_trade(6, 101_000, 1, 10))))
 
 
+@pytest.mark.parametrize("time_ms", [0, 1 << 60])
+def test_a_trade_that_was_told_at_an_impossible_time_is_refused_and_forgotten(time_ms: int) -> None:
+    of, trade = feed(), upbit_trade(1, 1000.0, 0.5, 0)
+    found = of.take(encoded(trade | {"timestamp": time_ms}))
+    assert isinstance(found, Reject)
+    assert found.reason is Reason.MALFORMED
+    assert isinstance(of.take(encoded(trade)), Taken)
+
+
 def test_the_times_of_trades_may_go_back_a_little_and_are_put_in_order() -> None:
     of = feed()
     events(of.take(encoded(upbit_trade(1, 1000, 1, 2000))))

@@ -5,10 +5,15 @@ Nothing here sends anything. A signed request is written to a connection once; a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from interlock.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from interlock.venues.key_pair import KeyPair
 
 
 class Method(StrEnum):
@@ -20,22 +25,48 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
+class Pair(StrEnum):
+    """The kinds of pairs of which a key's secret may be the private half."""
+
+    RSA = "RSA"
+    ED25519 = "Ed25519"
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A venue's key. `access` names it in requests; `secret` signs and is never shown.
+    """A venue's key. `access` names it in requests; `secret` signs and is never shown: the venue's characters, or a private key of ours in PEM.
 
-    Raises UsageError for an empty part, or one with a character that no venue issues, such as the end of a line that was copied with it.
+    Raises UsageError for an empty part, one with a character that no venue issues, such as the end of a line that was copied with it, and for a
+    private key that cannot be read.
     """
 
     access: str
     secret: str = field(repr=False)
+    _pair: KeyPair | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        for name, part in (("access key", self.access), ("secret", self.secret)):
+        parts = [("access key", self.access)]
+        if self.secret.startswith("-----BEGIN"):
+            # Only whoever has such a key waits for the library that reads it.
+            from interlock.venues.key_pair import KeyPair
+
+            object.__setattr__(self, "_pair", KeyPair(self.secret))
+        else:
+            parts.append(("secret", self.secret))
+        for name, part in parts:
             if not part or not (part.isascii() and part.isprintable()) or " " in part:
                 raise UsageError(
                     f"{name}: expected printable characters without blanks, found {len(part)} characters with others; copy it anew"
                 )
+
+    def pair(self, taken: Collection[Pair] = ()) -> KeyPair | None:
+        """The pair, if the secret is one. Raises UsageError for a kind that is not among those that a venue takes."""
+        if self._pair is not None and self._pair.kind not in taken:
+            raise UsageError(
+                f"secret: expected {' or '.join(('the characters that this venue issued', *taken))}, found a private key "
+                f"({self._pair.kind}), which it does not take; nothing was signed"
+            )
+        return self._pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -437,6 +437,8 @@ def test_answers_by_socket_are_read_as_those_of_rest() -> None:
     [
         (encoded({"id": None, "status": 401, "error": {"code": -2015, "msg": "no"}}), Replied("refused", over=True)),
         (encoded({"e": "serverShutdown", "E": 1}), Replied("serverShutdown", over=True)),
+        (encoded({"event": {"e": "serverShutdown", "E": 1}}), Replied("serverShutdown", over=True)),
+        (encoded({"event": {"e": "another"}}), Replied("unknown")),
         (encoded({"e": "other"}), Replied("unknown")),
         (b"[]", Replied("malformed", over=True)),
         (b"{" * 2_000_000, Replied("malformed", over=True)),

@@ -9,11 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.venues.bybit.talks import BTC, ENTRY, encoded, no, ok, rows
 
-from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
 from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.market.shipped import SHIPPED
@@ -116,7 +113,7 @@ def test_instruments_of_a_page_as_it_came() -> None:
             rules.instruments(wrong.body)
 
 
-# Pairs
+# Coins
 
 
 @pytest.mark.parametrize(
@@ -136,42 +133,7 @@ def test_the_coin_of_a_contract(base: str, coin: str, many: int) -> None:
     assert rules.coin_of(base) == (coin, Decimal(many))
 
 
-def test_pairs_with_upbit() -> None:
-    listed = {each.symbol: each for each in (perpetual("BTC"), perpetual("1000PEPE"), SHIPPED["upbit:KRW-BTC"])}
-    pepe = rules.partner("KRW-PEPE", listed)
-    assert pepe is not None
-    assert (pepe.symbol, pepe.multiplier, rules.market_of(pepe)) == ("1000PEPEUSDT", Decimal(1000), "KRW-PEPE")
-    assert pepe.base_units(1) == Decimal(1)
-    assert rules.partner("KRW-BTC", listed) is listed["BTCUSDT"]
-    assert rules.partner("KRW-XRP", listed) is None
-    for market in ("BTC-XRP", "KRW-", "KRW"):
-        with pytest.raises(UsageError, match="KRW market"):
-            rules.partner(market, listed)
-    with pytest.raises(UsageError, match="expected one perpetual of PEPE"):
-        rules.partner("KRW-PEPE", listed | {"PEPEUSDT": perpetual("PEPE")})
-
-
-# Rounding and the check
-
-
-@given(
-    st.decimals("0.1", "1999999", places=6, allow_nan=False),
-    st.sampled_from(Side),
-    st.decimals(0, 1000, places=8),
-    st.integers(-2000, 2000),
-)
-def test_rounding_goes_toward_less_risk(price: Decimal, side: Side, quantity: Decimal, position: int) -> None:
-    ticks = rules.round_price(BTC, price, side, DAY)
-    off = BTC.price(ticks) - price
-    assert -BTC.quantum < off <= 0 if side is Side.BUY else 0 <= off < BTC.quantum
-    lots = rules.round_lots(BTC, quantity)
-    assert 0 <= quantity - BTC.quantity(lots) < BTC.lot
-    reduced = rules.round_lots(BTC, quantity, reducing=(side, position))
-    assert 0 <= reduced <= lots
-    assert reduced <= abs(position)
-    after = position + side * reduced
-    assert abs(after) <= abs(position)
-    assert after * position >= 0
+# The check
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ class Place:
         addresses = {"rest": f"{http}://{there.orders}", "ws_public": f"{ws}://{there.public}", "ws_private": f"{ws}://{there.orders}"}
         self.hosts = hosts_on_loopback(venue, {venue: addresses} | ({"ca": str(authority)} if authority else {}))
         self.key = Key(there.access, there.secret)
+        for key in self.face.parts.keys.all():
+            key.sees_withdrawals = True
         self.reads = self.traits.account({})
         self.asking = self.talker(self.reads.sign)
         listed = {each.symbol: each for each in await self.ask(self.reads.listings())}

@@ -102,6 +102,39 @@ async def test_a_liquidation_ends_orders_and_its_execution_is_told_as_one(place:
         assert seen.end in (End.LIQUIDATION, End.VENUE)
 
 
+async def test_what_the_venue_takes_to_cover_others_is_told_as_that_and_explains_the_balance(place: Place) -> None:
+    if not place.traits.derivatives:
+        assert not place.strike(Fault.ADL, symbol=place.symbol)
+        return
+    async with Follower(place) as follower:
+        opening, resting = await place.placed(place.taking(Side.BUY)), await place.placed(place.wanted(Side.BUY))
+        before = place.sim.account.balances()[place.traits.settle].total
+        size = opening.instrument.quantity(opening.filled_lots - 1)
+        assert place.strike(Fault.ADL, symbol=place.symbol, amount=str(size))
+        closing = place.sim.orders[-1]
+        assert closing.filled_lots == opening.filled_lots - 1
+        await follower.caught_up()
+        assert follower.gaps == []
+        (told,) = [each for each in follower.fills() if each.kind is not FillKind.TRADE]
+        page = await place.ask(place.reads.fills(place.cursor))
+        (read,) = [each for each in page.found if each.trade_id == told.trade_id]
+        for seen in (told, read):
+            assert (seen.kind, seen.side, seen.lots) == (FillKind.ADL, Side.SELL, closing.filled_lots)
+            assert (seen.trade_id, seen.fee) == (place.face.trade_name(closing.executions[0].number), closing.fee)
+        (position,) = await place.ask(place.reads.positions())
+        assert position.lots == 1
+        # The execution explains what it did to the balance, so no entry of the ledger may do so again.
+        assert place.sim.account.balances()[place.traits.settle].total - before == closing.pnl - closing.fee + 1001
+        ledger = await place.ask(place.reads.ledger(""))
+        assert not [each for each in ledger.found if each.kind == "adl"]
+        if resting.open:
+            assert place.traits.venue == "binance_usdm"
+        else:
+            assert resting.reason is EndReason.ADL
+            assert follower.orders(resting.client_id)[-1].end is End.LIQUIDATION
+        await check_everywhere(place, resting)
+
+
 @pytest.mark.parametrize("client_id", ["", "somebody-else-1"])
 async def test_an_order_of_somebody_else_is_told_with_all_that_it_does(place: Place, client_id: str) -> None:
     async with Follower(place) as follower:

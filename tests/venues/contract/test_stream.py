@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.venues.contract.follower import Follower, Unwelcome
 from tests.venues.contract.place import Place
+from tests.venues.contract.test_sockets import entry
 from tests.venues.contract.traits import at
 from tests.venues.contract.truth import check_everywhere, check_fills, check_order
 
@@ -84,6 +85,51 @@ async def test_what_a_silent_stream_leaves_out_is_in_the_reads(place: Place) -> 
         for order in (first, later):
             check_fills(place, follower.fills(order.client_id), order.executions)
         await check_reads(place, first, missed, later)
+
+
+async def test_an_event_that_is_left_out_is_told_by_the_reads_alone(place: Place) -> None:
+    """Nothing numbers the private streams, so that no client can see the hole: it has to read again and again."""
+    async with Follower(place) as follower:
+        resting = await place.placed(place.wanted(Side.SELL))
+        await follower.caught_up()
+        told = len(follower.told)
+        # More than an execution makes; what is left of them is taken back before the next.
+        assert place.strike(Fault.GAP, private=True, count=50)
+        assert place.strike(Fault.FILL, client_id=resting.client_id)
+        place.face.parts.private.calm()
+        await follower.caught_up()
+        assert follower.gaps == []
+        assert not [each for each in follower.told[told:] for event in each.events if getattr(event, "client_id", "") == resting.client_id]
+        await check_reads(place, resting)
+        later = await busy(place)
+        await follower.caught_up()
+        check_fills(place, follower.fills(later.client_id), later.executions)
+
+
+@at("binance_usdm")
+async def test_a_server_that_goes_down_is_left_before_it_does(place: Place) -> None:
+    async with Follower(place) as follower, entry(place) as made:
+        assert place.strike(Fault.SERVER_SHUTDOWN, ms=60_000)
+        await place.until(lambda: follower.over and made.said)
+        assert (follower.told[-1].what, follower.ended, follower.gaps) == ("serverShutdown", "", [])
+        assert (made.said[-1].what, made.said[-1].over, made.ended) == ("serverShutdown", True, "")
+        # Until it goes it works: what happens is told, and an order is taken.
+        order = await busy(place)
+        await follower.caught_up()
+        check_fills(place, follower.fills(order.client_id), order.executions)
+        place.clock.advance(61 * NS_PER_S)
+        await place.step()
+        await place.until(lambda: follower.ended and made.ended)
+        await place.until(lambda: not place.face.parts.private.listeners)
+        await follower.connect()
+        after = await busy(place)
+        await follower.caught_up()
+        check_fills(place, follower.fills(after.client_id), after.executions)
+
+
+@at("bybit")
+async def test_a_venue_without_a_word_for_it_says_nothing(place: Place) -> None:
+    assert not place.strike(Fault.SERVER_SHUTDOWN, ms=1)
 
 
 async def test_after_a_break_the_stream_goes_on_and_the_reads_fill_the_hole(place: Place) -> None:

@@ -120,6 +120,7 @@ UPBIT = Traits(
     clock_late_ns=NS_PER_S,
     book_levels=15,
     open_page=100,
+    ledger_page=100,
 )
 
 VENUES = {each.venue: each for each in (UPBIT, BINANCE, BYBIT)}

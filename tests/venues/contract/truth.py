@@ -23,6 +23,7 @@ ENDS = {
     EndReason.REDUCE_ONLY: End.REDUCE_ONLY,
     EndReason.DEAD_MAN: End.DEAD_MAN,
     EndReason.LIQUIDATION: End.LIQUIDATION,
+    EndReason.ADL: End.LIQUIDATION,
 }
 
 

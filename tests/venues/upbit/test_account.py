@@ -191,8 +191,6 @@ def test_a_key_tells_when_it_expires_and_nothing_else() -> None:
 def test_a_spot_account_has_no_modes_and_no_positions() -> None:
     assert scripted(ACCOUNT.mode(), [])[0] == AccountMode(position="spot", margin="spot", leverage={})
     assert scripted(ACCOUNT.positions(), [])[0] == ()
-    page, _ = scripted(ACCOUNT.ledger("x"), [])
-    assert (page.found, page.cursor) == ((), "x")
 
 
 def test_fees_are_the_higher_of_both_sides() -> None:

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from tests.venues.upbit.talks import BOOK, CHANCE, INSTRUMENTS, MY_ORDER, ORDER, TRADE, clock, finish, no, ok
 from tests.venues.upbit.test_account import MARKETS, NEW_BOOK, UNITS
 from tests.venues.upbit.test_account_stream import FILL
+from tests.venues.upbit.test_transfers import ROW as DEPOSIT
+from tests.venues.upbit.test_transfers import WITHDRAWAL
 
 from interlock.domain.orders import OrderState
-from interlock.venues.port import Accepted, Ask, Heard, Nonsense, Refused, Talk, Told
+from interlock.venues.port import Accepted, Ask, Heard, LedgerSeen, Nonsense, Refused, Talk, Told
 from interlock.venues.trouble import Doing, Explained
 from interlock.venues.upbit import trade
 from interlock.venues.upbit.account import Account
@@ -45,6 +47,7 @@ TALKS: dict[str, tuple[Callable[[], Talk[Any]], list[Heard]]] = {
     "order": (lambda: READS.order("KRW-BTC", "arb-0001"), [no("order_not_found", 404), ok([ORDER])]),
     "open": (READS.open_orders, [clock(), ok([ORDER, FILLED])]),
     "ended": (lambda: READS.ended_orders(1_751_600_000_000_000_000), [clock(), ok([FILLED]), ok([])]),
+    "ledger": (lambda: READS.ledger("1 1751600000000"), [clock(), ok([DEPOSIT]), ok([WITHDRAWAL])]),
     "fills": (lambda: READS.fills("1 1751600000000"), [clock(), ok([]), ok([FILLED]), ok(FILLED)]),
 }
 FRAMES: list[dict[str, Any]] = [
@@ -109,6 +112,9 @@ def sound(value: Any) -> None:
         assert value >= 0
     elif isinstance(value, bool):
         return
+    elif isinstance(value, LedgerSeen):
+        assert value.amount.is_finite()
+        assert 0 < value.venue_ns < 2**63
     elif isinstance(value, int) and type(value) is int:
         assert 0 <= value < 2**63
     elif is_dataclass(value):

@@ -132,6 +132,10 @@ class Face(ABC):
     def on_market(self, steps: Sequence[MarketStep]) -> None:
         """Tell the public stream what happened."""
 
+    def shut_down(self, ms: int) -> bool:
+        """Tell every connection that the server goes down, and close it so much later; False where the venue has no word for it."""
+        return False
+
     def tick(self) -> None:  # noqa: B027 - most venues have nothing that is due by time
         """Do what is due; called ten times a second."""
 

@@ -50,7 +50,7 @@ class Fault(StrEnum):
     """Reads show what was `ms` ago, for as long as it is in force."""
     # of a stream
     GAP = "gap"
-    """The next `count` public messages of `symbol` (all, if empty) are left out."""
+    """The next `count` messages of `symbol` (of every one, if empty) are left out; of the private stream if `private`."""
     DUPLICATE = "duplicate"
     """The next `count` messages come twice; of the private stream if `private`."""
     REORDER = "reorder"
@@ -61,6 +61,8 @@ class Fault(StrEnum):
     """The private stream is silent for `ms`, and what happened meanwhile is never told."""
     DROP_SOCKETS = "drop_sockets"
     """Every WebSocket connection is reset."""
+    SERVER_SHUTDOWN = "server_shutdown"
+    """Every WebSocket connection is told that the server goes down, and closed `ms` later. Binance only: the others have no word for it."""
     # of the world
     CLOCK_SKEW = "clock_skew"
     """The venue's clock is `ms` ahead (negative: behind) from now on."""
@@ -70,6 +72,8 @@ class Fault(StrEnum):
     """`amount` of `currency` arrives; negative leaves."""
     LIQUIDATION = "liquidation"
     """The position in `symbol` is closed by the venue."""
+    ADL = "adl"
+    """The venue takes `amount` (all, if empty) off the position in `symbol` to cover what somebody else lost."""
     FOREIGN_ORDER = "foreign_order"
     """Somebody else places in our account: `symbol`, `side`, `price`, `amount`."""
     FILL = "fill"

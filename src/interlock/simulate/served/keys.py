@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, kw_only=True)
 class SimKey:
-    """A key. `addresses` empty: bound to none; `expires_ns` 0: never; `locked` keys are refused like unknown ones."""
+    """A key. `addresses` empty: bound to none; `expires_ns` 0: never; `locked` keys are refused like unknown ones.
+
+    `sees_deposits`, `sees_withdrawals`: whether it may read what came and what went, where that is a right of its own (Upbit).
+    """
 
     access: str
     secret: str = field(repr=False)
     trade: bool = True
     withdraw: bool = False
     transfer: bool = False
+    sees_deposits: bool = True
+    sees_withdrawals: bool = False
     addresses: tuple[str, ...] = ("127.0.0.1", "::1")
     expires_ns: int = 0
     created_ns: int = 0

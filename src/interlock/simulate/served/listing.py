@@ -68,6 +68,7 @@ RULES = {
     "binance_usdm": VenueRules(
         name="binance_usdm", post_only_refused=True, fok_refused=True, open_max=200, band=Decimal("0.05"), client_ids_again=True
     ),
-    "bybit": VenueRules(name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05")),
+    "bybit": VenueRules(name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05"), adl_cancels=True),
 }
-"""open_max: Binance's MAX_NUM_ORDERS, Bybit's active orders of a symbol (110020); Upbit documents none."""
+"""open_max: Binance's MAX_NUM_ORDERS, Bybit's active orders of a symbol (110020); Upbit documents none. adl_cancels: Bybit has a reason for it
+(CancelAllBeforeAdl), Binance names none."""

@@ -58,9 +58,19 @@ class EndReason(StrEnum):
     REDUCE_ONLY = "reduce_only"
     DEAD_MAN = "dead_man"
     LIQUIDATION = "liquidation"
+    ADL = "adl"
+    """Before the venue took of the position to cover what somebody else lost."""
     MARKET_REST = "market_rest"
     TIME = "time"
     """Its own time was over (good till a date)."""
+
+
+class Origin(StrEnum):
+    """Who made an order: somebody with a key of the account, or the venue itself."""
+
+    CLIENT = ""
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
 
 
 class SelfMatch(StrEnum):
@@ -93,6 +103,7 @@ class NewOrder:
     self_match: SelfMatch = SelfMatch.NONE
     words: dict[str, str] = field(default_factory=dict)
     foreign: bool = False
+    origin: Origin = Origin.CLIENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +145,7 @@ class SimOrder:
     updated_ns: int
     slot: int = -1
     foreign: bool = False
+    origin: Origin = Origin.CLIENT
     state: OrderState = OrderState.OPEN
     reason: EndReason = EndReason.NONE
     revision: int = 0

@@ -34,6 +34,7 @@ class VenueRules:
     `fok_refused`: the same for an order that cannot fill whole. `open_max`: open orders in one symbol. `max_value`: of one order, quote currency,
     None for no bound. `band`: how far from the mark a limit price may lie on the taking side, as a fraction. `reduce_only_exempt`: whether
     reduce-only orders may be below the minimum value. `client_ids_again`: whether a client id may be used again once its order is over.
+    `adl_cancels`: whether a symbol's open orders end when the venue takes of its position to cover somebody else's loss (ADL).
     """
 
     name: str
@@ -44,6 +45,7 @@ class VenueRules:
     max_value: Decimal | None = None
     reduce_only_exempt: bool = True
     client_ids_again: bool = False
+    adl_cancels: bool = False
 
 
 class Change(StrEnum):
@@ -303,6 +305,29 @@ class SimVenue:
     def place(self, new: NewOrder) -> SimOrder:
         """Take an order and let it trade. Raises Refused."""
         market, ticks, lots = self.check(new)
+        order = self._taken(new, market, ticks, lots)
+        if self._self_match(order):
+            return order
+        tif = TimeInForce.IOC if new.type is OrderType.MARKET else new.tif
+        now_ns = order.created_ns
+        order.slot, events = self.floor.place(
+            market.number, side=new.side, tif=tif, ticks=ticks, lots=order.lots, reduce_only=new.reduce_only, now_ns=now_ns
+        )
+        self._by_slot[order.slot] = order
+        self._follow(events, now_ns)
+        return order
+
+    def deleverage(self, new: NewOrder, lots: int) -> SimOrder:
+        """Take lots off a position beside the book, whole and at the mark, as a venue does to cover what somebody else lost."""
+        market = self.market(new.symbol)
+        ticks = market.instrument.ticks(self._rounded_mark(market))
+        order = self._taken(new, market, ticks, lots)
+        self._execute(order, ticks, lots, False, order.created_ns)
+        self.floor.set_position(market.number, self._position(market.instrument))
+        return order
+
+    def _taken(self, new: NewOrder, market: Market, ticks: int, lots: int) -> SimOrder:
+        """An order that was taken, told and held for, and has met nobody yet."""
         now_ns = self.now_ns()
         order = SimOrder(
             number=len(self.orders) + 1,
@@ -319,6 +344,7 @@ class SimVenue:
             created_ns=now_ns,
             updated_ns=now_ns,
             foreign=new.foreign,
+            origin=new.origin,
             cost=new.cost,
             fee_currency=market.instrument.quote,
         )
@@ -327,14 +353,6 @@ class SimVenue:
             self._by_client_id[order.client_id] = order
         self.account.hold(order, lots)
         self._tell(OrderChanged(Change.NEW, order))
-        if self._self_match(order):
-            return order
-        tif = TimeInForce.IOC if new.type is OrderType.MARKET else new.tif
-        order.slot, events = self.floor.place(
-            market.number, side=new.side, tif=tif, ticks=ticks, lots=order.lots, reduce_only=new.reduce_only, now_ns=now_ns
-        )
-        self._by_slot[order.slot] = order
-        self._follow(events, now_ns)
         return order
 
     def cancel(self, order: SimOrder, reason: EndReason = EndReason.USER) -> None:

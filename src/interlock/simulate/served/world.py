@@ -9,7 +9,7 @@ from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.faults import Fault, FaultSpec
-from interlock.simulate.served.orders import EndReason, NewOrder, Refused, SimOrder
+from interlock.simulate.served.orders import EndReason, NewOrder, Origin, Refused, SimOrder
 from interlock.simulate.served.venue import SimVenue
 
 ZERO = Decimal(0)
@@ -27,7 +27,7 @@ def strike_now(face: Face, spec: FaultSpec) -> bool:
 
 
 _STREAM = frozenset(
-    (Fault.GAP, Fault.DUPLICATE, Fault.REORDER, Fault.STALE_BOOK, Fault.SILENCE, Fault.DROP_SOCKETS),
+    (Fault.GAP, Fault.DUPLICATE, Fault.REORDER, Fault.STALE_BOOK, Fault.SILENCE, Fault.DROP_SOCKETS, Fault.SERVER_SHUTDOWN),
 )
 
 
@@ -35,7 +35,7 @@ def _stream(face: Face, spec: FaultSpec) -> bool:
     hub = face.parts.private if spec.private else face.parts.public
     match spec.fault:
         case Fault.GAP:
-            face.parts.public.drop(spec.symbol, spec.count)
+            hub.drop(spec.symbol, spec.count)
         case Fault.DUPLICATE:
             hub.double(spec.count)
         case Fault.REORDER:
@@ -44,6 +44,8 @@ def _stream(face: Face, spec: FaultSpec) -> bool:
             face.parts.public.silence(spec.symbol, spec.ms)
         case Fault.SILENCE:
             face.parts.private.silence("", spec.ms)
+        case Fault.SERVER_SHUTDOWN:
+            return face.shut_down(spec.ms)
         case _:
             for listener in (*face.parts.public.listeners, *face.parts.private.listeners):
                 passage = face.parts.passage(listener.name)
@@ -67,6 +69,8 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
             return settle_funding(venue, spec.symbol, _decimal(spec.rate or "0.0001", "rate"))
         case Fault.LIQUIDATION:
             return _liquidate(venue, spec.symbol)
+        case Fault.ADL:
+            return _deleverage(venue, spec)
         case Fault.FOREIGN_ORDER:
             return _foreign(venue, spec)
         case Fault.FILL:
@@ -94,25 +98,48 @@ def settle_funding(venue: SimVenue, symbol: str, rate: Decimal) -> bool:
 
 
 def _liquidate(venue: SimVenue, symbol: str) -> bool:
-    account = venue.account
-    if not isinstance(account, MarginAccount) or symbol not in account.positions or not account.positions[symbol].lots:
+    lots = _held(venue, symbol)
+    if not lots:
         return False
-    lots = account.positions[symbol].lots
     for order in venue.open_orders(symbol):
         venue.cancel(order, EndReason.LIQUIDATION)
-    instrument = venue.market(symbol).instrument
-    new = NewOrder(
+    venue.place(_closing(venue, symbol, lots, Origin.LIQUIDATION))
+    return True
+
+
+def _deleverage(venue: SimVenue, spec: FaultSpec) -> bool:
+    held = _held(venue, spec.symbol)
+    if not held:
+        return False
+    lots = abs(held)
+    if spec.amount:
+        lots = min(lots, venue.market(spec.symbol).instrument.floor_lots(_decimal(spec.amount, "amount")))
+    if lots < 1:
+        raise UsageError(f"amount: expected at least one lot of {spec.symbol}, found {spec.amount}")
+    for order in venue.open_orders(spec.symbol) if venue.rules.adl_cancels else ():
+        venue.cancel(order, EndReason.ADL)
+    venue.deleverage(_closing(venue, spec.symbol, lots if held > 0 else -lots, Origin.ADL), lots)
+    return True
+
+
+def _held(venue: SimVenue, symbol: str) -> int:
+    """Signed lots of a position; 0 where there can be none."""
+    account = venue.account
+    return account.positions[symbol].lots if isinstance(account, MarginAccount) and symbol in account.positions else 0
+
+
+def _closing(venue: SimVenue, symbol: str, lots: int, origin: Origin) -> NewOrder:
+    """The venue's own order against so many lots of a position."""
+    return NewOrder(
         symbol=symbol,
         side=Side.SELL if lots > 0 else Side.BUY,
         type=OrderType.MARKET,
         tif=TimeInForce.IOC,
-        quantity=instrument.quantity(abs(lots)),
+        quantity=venue.market(symbol).instrument.quantity(abs(lots)),
         reduce_only=True,
-        words={"liquidation": "yes"},
         foreign=True,
+        origin=origin,
     )
-    venue.place(new)
-    return True
 
 
 def _foreign(venue: SimVenue, spec: FaultSpec) -> bool:

@@ -202,9 +202,9 @@ class Feed:
 
     def _snapshot(self, name: str, snapshot: Snapshot) -> Taken:
         symbol = self._symbol(name)
+        venue_ns = exchange_ns = possible_ns(snapshot.T, name)
         if symbol.book.usable:
-            return Taken("a snapshot that is not needed", (), snapshot.T * NS_PER_MS, 0, snapshot.lastUpdateId)
-        exchange_ns = possible_ns(snapshot.T, name)
+            return Taken("a snapshot that is not needed", (), venue_ns, 0, snapshot.lastUpdateId)
         try:
             kept = symbol.bridge.snapshot(snapshot)
         except SnapshotTooOld as error:
@@ -221,7 +221,7 @@ class Feed:
             raise
         symbol.kept = 0
         symbol.book_time.keep(max(exchange_ns, symbol.book_time.latest_ns))
-        return Taken("snapshot", tuple(changes), snapshot.T * NS_PER_MS, 0, symbol.bridge.last_update)
+        return Taken("snapshot", tuple(changes), venue_ns, 0, symbol.bridge.last_update)
 
     def _trade(self, event: wire.AggTrade) -> Taken:
         symbol = self._symbol(event.s)

@@ -1,4 +1,4 @@
-"""What Binance lets be ordered: its perpetuals as instruments, rounding toward less risk, and the refusal that it would give.
+"""What Binance lets be ordered: its perpetuals as instruments, and the refusal that it would give. Rounding and pairs are in `perpetual_rules`.
 
 Source: exchangeInfo. Fees and margin tiers are not in there; the assumed ones stand until the account's own were read.
 """
@@ -14,12 +14,13 @@ from typing import Final
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
-from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.domain.orders import OrderType
 from interlock.domain.price_rules import fixed_step
 from interlock.market.shipped import ASSUMED_TIERS, BINANCE_FEES
 from interlock.venues.binance_usdm.public import VENUE
 from interlock.venues.binance_usdm.replies import amount, nonsense
 from interlock.venues.binance_usdm.wire import ExchangeInfo, Filter, SymbolInfo
+from interlock.venues.perpetual_rules import check_form, check_price, check_reduction, check_size, coin_of
 from interlock.venues.port import OrderWanted
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
@@ -117,7 +118,7 @@ def _instrument(symbol: SymbolInfo, price: Filter, lot: Filter, filters: Mapping
     # A size that market orders may have and the instrument cannot tell is none: no market order fits then.
     alike = amount(market.stepSize, "stepSize") == step and amount(market.minQty, "minQty") == least
     source = f"exchangeInfo of {on}; fees and margin tiers assumed"
-    coin, multiplier = coin_of(symbol.baseAsset)
+    coin, multiplier = coin_of(symbol.baseAsset, least=1)
     return Instrument(
         venue=VENUE,
         symbol=symbol.symbol,
@@ -142,39 +143,6 @@ def _instrument(symbol: SymbolInfo, price: Filter, lot: Filter, filters: Mapping
         valid_from=on,
         source=source,
     )
-
-
-# Coins and pairs
-
-_PREFIXED = re.compile(r"(1000|10000|100000|1000000)([A-Z][A-Z0-9]*)", re.ASCII)
-
-
-def coin_of(base: str) -> tuple[str, Decimal]:
-    """The coin and how many of it one unit of the contract is: ("PEPE", 1000) for 1000PEPE."""
-    match = _PREFIXED.fullmatch(base)
-    return (match[2], Decimal(match[1])) if match else (base, Decimal(1))
-
-
-def partner(market: str, known: Mapping[str, Instrument]) -> Instrument | None:
-    """The USDT perpetual of the coin of an Upbit market (`KRW-PEPE` and 1000PEPEUSDT), None where there is none.
-
-    That two venues use one name does not prove that it is one coin: a person says so before a pair is traded. Raises UsageError for what is no
-    KRW market, and where two instruments would do.
-    """
-    currency, _, coin = market.partition("-")
-    if currency != "KRW" or not coin:
-        raise UsageError(f"{market}: expected a KRW market of Upbit, such as KRW-BTC")
-    found = [each for each in known.values() if each.base == coin and each.quote == "USDT" and each.kind is Kind.PERPETUAL]
-    if len(found) > 1:
-        raise UsageError(
-            f"{market}: expected one perpetual of {coin}, found {', '.join(each.symbol for each in found)}; name the one you mean"
-        )
-    return found[0] if found else None
-
-
-def market_of(perpetual: Instrument) -> str:
-    """The Upbit KRW market of a perpetual's coin, whether or not Upbit has it."""
-    return f"KRW-{perpetual.base}"
 
 
 # Orders
@@ -209,20 +177,6 @@ def bounds(listed: Listing, mark: Decimal) -> Bounds:
     )
 
 
-def round_price(perpetual: Instrument, price: Decimal, side: Side, on: date) -> int:
-    """Ticks of the next allowed price toward less risk: a bid down, an ask up. One outside the price range is not moved into it."""
-    return perpetual.round_price(price, side, on)
-
-
-def round_lots(perpetual: Instrument, quantity: Decimal, *, reducing: tuple[Side, int] | None = None) -> int:
-    """Lots of a size, down. `reducing`: (the order's side, signed lots of the position): never above it, 0 where it would add."""
-    lots = max(0, perpetual.floor_lots(quantity))
-    if reducing is None:
-        return lots
-    side, position = reducing
-    return min(lots, max(0, -side * position))
-
-
 def check(
     order: OrderWanted, *, on: date, now: Bounds = NO_BOUNDS, position_lots: int | None = None, open_orders: int | None = None
 ) -> str:
@@ -232,48 +186,13 @@ def check(
     price, and it is broken where none is known), max_orders where the number of open orders is given, and reduce_only where the position is given
     and the order would do more than end it. A reduce-only order has no minimum notional, so that a rest can be closed.
     """
-    for rule in (_check_form, _check_size, _check_price, _check_notional):
-        if name := rule(order, on, now):
-            return name
-    if order.reduce_only and position_lots is not None and order.lots > max(0, -order.side * position_lots):
-        return "reduce_only"
-    if open_orders is not None and now.most_open and open_orders >= now.most_open and order.type is OrderType.LIMIT:
-        return "max_orders"
-    return ""
-
-
-def _check_form(order: OrderWanted, _on: date, _now: Bounds) -> str:
-    if order.instrument.status is not Status.TRADING:
-        return "status"
-    if CLIENT_ID.fullmatch(order.client_id) is None:
-        return "client_id"
-    if order.cost is not None:
-        return "cost"  # there is no market order by value
-    return "market_tif" if order.type is OrderType.MARKET and order.tif is not TimeInForce.IOC else ""
-
-
-def _check_size(order: OrderWanted, _on: date, _now: Bounds) -> str:
-    most = order.instrument.max_market_lots if order.type is OrderType.MARKET else order.instrument.max_lots
-    if order.lots < order.instrument.min_lots:
-        return "min_lots"
-    return "max_lots" if order.lots > most else ""
-
-
-def _check_price(order: OrderWanted, on: date, now: Bounds) -> str:
-    perpetual = order.instrument
-    if order.type is OrderType.MARKET:
-        return "price_range" if order.ticks else ""
-    price = perpetual.price(order.ticks)
-    if not perpetual.min_price <= price <= perpetual.max_price:
-        return "price_range"
-    if price % perpetual.price_step(price, on):
-        return "price_step"
-    if order.side is Side.BUY and 0 < now.highest_bid_ticks < order.ticks:
-        return "price_limit"
-    return "price_limit" if order.side is Side.SELL and order.ticks < now.lowest_ask_ticks else ""
-
-
-def _check_notional(order: OrderWanted, _on: date, now: Bounds) -> str:
+    if name := check_form(order, CLIENT_ID) or check_size(order) or check_price(order, on, now.highest_bid_ticks, now.lowest_ask_ticks):
+        return name
     perpetual = order.instrument
     price = perpetual.price(order.ticks) if order.type is OrderType.LIMIT else now.mark
-    return "" if order.reduce_only or price * perpetual.quantity(order.lots) >= perpetual.min_notional else "min_notional"
+    if not order.reduce_only and price * perpetual.quantity(order.lots) < perpetual.min_notional:
+        return "min_notional"
+    if name := check_reduction(order, position_lots):
+        return name
+    full = open_orders is not None and 0 < now.most_open <= open_orders
+    return "max_orders" if full and order.type is OrderType.LIMIT else ""

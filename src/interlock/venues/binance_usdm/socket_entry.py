@@ -3,7 +3,7 @@
     {"id":"3f7df6e3-2df4-44b9-9919-d2f38f90a99a","method":"order.place","params":{"apiKey":"dbef","newClientOrderId":"arb-0001","price":"9000",
      "quantity":"1","recvWindow":5000,"side":"BUY","symbol":"BTCUSDT","timeInForce":"GTX","timestamp":1591702613943,"type":"LIMIT","signature":"e704"}}
 
-Each request is signed by itself, so there is no greeting: a session of the venue needs another kind of key. Answers come in any order. What was
+Each request is signed by itself, so there is no greeting: a session of the venue is for Ed25519 keys only. Answers come in any order. What was
 asked on a connection that broke is of unknown outcome. Weights and counts are those of REST.
 """
 
@@ -53,8 +53,14 @@ class _Error(msgspec.Struct, frozen=True, gc=False):
     code: Code
 
 
+class _Event(msgspec.Struct, frozen=True, gc=False):
+    """{"e":"serverShutdown","E":1770123456789}"""
+
+    e: MaybeName = ""
+
+
 class _Reply(msgspec.Struct, frozen=True, gc=False):
-    """{"id":"3f7d","status":400,"error":{"code":-5022,"msg":"..."},"rateLimits":[]}; a notice has `e` and no status."""
+    """{"id":"3f7d","status":400,"error":{"code":-5022,"msg":"..."},"rateLimits":[]}; a notice has no status, but `event`, or `e` as in a stream."""
 
     id: MaybeName | int | None = None
     status: Annotated[int, msgspec.Meta(ge=0, le=999)] = 0
@@ -62,6 +68,7 @@ class _Reply(msgspec.Struct, frozen=True, gc=False):
     error: _Error | None = None
     rateLimits: Annotated[list[_Used], msgspec.Meta(max_length=16)] = []
     e: MaybeName = ""
+    event: _Event | None = None
 
 
 _decode_reply = msgspec.json.Decoder(_Reply).decode
@@ -103,8 +110,8 @@ def take(data: bytes) -> Replied:
         reply = decoded(_decode_reply, whole(data, "frame", MAX_FRAME_BYTES), "frame")
     except Nonsense:
         return Replied("malformed", over=True)
-    if reply.e == SHUTDOWN:
-        return Replied(reply.e, over=True)
+    if SHUTDOWN in (reply.e, reply.event.e if reply.event else ""):
+        return Replied(SHUTDOWN, over=True)
     if not reply.status:
         return Replied("unknown")
     if reply.id in (None, ""):

@@ -1,4 +1,4 @@
-"""What Bybit lets be ordered: its USDT perpetuals as instruments, rounding toward less risk, and the refusal that it would give.
+"""What Bybit lets be ordered: its USDT perpetuals as instruments, and the refusal that it would give. Rounding and pairs are in `perpetual_rules`.
 
 Sources: instruments-info and price-limit (v5). Fees and margin tiers are not in there; the assumed ones stand until the account's own were read.
 """
@@ -14,12 +14,13 @@ from typing import Final
 
 import msgspec
 
-from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind, Status
-from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.domain.orders import OrderType
 from interlock.domain.price_rules import fixed_step
 from interlock.market.shipped import ASSUMED_TIERS, BYBIT_FEES
+from interlock.venues import perpetual_rules
 from interlock.venues.bybit.replies import MaybeName, Name, Number, amount, day_of, decoded, envelope, nonsense
+from interlock.venues.perpetual_rules import check_form, check_price, check_reduction, check_size
 from interlock.venues.port import OrderWanted
 
 VENUE: Final = "bybit"
@@ -156,9 +157,8 @@ def _status(entry: LinearInstrument) -> Status:
     return Status.TRADING if entry.status == "Trading" and not auction else Status.HALTED
 
 
-# Coins and pairs
+# Coins
 
-_PREFIXED = re.compile(r"(1000|10000|100000|1000000)([A-Z][A-Z0-9]+)", re.ASCII)
 _SUFFIXED: Final[Mapping[str, tuple[str, int]]] = {"SHIB1000": ("SHIB", 1000)}
 
 
@@ -167,30 +167,7 @@ def coin_of(base: str) -> tuple[str, Decimal]:
     if base in _SUFFIXED:
         coin, many = _SUFFIXED[base]
         return coin, Decimal(many)
-    match = _PREFIXED.fullmatch(base)
-    return (match[2], Decimal(match[1])) if match else (base, Decimal(1))
-
-
-def partner(market: str, instruments: Mapping[str, Instrument]) -> Instrument | None:
-    """The perpetual of the coin of an Upbit market (`KRW-PEPE` and 1000PEPEUSDT), None where there is none.
-
-    That two venues use one name does not prove that it is one coin: a person says so before a pair is traded. Raises UsageError for what is no
-    KRW market, and where two instruments would do.
-    """
-    currency, _, coin = market.partition("-")
-    if currency != "KRW" or not coin:
-        raise UsageError(f"{market}: expected a KRW market of Upbit, such as KRW-BTC")
-    found = [each for each in instruments.values() if each.base == coin and each.quote == "USDT" and each.kind is Kind.PERPETUAL]
-    if len(found) > 1:
-        raise UsageError(
-            f"{market}: expected one perpetual of {coin}, found {', '.join(each.symbol for each in found)}; name the one you mean"
-        )
-    return found[0] if found else None
-
-
-def market_of(perpetual: Instrument) -> str:
-    """The Upbit KRW market of a perpetual's coin, whether or not Upbit has it."""
-    return f"KRW-{perpetual.base}"
+    return perpetual_rules.coin_of(base, least=2)
 
 
 # Orders
@@ -207,65 +184,13 @@ class PriceLimit:
 NO_LIMIT: Final = PriceLimit()
 
 
-def round_price(perpetual: Instrument, price: Decimal, side: Side, on: date) -> int:
-    """Ticks of the next allowed price toward less risk: a bid down, an ask up. One outside the price range is not moved into it."""
-    return perpetual.round_price(price, side, on)
-
-
-def round_lots(perpetual: Instrument, quantity: Decimal, *, reducing: tuple[Side, int] | None = None) -> int:
-    """Lots of a size, down. `reducing`: (the order's side, signed lots of the position): never above it, 0 where it would add."""
-    lots = max(0, perpetual.floor_lots(quantity))
-    if reducing is None:
-        return lots
-    side, position = reducing
-    return min(lots, max(0, -side * position))
-
-
 def check(order: OrderWanted, *, on: date, limit: PriceLimit = NO_LIMIT, position_lots: int | None = None) -> str:
     """The name of the rule that an order breaks, "" where it breaks none; what the venue would refuse is not sent.
 
     Names: status, client_id, cost, market_tif, min_lots, max_lots, price_range, price_step, price_limit, min_notional, and reduce_only where the
     position is given and the order would do more than end it. A reduce-only order has no minimum notional, so that a rest can be closed.
     """
-    rules = (_check_form, _check_size, _check_price)
-    for rule in rules:
-        if name := rule(order, on, limit):
-            return name
-    if order.reduce_only and position_lots is not None and order.lots > max(0, -order.side * position_lots):
-        return "reduce_only"
-    return ""
-
-
-def _check_form(order: OrderWanted, _on: date, _limit: PriceLimit) -> str:
-    if order.instrument.status is not Status.TRADING:
-        return "status"
-    if CLIENT_ID.fullmatch(order.client_id) is None:
-        return "client_id"
-    if order.cost is not None:
-        return "cost"  # there is no market order by value
-    return "market_tif" if order.type is OrderType.MARKET and order.tif is not TimeInForce.IOC else ""
-
-
-def _check_size(order: OrderWanted, _on: date, _limit: PriceLimit) -> str:
-    most = order.instrument.max_market_lots if order.type is OrderType.MARKET else order.instrument.max_lots
-    if order.lots < order.instrument.min_lots:
-        return "min_lots"
-    return "max_lots" if order.lots > most else ""
-
-
-def _check_price(order: OrderWanted, on: date, limit: PriceLimit) -> str:
-    perpetual = order.instrument
-    if order.type is OrderType.MARKET:
-        return "price_range" if order.ticks else ""
-    price = perpetual.price(order.ticks)
-    if not perpetual.min_price <= price <= perpetual.max_price:
-        return "price_range"
-    if price % perpetual.price_step(price, on):
-        return "price_step"
-    if order.side is Side.BUY and 0 < limit.highest_bid_ticks < order.ticks:
-        return "price_limit"
-    if order.side is Side.SELL and order.ticks < limit.lowest_ask_ticks:
-        return "price_limit"
-    if not order.reduce_only and perpetual.notional(order.ticks, order.lots) < perpetual.min_notional:
-        return "min_notional"
-    return ""
+    if name := check_form(order, CLIENT_ID) or check_size(order) or check_price(order, on, limit.highest_bid_ticks, limit.lowest_ask_ticks):
+        return name
+    small = order.type is OrderType.LIMIT and order.instrument.notional(order.ticks, order.lots) < order.instrument.min_notional
+    return "min_notional" if small and not order.reduce_only else check_reduction(order, position_lots)

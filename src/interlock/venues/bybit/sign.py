@@ -1,7 +1,8 @@
-"""Signing for Bybit v5: HMAC-SHA256, hexadecimal, over time stamp, key, receive window and the query or body exactly as sent.
+"""Signing for Bybit v5, over time stamp, key, receive window and the query or body exactly as sent: HMAC-SHA256 in hexadecimal, or the signature of
+an RSA key in base64. Bybit has no Ed25519.
 
-The venue takes a request if its clock is less than the receive window after the time stamp and less than one second before it. Keys with RSA
-pairs are not supported here; Bybit has no Ed25519. Source: the venue's guide, "Authentication" (v5).
+The venue takes a request if its clock is less than the receive window after the time stamp and less than one second before it. Source: the venue's
+guide, "Authentication" (v5).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hmac
 from typing import Final
 
 from interlock.domain.errors import UsageError
-from interlock.venues.request import Call, Key, Method, SignedCall, require_read
+from interlock.venues.request import Call, Key, Method, Pair, SignedCall, require_read
 
 READS: Final = frozenset(
     (Method.GET, path)
@@ -44,7 +45,7 @@ def sign(key: Key, call: Call, *, timestamp_ms: int, receive_window_ms: int) -> 
         ("X-BAPI-API-KEY", key.access),
         ("X-BAPI-TIMESTAMP", str(timestamp_ms)),
         ("X-BAPI-RECV-WINDOW", str(receive_window_ms)),
-        ("X-BAPI-SIGN", _hmac(key, proven)),
+        ("X-BAPI-SIGN", _proof(key, proven)),
     )
     if call.body:
         headers += (("Content-Type", "application/json"),)
@@ -59,8 +60,11 @@ def sign_read(key: Key, call: Call, *, timestamp_ms: int, receive_window_ms: int
 
 def stream_auth(key: Key, *, expires_ms: int) -> list[str | int]:
     """The arguments of the `auth` operation on the private and the trade socket: key, a time in the future, and the proof."""
-    return [key.access, expires_ms, _hmac(key, f"GET/realtime{expires_ms}".encode("ascii"))]
+    return [key.access, expires_ms, _proof(key, f"GET/realtime{expires_ms}".encode("ascii"))]
 
 
-def _hmac(key: Key, proven: bytes) -> str:
+def _proof(key: Key, proven: bytes) -> str:
+    pair = key.pair((Pair.RSA,))
+    if pair is not None:
+        return pair.proof(proven)
     return hmac.new(key.secret.encode("ascii"), proven, hashlib.sha256).hexdigest()

@@ -1,7 +1,7 @@
 """Reads of an account at Upbit, KRW markets, as talks. What is here called the account is the pocket that the key is of.
 
 Upbit tells little: not its time (the clock here is the latest moment that an answer shows), not what a key may do, and in public not whether a market
-is closed. No list tells deposits and withdrawals to a key that only trades, so the ledger stays empty and such a change is one that nobody explains.
+is closed. Deposits and withdrawals are told to a key that may see them (`transfers`); to another they are changes that nobody explains.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from interlock.venues.upbit import history, rules, sign
 from interlock.venues.upbit.budgets import DEFAULT, MARKET, ORDERBOOK
 from interlock.venues.upbit.replies import Name, ask, date_ns, decoded, ms_ns, nonsense, number, read, ticks
 from interlock.venues.upbit.seen import order_row, order_seen
+from interlock.venues.upbit.transfers import transfers
 from interlock.venues.upbit.wire import MAX_UNITS, Unit, decode_instruments
 
 CLOCK_MARKET: Final = "KRW-BTC"
@@ -266,9 +267,10 @@ class Account:
         return (yield from history.fills(cursor, now_ns, self.instruments))
 
     def ledger(self, cursor: str) -> Talk[Page[LedgerSeen]]:
-        """Asks nothing: a key that only trades is not told of deposits, withdrawals and airdrops, and fees come with the executions."""
-        return Page((), cursor, 0)
-        yield
+        """Deposits and withdrawals that were done, as far as the key may see them; "" is those that began in the last 7 days. Fees come with the
+        executions, and airdrops are in no list."""
+        now_ns = yield from self.clock()
+        return (yield from transfers(cursor, now_ns))
 
     def cursor_at(self, venue_ns: int) -> str:
         """See `history`. An order that was open then is found as long as it stays open."""

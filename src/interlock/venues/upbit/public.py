@@ -12,7 +12,20 @@ from interlock.domain.instruments import Fees, Instrument, Kind
 from interlock.domain.price_rules import UPBIT_KRW, fixed_step
 from interlock.market.numbers import Scale
 from interlock.market.shipped import AS_OF, upbit_krw
-from interlock.venues.feed import NS_PER_MS, BookChange, Level, Reason, Recent, Refusal, Reject, StreamTime, Taken, Trade, answer
+from interlock.venues.feed import (
+    NS_PER_MS,
+    BookChange,
+    Level,
+    Reason,
+    Recent,
+    Refusal,
+    Reject,
+    StreamTime,
+    Taken,
+    Trade,
+    answer,
+    possible_ns,
+)
 from interlock.venues.held_book import HeldBook
 from interlock.venues.upbit import wire
 
@@ -122,7 +135,7 @@ class Feed:
             if message.stream_type == "SNAPSHOT":
                 return Taken("trades of a snapshot that came before")
             raise Refusal(Reason.DUPLICATE, f"the trade {message.sequential_id} comes a second time", symbol)
-        exchange_ns = market.trade_time.checked(message.trade_timestamp, symbol)
+        exchange_ns, told_ns = market.trade_time.checked(message.trade_timestamp, symbol), possible_ns(message.timestamp, symbol)
         trade = Trade(
             symbol,
             exchange_ns,
@@ -134,7 +147,7 @@ class Feed:
             raise Refusal(Reason.MALFORMED, "expected a trade of a positive price and size, found 0", symbol)
         market.trades.add(message.sequential_id)
         market.trade_time.keep(exchange_ns)
-        return Taken("trade", (trade,), message.timestamp * NS_PER_MS)
+        return Taken("trade", (trade,), told_ns)
 
 
 class MarketState:

@@ -23,12 +23,14 @@ READS: Final = frozenset(
     for path in (
         "/v1/accounts",
         "/v1/api_keys",
+        "/v1/deposits",
         "/v1/order",
         "/v1/orders/chance",
         "/v1/orders/closed",
         "/v1/orders/open",
         "/v1/orders/uuids",
         "/v1/status/wallet",
+        "/v1/withdraws",
     )
 )
 """What `sign_read` signs."""
@@ -82,7 +84,8 @@ def parameters(call: Call) -> str:
 
 
 def token(key: Key, hashed: str, *, nonce: str, algorithm: Algorithm) -> str:
-    """The token for parameters in plain text, empty for none."""
+    """The token for parameters in plain text, empty for none. Raises UsageError for a private key, which this venue does not take."""
+    key.pair()
     claims: dict[str, Any] = {"access_key": key.access, "nonce": nonce}
     if hashed:
         claims |= {"query_hash": hashlib.sha512(hashed.encode()).hexdigest(), "query_hash_alg": "SHA512"}

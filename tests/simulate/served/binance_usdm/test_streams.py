@@ -206,6 +206,75 @@ def test_a_liquidation_comes_as_the_venues_own_order(bench: Bench) -> None:
     assert bench.call("GET", "/fapi/v1/forceOrders").body[-1]["clientOrderId"] == told["c"]
 
 
+def test_what_the_venue_takes_to_cover_others_comes_as_its_own_order(bench: Bench) -> None:
+    assert not bench.strike(Fault.ADL, symbol="BTCUSDT")[0]
+    bench.market("BUY", "0.010")
+    bench.place(newClientOrderId="rests")
+    income = "/fapi/v1/income"
+    before = len(bench.call("GET", income, incomeType="REALIZED_PNL").body)
+    with bench.user(events="ORDER_TRADE_UPDATE/ACCOUNT_UPDATE") as user:
+        assert bench.strike(Fault.ADL, symbol="BTCUSDT", amount="0.004")[0]
+        first, account, second = (user.hear() for _ in range(3))
+    assert (first["o"]["c"], first["o"]["x"], first["o"]["X"]) == ("adl_autoclose", "NEW", "NEW")
+    assert (account["a"]["m"], account["a"]["P"][0]["pa"]) == ("ORDER", "0.006")
+    told = second["o"]
+    assert (told["c"], told["x"], told["X"], told["S"], told["l"], told["R"]) == (
+        "adl_autoclose",
+        "CALCULATED",
+        "FILLED",
+        "SELL",
+        "0.004",
+        True,
+    )
+    assert [row["clientOrderId"] for row in bench.call("GET", "/fapi/v1/forceOrders", autoCloseType="ADL").body] == ["adl_autoclose"]
+    assert bench.call("GET", "/fapi/v1/forceOrders", autoCloseType="NONE").code == -1130
+    assert len(bench.call("GET", income, incomeType="REALIZED_PNL").body) == before + 1
+    assert bench.order("rests").body["status"] == "NEW"
+    assert bench.strike(Fault.ADL, symbol="BTCUSDT")[0]
+    assert [row["positionAmt"] for row in bench.call("GET", "/fapi/v3/positionRisk").body] == ["0.000"]
+
+
+def test_an_event_can_be_left_out(bench: Bench) -> None:
+    with bench.user(events="ORDER_TRADE_UPDATE") as user:
+        bench.strike(Fault.GAP, private=True, symbol="ETHUSDT")
+        bench.strike(Fault.GAP, private=True, symbol="BTCUSDT")
+        bench.place(newClientOrderId="left-out")
+        bench.place(newClientOrderId="told")
+        assert user.hear()["o"]["c"] == "told"
+    assert bench.order("left-out").body["status"] == "NEW"
+
+
+SHUTDOWN = {"e": "serverShutdown"}
+
+
+@pytest.mark.parametrize(
+    ("path", "door", "form"),
+    [
+        ("/market/ws/!forceOrder@arr", "public", SHUTDOWN),
+        ("/market/stream?streams=!forceOrder@arr", "public", {"stream": "!serverShutdown", "data": SHUTDOWN}),
+        ("/ws-fapi/v1", "orders", {"event": SHUTDOWN}),
+    ],
+)
+def test_a_server_that_goes_down_says_so_and_ends_every_connection(bench: Bench, path: str, door: str, form: dict[str, Any]) -> None:
+    with bench.user() as user, bench.socket(path, door) as socket:
+        # Answered, so that it is open before the server goes down.
+        socket.say({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        socket.hear()
+        bench.strike(Fault.SERVER_SHUTDOWN, ms=60_000)
+        said = socket.hear()
+        said.get("data", said.get("event", said)).pop("E")
+        assert said == form
+        assert user.hear()["e"] == "serverShutdown"
+        bench.place(newClientOrderId="before")
+        assert user.hear()["o"]["c"] == "before"
+        bench.clock.ahead_ns += 61_000_000_000
+        assert socket.hear() is None
+        assert user.hear() is None
+    with bench.user() as user:
+        bench.place(newClientOrderId="after")
+        assert user.hear()["o"]["c"] == "after"
+
+
 def test_nothing_of_before_is_told_on_connecting(bench: Bench) -> None:
     bench.place()
     with bench.user() as user:

@@ -97,6 +97,26 @@ def test_a_liquidation_has_its_names(bench: Bench) -> None:
     assert found["position"][-1]["size"] == "0.000"
 
 
+def test_what_the_venue_takes_to_cover_others_has_its_names(bench: Bench) -> None:
+    assert not bench.strike(fault="adl", symbol="BTCUSDT")
+    bench.placed(orderType="Market", price=None)
+    resting = bench.placed()
+    stream = bench.stream(*TOPICS)
+    assert bench.strike(fault="adl", symbol="BTCUSDT", amount="0.004")
+    found = told(stream)
+    assert {row["orderLinkId"]: row["cancelType"] for row in found["order"] if row["orderStatus"] == "Cancelled"} == {
+        resting.client_id: "CancelAllBeforeAdl"
+    }
+    (execution,) = found["execution"]
+    assert (execution["execType"], execution["execQty"], execution["side"]) == ("AdlTrade", "0.004", "Sell")
+    assert found["order"][-1]["createType"] == "CreateByAdl_PassThrough"
+    assert found["position"][-1]["size"] == "0.006"
+    (row,) = bench.get("/v5/account/transaction-log", "accountType=UNIFIED&type=ADL").rows
+    assert (row["tradeId"], row["qty"]) == (execution["execId"], "0.004")
+    bench.strike(fault="adl", symbol="BTCUSDT")
+    assert told(stream)["position"][-1]["size"] == "0.000"
+
+
 def test_a_late_fill_comes_after_the_end(bench: Bench) -> None:
     order = bench.placed()
     stream = bench.stream("order", "execution")
@@ -170,6 +190,14 @@ def test_silence_is_never_made_up_for(bench: Bench) -> None:
     bench.strike(fault="silence", ms=1_000)
     bench.placed()
     bench.advance(2)
+    later = bench.placed()
+    assert [row["orderLinkId"] for row in told(stream)["order"]] == [later.client_id]
+
+
+def test_a_private_message_can_be_left_out(bench: Bench) -> None:
+    stream = bench.stream("order")
+    bench.strike(fault="gap", private=True)
+    bench.placed()
     later = bench.placed()
     assert [row["orderLinkId"] for row in told(stream)["order"]] == [later.client_id]
 

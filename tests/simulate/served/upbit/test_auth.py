@@ -101,13 +101,14 @@ def test_a_nonce_is_good_once_and_is_not_used_up_by_a_bad_signature(bench: Bench
     [
         ("POST", "orders", {"market": "KRW-BTC", "side": "bid", "ord_type": "price", "price": "10000"}, "trade"),
         ("DELETE", "orders/open", {"quote_currencies": "KRW"}, "trade"),
-        ("GET", "withdraws", {}, "withdraw"),
-        ("GET", "withdraws/chance", {"currency": "KRW"}, "withdraw"),
+        ("GET", "deposits", {}, "sees_deposits"),
+        ("GET", "withdraws", {}, "sees_withdrawals"),
+        ("GET", "withdraws/chance", {"currency": "KRW"}, "sees_withdrawals"),
         ("GET", "pockets/api_keys", {}, "transfer"),
     ],
 )
 def test_a_key_may_do_only_what_it_was_given(bench: Bench, method: str, path: str, params: dict[str, Any], permission: str) -> None:
-    without = bench.add_key("without", trade=permission != "trade")
+    without = bench.add_key("without", **{permission: False})
     allowed = bench.add_key("allowed", **{permission: True})
     assert bench.refusal(method, path, key=without, **params) == (401, "out_of_scope")
     assert bench.run(bench.ask(method, path, key=allowed, **params))[0] in (200, 201)

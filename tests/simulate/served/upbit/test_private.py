@@ -167,6 +167,19 @@ def test_codes_narrow_orders_and_are_forbidden_for_balances(bench: Bench) -> Non
     assert found["code"] == "KRW-ETH"
 
 
+def test_an_event_can_be_left_out(bench: Bench) -> None:
+    async def seen() -> tuple[str, str]:
+        socket = await bench.subscribed(bench.private, ORDERS)
+        bench.house.strike([FaultSpec(fault=Fault.GAP, private=True)])
+        order: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.01"}
+        await bench.ask("POST", "orders", **order)
+        told_of = (await bench.ask("POST", "orders", **order))[1]["uuid"]
+        return told_of, (await told(socket))["uuid"]
+
+    told_of, found = bench.run(seen())
+    assert found == told_of
+
+
 def test_what_is_told_while_the_stream_is_silent_never_comes(bench: Bench) -> None:
     async def seen() -> Any:
         socket = await bench.subscribed(bench.private, ORDERS)

@@ -86,7 +86,7 @@ def test_deposits_and_withdrawals_are_listed(bench: Bench) -> None:
     before = bench.balance("XRP")[0]
     bench.strike(Fault.DEPOSIT, currency="XRP", amount="5")
     bench.strike(Fault.DEPOSIT, currency="XRP", amount="-3")
-    viewer = bench.add_key("viewer", withdraw=True)
+    viewer = bench.add_key("viewer", sees_withdrawals=True)
     assert bench.balance("XRP")[0] == before + 2
     arrived = bench.call("GET", "deposits", currency="XRP")
     left = bench.run(bench.ask("GET", "withdraws", key=viewer, currency="XRP"))[1]
@@ -95,10 +95,19 @@ def test_deposits_and_withdrawals_are_listed(bench: Bench) -> None:
         ("withdraw", "3", "DONE"),
     ]
     assert bench.call("GET", "deposits", currency="BTC") == []
+    bench.strike(Fault.DEPOSIT, currency="XRP", amount="7")
+    assert [row["amount"] for row in bench.call("GET", "deposits", currency="XRP", order_by="asc")] == ["5", "7"]
+    assert [row["amount"] for row in bench.call("GET", "deposits", currency="XRP", limit=1, page=2)] == ["5"]
+    assert [row["amount"] for row in bench.call("GET", "deposits", uuids=[arrived[0]["uuid"]])] == ["5"]
+    assert [row["amount"] for row in bench.call("GET", "deposits", txids=[arrived[0]["txid"]])] == ["5"]
+    assert bench.call("GET", "deposits", currency="XRP", state="PROCESSING") == []
+    assert bench.refusal("GET", "deposits", state="DONE") == (400, "validation_error")
     status, body, _ = bench.run(bench.ask("GET", "withdraws/chance", key=viewer, currency="XRP"))
     assert (status, body["account"]["currency"], body["withdraw_limit"]["can_withdraw"]) == (200, "XRP", False)
     assert bench.run(bench.ask("GET", "withdraws/chance", key=viewer, currency="NONE"))[1]["error"]["name"] == "currency_not_found"
-    assert bench.run(bench.ask("POST", "withdraws/coin", key=viewer, currency="XRP", amount="1"))[0] == 400
+    assert bench.run(bench.ask("POST", "withdraws/coin", key=viewer, currency="XRP", amount="1"))[0] == 401
+    taker = bench.add_key("taker", withdraw=True)
+    assert bench.run(bench.ask("POST", "withdraws/coin", key=taker, currency="XRP", amount="1"))[0] == 400
 
 
 def test_what_there_is_nothing_of_is_empty(bench: Bench) -> None:

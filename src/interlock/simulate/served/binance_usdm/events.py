@@ -12,7 +12,7 @@ from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.binance_usdm import views
 from interlock.simulate.served.binance_usdm.seen import accepted, now
 from interlock.simulate.served.binance_usdm.words import EXPIRE_REASONS, eight, mean, plain
-from interlock.simulate.served.orders import SimOrder
+from interlock.simulate.served.orders import Origin, SimOrder
 from interlock.simulate.served.venue import Change, OrderChanged
 
 REASONS: Final = {
@@ -36,7 +36,7 @@ def order_update(event: OrderChanged, waiting: Iterable[SimOrder], modify_id: st
     told = _EXEC_TYPES[event.change]
     if seen.status.startswith("EXPIRED") and event.change is not Change.TRADE:
         told = "EXPIRED"
-    if order.words.get("liquidation") and event.change is Change.TRADE:
+    if order.origin is not Origin.CLIENT and event.change is Change.TRADE:
         told = "CALCULATED"
     value = {side: sum((o.price * o.remaining for o in waiting if o.side is side), Decimal(0)) for side in Side}
     body: dict[str, Any] = {

@@ -15,7 +15,7 @@ from interlock.simulate.served.binance_usdm.conditional import Conditionals
 from interlock.simulate.served.binance_usdm.frames import Place, Talk
 from interlock.simulate.served.binance_usdm.holdings import Holdings
 from interlock.simulate.served.binance_usdm.limits import CONNECTIONS, HANDSHAKE_WEIGHT, Meter
-from interlock.simulate.served.binance_usdm.lives import Lives
+from interlock.simulate.served.binance_usdm.lives import Form, Lives
 from interlock.simulate.served.binance_usdm.modes import Modes
 from interlock.simulate.served.binance_usdm.params import Params, from_json, read_params
 from interlock.simulate.served.binance_usdm.private import PrivateStream
@@ -30,6 +30,7 @@ from interlock.simulate.served.binance_usdm.words import Wrong
 from interlock.simulate.served.face import Face, Parts, Reply, Wanted, connection_of
 from interlock.simulate.served.faults import Fault
 from interlock.simulate.served.hub import Listener
+from interlock.simulate.served.orders import Origin
 from interlock.simulate.served.rates import Verdict
 from interlock.simulate.served.venue import Change, Event, MarketStep, OrderChanged
 
@@ -163,7 +164,7 @@ class BinanceFace(Face):
 
         def on_open(listener: Listener) -> None:
             opened.append(listener)
-            self._lives.begin(listener, self.parts.steady_ms())
+            self._lives.begin(listener, self.parts.steady_ms(), Form.COMBINED if place.combined else Form.RAW)
             talk.begin(listener, place, names)
 
         async def on_text(listener: Listener, data: bytes) -> None:
@@ -187,7 +188,7 @@ class BinanceFace(Face):
 
         def on_open(listener: Listener) -> None:
             opened.append(listener)
-            self._lives.begin(listener, self.parts.steady_ms())
+            self._lives.begin(listener, self.parts.steady_ms(), Form.API)
 
         async def on_text(listener: Listener, data: bytes) -> None:
             await self._hear_api(listener, session, data)
@@ -234,7 +235,7 @@ class BinanceFace(Face):
         order, execution = event.order, event.execution
         assert execution is not None
         self._account.positions[order.symbol].updated_ns = execution.venue_ns
-        if order.words.get("liquidation") and event.change is Change.TRADE:
+        if order.origin is Origin.LIQUIDATION and event.change is Change.TRADE:
             market = self.venue.markets[order.symbol]
             price, size = market.instrument.price(execution.ticks), market.instrument.quantity(execution.lots)
             told = liquidated(market, side_word(order.side), price, size, execution.venue_ns // 1_000_000)
@@ -244,6 +245,11 @@ class BinanceFace(Face):
         """Tell the public streams, and trigger what waits for a price."""
         self._streams.on_market(steps)
         self._conditionals.watch()
+
+    def shut_down(self, ms: int) -> bool:
+        """Tell every stream and every order entry connection, and close them so much later."""
+        self._lives.shut_down(self.venue.now_ms(), self.parts.steady_ms() + ms)
+        return True
 
     def tick(self) -> None:
         """What is due by time."""

@@ -131,11 +131,12 @@ class PrivateStream:
         now_ms = self._venue.now_ms()
         event = {"e": body["e"], "E": now_ms, "T": now_ms if at_ms is None else at_ms} | body
         bare, hub = msgspec.json.encode(event), self._parts.private
+        symbol = str(body.get("s") or body.get("o", {}).get("s", ""))
         wanted = {topic for listener in hub.listeners for topic in listener.topics if topic.rpartition("|")[2] == body["e"]}
         for topic in sorted(wanted):
             form, _, rest = topic.partition("|")
             message = bare if form == "raw" else msgspec.json.encode({"stream": rest.partition("|")[0], "data": msgspec.Raw(bare)})
-            hub.publish(topic, message)
+            hub.publish(topic, message, symbol)
 
     def on_event(self, event: Event) -> None:
         """Tell what happened to an order or the account."""

@@ -13,7 +13,7 @@ from interlock.simulate.served.binance_usdm.verbs import Verbs
 from interlock.simulate.served.binance_usdm.views import TRADE_IDS, TRANSFER_IDS, client_id, order_id, order_row, trade_id, trade_row
 from interlock.simulate.served.binance_usdm.words import Wrong, eight, price_text, size_text
 from interlock.simulate.served.face import Face
-from interlock.simulate.served.orders import SimOrder
+from interlock.simulate.served.orders import Origin, SimOrder
 
 WEEK_MS: Final = 7 * 86_400_000
 QUARTER_MS: Final = 90 * 86_400_000
@@ -182,9 +182,13 @@ class Reads:
         return sorted(rows, key=lambda row: int(row["time"]))
 
     def force_orders(self, params: Params) -> list[dict[str, Any]]:
-        """The orders by which the venue closed positions."""
+        """The orders by which the venue closed positions, of one kind if it is named."""
         limit = params.limit(50, 100)
-        found = [order for order in self._orders(params) if order.words.get("liquidation")]
+        kinds = {"": (Origin.LIQUIDATION, Origin.ADL), "LIQUIDATION": (Origin.LIQUIDATION,), "ADL": (Origin.ADL,)}
+        wanted = params.maybe("autoCloseType") or ""
+        if wanted not in kinds:
+            raise Wrong(-1130, "autoCloseType")
+        found = [order for order in self._orders(params) if order.origin in kinds[wanted]]
         return [order_row(one) for one in seen.kept(self._face, found)][-limit:]
 
     def _orders(self, params: Params) -> list[SimOrder]:

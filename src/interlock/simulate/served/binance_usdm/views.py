@@ -11,7 +11,7 @@ from interlock.domain.orders import OrderType, Side
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.binance_usdm.seen import Seen
 from interlock.simulate.served.binance_usdm.words import eight, mean, plain, price_text, size_text
-from interlock.simulate.served.orders import Execution, SimOrder
+from interlock.simulate.served.orders import Execution, Origin, SimOrder
 
 ORDER_IDS: Final = 8_000_000_000
 TRADE_IDS: Final = 700_000_000
@@ -36,24 +36,26 @@ def side_word(side: Side) -> str:
 
 def client_id(order: SimOrder) -> str:
     """The client id; orders of the venue itself have one that says so."""
-    if order.words.get("liquidation"):
+    if order.origin is Origin.ADL:
+        return "adl_autoclose"
+    if order.origin is Origin.LIQUIDATION:
         return f"autoclose-{order.created_ns // 1_000_000}{order.number}"
     return order.client_id or f"web_{order_id(order)}"
 
 
 def limit_price(order: SimOrder) -> Decimal:
     """The price that the order named; a market order named none."""
-    return Decimal(0) if order.type is OrderType.MARKET and not order.words.get("liquidation") else order.price
+    return Decimal(0) if order.type is OrderType.MARKET and order.origin is Origin.CLIENT else order.price
 
 
 def kind(order: SimOrder) -> str:
-    """The type. A liquidation is told as a limit order."""
-    return "LIMIT" if order.type is OrderType.LIMIT or order.words.get("liquidation") else "MARKET"
+    """The type. An order of the venue is told as a limit order."""
+    return "LIMIT" if order.type is OrderType.LIMIT or order.origin is not Origin.CLIENT else "MARKET"
 
 
 def tif(order: SimOrder) -> str:
     """The time in force, as it was named."""
-    return "IOC" if order.words.get("liquidation") else order.words.get("timeInForce", "GTC")
+    return "IOC" if order.origin is not Origin.CLIENT else order.words.get("timeInForce", "GTC")
 
 
 def order_reply(seen: Seen) -> dict[str, Any]:

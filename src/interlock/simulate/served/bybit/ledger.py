@@ -13,7 +13,7 @@ from interlock.simulate.served.bybit.envelope import Done, ms, shown, trimmed
 from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.paging import page
 from interlock.simulate.served.bybit.views import side_name
-from interlock.simulate.served.orders import Execution
+from interlock.simulate.served.orders import Execution, Origin
 from interlock.simulate.served.venue import Booking
 
 ZERO: Final = Decimal(0)
@@ -31,6 +31,9 @@ KINDS: Final[Mapping[str, str]] = {
     "adjust": "BONUS",
 }
 """What each kind of booking is in the log; a transfer goes in or out by its sign."""
+
+_TRADES: Final = {Origin.CLIENT: "TRADE", Origin.LIQUIDATION: "LIQUIDATION", Origin.ADL: "ADL"}
+"""What an execution is in the log, by who made its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def _traded(desk: Desk, execution: Execution) -> _Row:
         "category": "linear",
         "side": side_name(order.side),
         "transactionTime": ms(execution.venue_ns),
-        "type": "LIQUIDATION" if "liquidation" in order.words else "TRADE",
+        "type": _TRADES[order.origin],
         "transSubType": "",
         "qty": shown(instrument.quantity(execution.lots)),
         "size": "",

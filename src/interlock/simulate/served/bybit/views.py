@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from interlock.domain.orders import OrderState, OrderType, Side
 from interlock.simulate.served.bybit.desk import FundingPaid, Traded
 from interlock.simulate.served.bybit.envelope import ms, shown, trimmed
 from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.words import SELF_MATCH_NAMES, STATUSES, TIF_NAMES, end_of, exec_type
-from interlock.simulate.served.orders import Execution, SimOrder
+from interlock.simulate.served.orders import Execution, Origin, SimOrder
 
 ZERO = Decimal(0)
 
@@ -211,8 +211,15 @@ def order_type(order: SimOrder) -> str:
 
 
 def create_type(order: SimOrder) -> str:
-    """Who made an order: its owner, or the venue that liquidates."""
-    return "CreateByLiq" if "liquidation" in order.words else "CreateByUser"
+    """Who made an order: its owner, or the venue."""
+    return _CREATED[order.origin]
+
+
+_CREATED: Final = {
+    Origin.CLIENT: "CreateByUser",
+    Origin.LIQUIDATION: "CreateByLiq",
+    Origin.ADL: "CreateByAdl_PassThrough",
+}
 
 
 def side_name(side: Side) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from interlock.domain.orders import OrderState, TimeInForce
-from interlock.simulate.served.orders import EndReason, Refusal, Refused, SelfMatch, SimOrder
+from interlock.simulate.served.orders import EndReason, Origin, Refusal, Refused, SelfMatch, SimOrder
 
 
 class Failed(Exception):
@@ -101,6 +101,7 @@ _ENDS: Final[Mapping[EndReason, tuple[str, str]]] = {
     EndReason.REDUCE_ONLY: ("CancelByReduceOnly", "EC_NoError"),
     EndReason.DEAD_MAN: ("CancelByDCP", "EC_NoError"),
     EndReason.LIQUIDATION: ("CancelAllBeforeLiq", "EC_NoError"),
+    EndReason.ADL: ("CancelAllBeforeAdl", "EC_NoError"),
 }
 
 
@@ -110,5 +111,8 @@ def end_of(order: SimOrder) -> tuple[str, str]:
 
 
 def exec_type(order: SimOrder) -> str:
-    """What kind of execution an order makes: taken over by the venue in a liquidation, or a trade."""
-    return "BustTrade" if "liquidation" in order.words else "Trade"
+    """What kind of execution an order makes: a trade, taken over by the venue in a liquidation, or by ADL."""
+    return _EXECUTIONS[order.origin]
+
+
+_EXECUTIONS: Final[Mapping[Origin, str]] = {Origin.CLIENT: "Trade", Origin.LIQUIDATION: "BustTrade", Origin.ADL: "AdlTrade"}

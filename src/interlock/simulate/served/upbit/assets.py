@@ -6,6 +6,7 @@ Source: the venue's reference pages and the shapes in its own client.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -26,12 +27,17 @@ _ASK_TYPES: Final = ["best_fok", "best_ioc", "limit", "limit_fok", "limit_ioc", 
 _POCKET: Final = uuid_of("pocket", 1)
 
 
-class Assets:
-    """Reads of one venue's account."""
+DEPOSIT_STATES: Final = ("PROCESSING", "ACCEPTED", "CANCELLED", "REJECTED", "TRAVEL_RULE_SUSPECTED", "REFUNDING", "REFUNDED")
+WITHDRAWAL_STATES: Final = ("WAITING", "PROCESSING", "DONE", "FAILED", "CANCELLED", "REJECTED")
 
-    def __init__(self, venue: SimVenue, keys: KeyRing) -> None:
+
+class Assets:
+    """Reads of one venue's account. `too_young` says of a venue time whether a list that lags does not show it yet."""
+
+    def __init__(self, venue: SimVenue, keys: KeyRing, too_young: Callable[[int], bool]) -> None:
         self._venue = venue
         self._keys = keys
+        self._too_young = too_young
         self._average: dict[str, Decimal] = {}
 
     def bought(self, execution: Execution) -> None:
@@ -118,12 +124,12 @@ class Assets:
         ]
 
     def deposits(self, params: Params) -> list[dict[str, Any]]:
-        """GET /v1/deposits, newest first."""
-        return [_transfer(booking, "ACCEPTED") for booking in self._bookings("deposit", params)]
+        """GET /v1/deposits. Everything here is done when it begins. Raises Wrong."""
+        return self._transfers("deposit", "ACCEPTED", DEPOSIT_STATES, params)
 
     def withdrawals(self, params: Params) -> list[dict[str, Any]]:
-        """GET /v1/withdraws, newest first."""
-        return [_transfer(booking, "DONE") for booking in self._bookings("withdrawal", params)]
+        """GET /v1/withdraws. Raises Wrong."""
+        return self._transfers("withdrawal", "DONE", WITHDRAWAL_STATES, params)
 
     def withdraw_chance(self, params: Params) -> dict[str, Any]:
         """GET /v1/withdraws/chance. Raises Wrong."""
@@ -159,10 +165,16 @@ class Assets:
             },
         }
 
-    def _bookings(self, kind: str, params: Params) -> list[Booking]:
-        currency = params.get("currency")
+    def _transfers(self, kind: str, state: str, states: tuple[str, ...], params: Params) -> list[dict[str, Any]]:
+        """The transfers of a kind, newest first unless asked otherwise, in pages; of one currency, in one state, by name."""
+        currency, uuids, txids = params.get("currency"), params.list("uuids"), params.list("txids")
         limit, page = params.count("limit", 100, 100), params.count("page", 1, 1_000_000)
-        found = [b for b in reversed(self._venue.bookings) if b.kind == kind and currency in ("", b.currency)]
+        newest_first = params.one_of("order_by", ("asc", "desc"), "desc") == "desc"
+        wanted = params.one_of("state", states, state) == state
+        booked = reversed(self._venue.bookings) if newest_first else self._venue.bookings
+        shown = [b for b in booked if wanted and b.kind == kind and currency in ("", b.currency) and not self._too_young(b.venue_ns)]
+        found = [_transfer(booking, state) for booking in shown]
+        found = [row for row in found if (not uuids or row["uuid"] in uuids) and (not txids or row["txid"] in txids)]
         return found[(page - 1) * limit : page * limit]
 
     def _currencies(self) -> list[str]:
@@ -187,9 +199,11 @@ def _end(key: SimKey) -> int:
 
 
 def _permitted(key: SimKey) -> dict[str, Any]:
-    allowed = ["view_account", "view_orders", "view_deposits"]
+    allowed = ["view_account", "view_orders"]
+    allowed += ["view_deposits"] if key.sees_deposits else []
     allowed += ["make_orders"] if key.trade else []
-    allowed += ["view_withdrawals", "withdraw"] if key.withdraw else []
+    allowed += ["view_withdrawals"] if key.sees_withdrawals else []
+    allowed += ["withdraw"] if key.withdraw else []
     allowed += ["transfer", "manage_pockets"] if key.transfer else []
     return {
         "access_key": key.access,

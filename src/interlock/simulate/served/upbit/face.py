@@ -61,7 +61,7 @@ class UpbitFace(Face):
         self._histories = {s: History.begun(m.instrument, m.mark, now_ns) for s, m in parts.venue.markets.items()}
         venue = parts.venue
         self._quotes = Quotes(venue, self._histories)
-        self._assets = Assets(venue, parts.keys)
+        self._assets = Assets(venue, parts.keys, self.later_than_lag)
         self._reads = Reads(venue, self._ids, lambda: self.lag_ms * 1_000_000)
         self._entry = Entry(venue, self._ids, lambda order: self._accepted.pop(order.number))
         self._public_messages = PublicMessages(venue, self._histories)
@@ -81,6 +81,12 @@ class UpbitFace(Face):
 
         def withdraw(key: SimKey) -> bool:
             return key.withdraw
+
+        def sees_deposits(key: SimKey) -> bool:
+            return key.sees_deposits
+
+        def sees_withdrawals(key: SimKey) -> bool:
+            return key.sees_withdrawals
 
         def manage(key: SimKey) -> bool:
             return key.transfer
@@ -104,12 +110,12 @@ class UpbitFace(Face):
             ("GET", "accounts"): Call(assets.accounts),
             ("GET", "api_keys"): Call(assets.keys),
             ("GET", "status/wallet"): Call(assets.wallets),
-            ("GET", "deposits"): Call(assets.deposits),
-            ("GET", "deposits/coin_addresses"): Call(nothing),
+            ("GET", "deposits"): Call(assets.deposits, may=sees_deposits),
+            ("GET", "deposits/coin_addresses"): Call(nothing, may=sees_deposits),
             ("GET", "travel_rule/vasps"): Call(nothing),
-            ("GET", "withdraws"): Call(assets.withdrawals, may=withdraw),
-            ("GET", "withdraws/chance"): Call(assets.withdraw_chance, may=withdraw),
-            ("GET", "withdraws/coin_addresses"): Call(nothing, may=withdraw),
+            ("GET", "withdraws"): Call(assets.withdrawals, may=sees_withdrawals),
+            ("GET", "withdraws/chance"): Call(assets.withdraw_chance, may=sees_withdrawals),
+            ("GET", "withdraws/coin_addresses"): Call(nothing, may=sees_withdrawals),
             ("GET", "pockets"): Call(assets.pockets, may=manage),
             ("GET", "pockets/api_keys"): Call(assets.pocket_keys, may=manage),
             ("GET", "pockets/assets"): Call(assets.accounts, may=manage),

@@ -1,0 +1,61 @@
+"""A short search by atheris at every place where bytes of a venue come in; the long one is `make fuzz`, and in part `make soak`.
+
+Where atheris cannot be installed (it has wheels for Linux on x86-64), the seeds still run, and Hypothesis looks at the same places in tests/venues.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.fuzz.entries import ENTRIES, PLANTED
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WITH_ATHERIS = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel here")
+NAMES = pytest.mark.parametrize("name", sorted(ENTRIES))
+
+
+def search(name: str, folder: Path, runs: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.fuzz.run", "--one", name, str(folder), f"-runs={runs}", "-seed=1"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+@NAMES
+def test_what_a_search_begins_with_makes_sense(name: str) -> None:
+    assert ENTRIES[name].seeds
+    for seed in ENTRIES[name].seeds:
+        assert ENTRIES[name].hold(seed), seed
+
+
+@NAMES
+def test_noise_is_nothing_and_breaks_nothing(name: str) -> None:
+    for noise in (b"", b"\0", b"\xff" * 40, b"{" * 300, b"[" * 300, b'\x00\x00{"a":'):
+        ENTRIES[name].hold(noise)
+
+
+@WITH_ATHERIS
+def test_a_short_search_of_all_breaks_nothing(tmp_path: Path) -> None:
+    done = search("all", tmp_path, 10_000)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done 10000 runs" in done.stderr
+
+
+@WITH_ATHERIS
+def test_a_search_finds_what_breaks_and_keeps_it(tmp_path: Path) -> None:
+    done = search("planted", tmp_path, 200_000)
+    assert done.returncode != 0
+    assert "KeyError" in done.stdout + done.stderr
+    (kept,) = tmp_path.glob("planted-crash-*")
+    with pytest.raises(KeyError):
+        PLANTED.hold(kept.read_bytes())
+
+
+@WITH_ATHERIS
+@pytest.mark.soak
+@NAMES
+def test_a_long_search_breaks_nothing(name: str, tmp_path: Path) -> None:
+    done = search(name, tmp_path, 500_000)
+    assert done.returncode == 0, done.stderr[-3000:]
