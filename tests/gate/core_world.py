@@ -34,6 +34,9 @@ class PlainWire:
     def objection(self, intent: Intent, wall_ns: int) -> str:
         return ""
 
+    def body(self, frame: bytes) -> bytes:
+        return frame
+
     def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:
         return f"place {intent.client_id} {intent.side.name} {intent.lots}@{intent.ticks} {sign_wall_ns}".encode()
 

@@ -184,7 +184,7 @@ def test_no_more_orders_may_be_open_than_the_sentinel_can_sweep() -> None:
     part = VenuePart(
         venue="bybit", account="main", endpoint=r.Endpoint.LOOPBACK, orders_port=1, stream_port=2, symbols=("BTCUSDT",), dead_man=False
     )
-    kits = {"bybit": kit_of(part, lambda: NOW)}
+    kits = {"bybit": kit_of(part, lambda: NOW, lambda: "0" * 32, lambda _: None)}
     require_sweepable(with_orders(5_000), kits)
     with pytest.raises(UsageError, match="the sentinel can cancel them with 750 requests, found 20000"):
         require_sweepable(with_orders(20_000), kits)

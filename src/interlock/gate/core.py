@@ -187,7 +187,7 @@ def recheck(
     permitted = state.permits.get(planned.client_id)
     if permitted is None or permitted.revision != planned.revision:
         return "permit"
-    if permitted.body_hash != hashlib.sha256(planned.frame).hexdigest():
+    if permitted.body_hash != hashlib.sha256(setup.wires[planned.venue].body(planned.frame)).hexdigest():
         return "other bytes than permitted"
     if not now.boot_ns < permitted.deadline_boot_ns:
         return "deadline"
@@ -364,7 +364,7 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
         raise _No("venue_rules", unfit)
     encode = wire.amendment if intent.revision else wire.placement
     frame = encode(intent, now.wall_ns)
-    permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, frame, now)
+    permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, wire.body(frame), now)
     planned = Planned(intent.venue, intent.client_id, intent.revision, frame, now.wall_ns, wire.receive_window_ns, intent.deadline_boot_ns)
     # A mandate begins no group, or it could go on for ever.
     if begun is None and intent.group and not mandate and state.group(intent.group, now.boot_ns) is None:
@@ -418,7 +418,7 @@ def _at_loss_bound(state: GateState, effects: Effects, proposal: Proposal, detai
     return effects._replace(records=(*effects.records, latch))
 
 
-def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, mandate: str, epoch: int, frame: bytes, now: Now) -> Permit:
+def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, mandate: str, epoch: int, body: bytes, now: Now) -> Permit:
     return Permit(
         boot_ns=now.boot_ns,
         wall_ns=now.wall_ns,
@@ -432,7 +432,7 @@ def _permit(intent: Intent, found: Allowed, grant_id: str, cap_usd: Decimal, man
         evaluations=found.evaluations,
         books=found.books,
         usd_rates=found.usd_rates,
-        body_hash=hashlib.sha256(frame).hexdigest(),
+        body_hash=hashlib.sha256(body).hexdigest(),
         deadline_boot_ns=intent.deadline_boot_ns,
     )
 

@@ -288,6 +288,7 @@ class MoneyWatch:
     """Keeps equity and naked times in `readings`, and tells which records are due; all of it belongs to one event loop.
 
     `worths` are by (venue, symbol). `missing` is what could not be reckoned the last time: by "venue/account" for equity, and "mark".
+    `every_ns` is how long between two readings at a venue whose limits want more time than `equity_every_ns`.
     """
 
     def __init__(
@@ -299,6 +300,7 @@ class MoneyWatch:
         clock: Callable[[], Now],
         grace_ns: int = GRACE_NS,
         equity_every_ns: int = EQUITY_EVERY_NS,
+        every_ns: Mapping[str, int] | None = None,
     ) -> None:
         self._readings = readings
         self._limits = limits
@@ -306,13 +308,14 @@ class MoneyWatch:
         self._clock = clock
         self._grace_ns = grace_ns
         self._equity_every_ns = equity_every_ns
+        self._every_ns = {} if every_ns is None else dict(every_ns)
         self._asked_ns: dict[Place, int] = {}
         self._transfers_ns = _NEVER_NS
         self.missing: dict[str, tuple[str, ...]] = {}
 
     def due(self, venue: str, account: str, boot_ns: int) -> bool:
         """Whether an account's worth is to be read again."""
-        return boot_ns - self._asked_ns.get((venue, account), _NEVER_NS) >= self._equity_every_ns
+        return boot_ns - self._asked_ns.get((venue, account), _NEVER_NS) >= self._every_ns.get(venue, self._equity_every_ns)
 
     async def round(self, reads: VenueReads, others: Callable[[], Others] | None = None) -> None:
         """Read what an account holds and take its worth in, and on a shared one the burden of `others`; nothing when it is not due.

@@ -40,6 +40,10 @@ class Wire(Protocol):
         """The whole frame of a change of price and total size."""
         ...
 
+    def body(self, frame: bytes) -> bytes:
+        """What of a frame says what is ordered: the bytes that a permit is for, and that whoever watches the venue sees arrive."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:

@@ -127,6 +127,10 @@ class FakeWire:
             )
         )
 
+    def body(self, frame: bytes) -> bytes:
+        """All of it."""
+        return frame
+
     def cancellation(self, orders: Sequence[ToCancel], number: int, sign_wall_ns: int) -> Cancellation:
         """The frame of a cancel of the one order; it may be sent as often as it takes."""
         (order,) = orders

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
 
-from interlock.domain.clock import NS_PER_S
+from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.gate.order_wire import OrderWire
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_fake_stream import FakeStream
+from interlock.gate.venue_http_wire import HttpOrderWire
+from interlock.gate.venue_live import LiveAccess
+from interlock.gate.venue_live_reads import ROUNDS_EVERY_NS, LiveReads
+from interlock.gate.venue_live_stream import LiveStream
 from interlock.gate.venue_reads import VenueReads, VenueStream
 from interlock.run.gate_config import VenuePart
+from interlock.run.gate_places import key_at, read_places
+from interlock.venues.account_parts import feed_at, reads_at, verbs_at
 from interlock.venues.budget import GATE, Meter, kept_for_sentinel
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.fake import budget
+from interlock.venues.hosts import hosts_on_loopback
+from interlock.venues.metering import metering_of
 
+LISTS_NS = 20 * NS_PER_S
+"""How long one read of a list with all its pages may take, pauses for the venue's limits included."""
+BEGINS_NS = 86_400 * NS_PER_S
+"""So long before the start of a first life executions are read from; what was before is in the balances that it begins with."""
+SWEPT_AT_MOST = 1_000
 SILENCE_NS = 2 * NS_PER_S
 """After this long without a word the private stream is asked whether it lives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paces:
+    """How long between two rounds of reads at a venue, so that what reads may use of its limits suffices for all of them."""
+
+    market_ns: int = 100 * NS_PER_MS
+    equity_ns: int = NS_PER_S
+    reconcile_ns: int = 5 * NS_PER_S
+
+
+def paces_at(venue: str, symbols: int) -> Paces:
+    """The paces of a real venue, for so many symbols: each has a book of its own, and at Binance a list of all open orders costs a thirtieth of the
+    weight of a minute."""
+    market_ns = ROUNDS_EVERY_NS[venue] * symbols
+    if venue == "binance_usdm":
+        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S)
+    return Paces(market_ns=market_ns, reconcile_ns=(10 if venue == "upbit" else 5) * NS_PER_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +68,17 @@ class VenueKit:
     meter: Meter
     reads: VenueReads
     stream: VenueStream
+    paces: Paces
     know: Callable[[Sequence[str]], Awaitable[None]]
     unsweepable: Callable[[int], str]
 
 
-def kit_of(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
-    """The kit of one venue. Raises UsageError for a place that is none of it."""
-    return _fake(part, now)
+def kit_of(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]) -> VenueKit:
+    """The kit of one venue. `nonce` gives 32 hexadecimal digits that never come again, `symbol_of` the symbol of an order of ours.
+
+    Raises UsageError for a place that is none of it.
+    """
+    return _fake(part, now) if part.places is None else _live(part, part.places, now, nonce, symbol_of)
 
 
 def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
@@ -67,8 +104,55 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
             receive_window_ns=part.receive_window_ns,
             silence_ns=SILENCE_NS,
         ),
+        paces=Paces(),
         know=know,
         unsweepable=_unsweepable_fake,
+    )
+
+
+def _live(
+    part: VenuePart, file: Path, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]
+) -> VenueKit:
+    places = read_places(file)
+    hosts, key = hosts_on_loopback(part.venue, places), key_at(part.venue, places)
+    reads, verbs, feed = reads_at(part.venue, {}), verbs_at(part.venue, {}), feed_at(part.venue, {})
+    meter = Meter(metering_of(part.venue).limits, GATE)
+    access = LiveAccess(
+        part.venue,
+        part.account,
+        reads,
+        hosts,
+        key,
+        now,
+        lambda: str(UUID(hex=nonce())),
+        timeout_ns=part.read_ns,
+        receive_window_ns=part.receive_window_ns,
+        meter=meter,
+    )
+    asked = LiveReads(access, symbol_of=symbol_of, lists_ns=LISTS_NS, begins_venue_ns=now().wall_ns - BEGINS_NS)
+
+    async def know(symbols: Sequence[str]) -> None:
+        await asked.know(symbols)
+        verbs.instruments = feed.instruments = reads.instruments
+
+    return VenueKit(
+        part=part,
+        wire=HttpOrderWire(part.venue, verbs, key, hosts.rest, part.receive_window_ns),
+        orders=hosts.rest,
+        meter=meter,
+        reads=asked,
+        stream=LiveStream(access, feed, silence_ns=SILENCE_NS),
+        paces=paces_at(part.venue, len(part.symbols)),
+        know=know,
+        unsweepable=_unsweepable_live,
+    )
+
+
+def _unsweepable_live(open_orders: int) -> str:
+    return (
+        ""
+        if open_orders <= SWEPT_AT_MOST
+        else f"expected at most {SWEPT_AT_MOST}, which the sentinel was shown to cancel, found {open_orders}"
     )
 
 

@@ -135,8 +135,15 @@ def compose(
     """All rooms over what they share."""
     readings, limits, listings = parts.readings, parts.keeper.state, met.listings
     worths = {place: listing_worth(listing) for place, listing in listings.items()}
-    market = MarketWatch(readings, limits, listings, clock=ports.now, take=parts.take)
-    money = MoneyWatch(readings, limits, worths, clock=ports.now)
+    market = MarketWatch(
+        readings,
+        limits,
+        listings,
+        clock=ports.now,
+        take=parts.take,
+        rounds_every_ns={venue: kit.paces.market_ns for venue, kit in kits.items()},
+    )
+    money = MoneyWatch(readings, limits, worths, clock=ports.now, every_ns={venue: kit.paces.equity_ns for venue, kit in kits.items()})
     conditions = ConditionWatch(
         readings,
         parts.setup.accounts,

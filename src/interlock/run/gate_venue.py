@@ -23,7 +23,6 @@ from interlock.run.gate_config import VenuePart
 from interlock.run.gate_kits import VenueKit
 
 SKEW_GOOD_FOR_NS = 10 * NS_PER_S
-RECONCILE_EVERY_NS = 5 * NS_PER_S
 LEAST_REST_NS = 200 * NS_PER_MS
 """After a read that failed, unless the venue asks for more."""
 
@@ -118,7 +117,7 @@ class VenueDesk:
                 await self._watch.catch_up(self.reads)
                 self._reconcile_at_ns = 0
             if self._begun and now_ns >= self._reconcile_at_ns:
-                self._reconcile_at_ns = now_ns + RECONCILE_EVERY_NS
+                self._reconcile_at_ns = now_ns + self.kit.paces.reconcile_ns
                 await self._reconciler.round()
         except ReadFailed as error:
             self._refused(error)

@@ -30,8 +30,8 @@ from interlock.run.gate_rooms import Rooms, compose, share
 from interlock.run.gate_sentinel import SentinelLine, sweep_is_over
 from interlock.sentinel.stop_word import StopWord
 
-READY_S = 15.0
-"""How long readiness is waited for before the gate is offered all the same, disarmed and with its reasons."""
+READY_S, READY_AT_VENUES_S = 15.0, 60.0
+"""How long readiness is waited for before the gate is offered all the same, disarmed and with its reasons; the second where limits spread reads."""
 LEAVE_S = 10.0
 
 
@@ -66,7 +66,7 @@ class GateWorld:
             limits=sheet_hash(self._sheet),
             pid=pid,
         )
-        self._kits = {part.venue: kit_of(part, ports.now) for part in config.venues}
+        self._kits = {part.venue: kit_of(part, ports.now, ports.nonce, self._symbol_of) for part in config.venues}
         self._leases: dict[str, Lease] = {}
         self._sentinel = SentinelLine(ports.ask_sentinel, ports.log)
         self._journal: Journal | None = None
@@ -91,6 +91,10 @@ class GateWorld:
     def desk(self) -> Desk:
         """What answers whoever speaks to the gate, from `begin` on."""
         return self.rooms.desk
+
+    def _symbol_of(self, client_id: str) -> str | None:
+        order = None if self._parts is None else self._parts.keeper.state.orders.by_id.get(client_id)
+        return None if order is None else order.symbol
 
     # The beginning
 
@@ -169,9 +173,10 @@ class GateWorld:
     # Ready
 
     async def ready(self) -> None:
-        """Wait until all that needs no person is in order, or for `READY_S`; what is not is in the status."""
+        """Wait until all that needs no person is in order, or for `READY_S` (`READY_AT_VENUES_S`); what is not is in the status."""
         rooms, now = self.rooms, self._ports.now
-        until_ns = now().boot_ns + round(READY_S * NS_PER_S)
+        ready_s = READY_AT_VENUES_S if any(part.places is not None for part in self._config.venues) else READY_S
+        until_ns = now().boot_ns + round(ready_s * NS_PER_S)
         while now().boot_ns < until_ns:
             if rooms.watch.checker_heard:
                 rooms.watch.expect_checker()

@@ -21,6 +21,10 @@ from interlock.venues.talking import NoRoom
 from interlock.venues.trouble import Trouble
 from interlock.venues.upbit import budgets as upbit
 
+HEAVY: Final = 20
+"""From this weight on a read leaves a part of what reads may use to the light ones: a long list must not make prices stale."""
+LIGHT: Final = 450
+"""That part, thousandths."""
 UNNAMED_NS: Final = NS_PER_S
 """How long a venue that limits the rate without naming a time is left alone."""
 
@@ -118,7 +122,14 @@ class MeteredPace:
         """0 if there is room now, or else how long until there is. Raises NoRoom while the venue wants to be left alone: nobody waits for that."""
         if left_ns := self.refused_ns():
             raise NoRoom(left_ns)
-        return self._meter.wait_ns(self._spend, self._metering.cost(asked), self._now_ns())
+        cost = self._metering.cost(asked)
+        if asked.weight >= HEAVY:
+            cost = {name: units + self._kept_for_light(name) for name, units in cost.items()}
+        return self._meter.wait_ns(self._spend, cost, self._now_ns())
+
+    def _kept_for_light(self, name: str) -> int:
+        units = next(limit.units for limit in self._metering.limits if limit.name == name)
+        return units * self._meter.part.read * LIGHT // 1_000_000
 
     def goes(self, asked: Ask) -> int:
         """It counts from here on, whatever becomes of it."""

@@ -439,6 +439,7 @@ class Told:
 class AccountFeed(Protocol):
     """The private stream of one account, frame by frame. Nothing of it is repeated by the venue: after every connect everything is read again."""
 
+    instruments: Mapping[str, Instrument]
     ping_every_s: float
     lives_s: float
     """Connect anew before so long; 0 where the venue does not say."""
