@@ -71,7 +71,7 @@ class Fault(StrEnum):
     LIQUIDATION = "liquidation"
     """The position in `symbol` is closed by the venue."""
     FOREIGN_ORDER = "foreign_order"
-    """Somebody else places in our account: `symbol`, `side`, `price`, `amount`."""
+    """Somebody else places in our account: `symbol`, `side`, `price`, `amount`; at Upbit a `reserved` order if that is said."""
     FILL = "fill"
     """An open order (`client_id`, else the oldest) executes `amount`, or all."""
     REVERSE_FILL = "reverse_fill"
@@ -106,6 +106,7 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     side: str = ""
     price: str = ""
     private: bool = False
+    reserved: bool = False
 
 
 @dataclass(slots=True)
