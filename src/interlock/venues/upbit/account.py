@@ -196,7 +196,8 @@ class Account:
     # Orders
 
     def order(self, symbol: str, client_id: str) -> Talk[OrderSeen | None]:
-        """One order by its client id: by itself, then in the list by ids. Raises UsageError for what is no client id."""
+        """One order by its client id: by itself, then in the list by ids. With "" it is looked for in all markets, because an id is unique in the
+        account. Raises UsageError for what is no client id."""
         if rules.CLIENT_ID.fullmatch(client_id) is None:
             raise UsageError(f"client id: expected 1 to 64 of [A-Za-z0-9_-], found {client_id!r}")
         body = yield from history.one_order(f"identifier={client_id}")
@@ -205,7 +206,7 @@ class Account:
         if body is None:
             return None
         found = order_seen(order_row(body), self.instruments)
-        if found.client_id != client_id or found.symbol != symbol:
+        if found.client_id != client_id or symbol not in ("", found.symbol):
             raise nonsense("order", f"expected {client_id} of {symbol}, found {found.client_id!r} of {found.symbol}")
         return found
 
