@@ -9,8 +9,9 @@ import pytest
 from tests.sentinel.world import config_json, config_of, gate_part, heartbeat_part
 
 from interlock.domain.errors import BadInput, UsageError
-from interlock.sentinel.config import clients, read_config
+from interlock.sentinel.config import Config, clients, read_config
 from interlock.sentinel.gate_process import GateIdentity
+from interlock.venues.http_cancel_only import HttpCancelOnly
 
 
 def changed(tmp_path: Path, **changes: Any) -> str:
@@ -44,6 +45,11 @@ def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
         ({"venues": venue() + venue()}, "different"),
         ({"venues": venue(endpoint="real")}, "expected endpoint loopback"),
         ({"venues": venue(endpoint="Loopback")}, "expected endpoint loopback"),
+        ({"venues": venue(port=None)}, "either port or places, found neither"),
+        ({"venues": venue(places="p.json", symbols=["BTCUSDT"])}, "either port or places, found both"),
+        ({"venues": venue(port=None, places="p.json")}, "expected symbols"),
+        ({"venues": venue(port=None, places="p.json", symbols=[""])}, "expected symbols"),
+        ({"venues": venue(port=None, places="")}, "name of a file"),
         ({"venues": venue(expiry_ns=0)}, "expiry_ns"),
         ({"venues": venue(beat_every_ns=15, countdown_ns=30)}, "half of countdown"),
         ({"venues": venue(beat_every_ns=0)}, "half of countdown"),
@@ -75,6 +81,46 @@ def test_what_makes_no_sense_is_refused_by_name(tmp_path: Path, changes: dict[st
     assert read_config(changed(tmp_path)).venues[0].venue == "bybit"
     with pytest.raises(BadInput, match=says):
         read_config(changed(tmp_path, **changes))
+
+
+PLACE = {"rest": "http://127.0.0.1:1", "ws_public": "ws://127.0.0.1:1", "ws_private": "ws://127.0.0.1:1", "key": "k", "secret": "s"}
+
+
+def at_places(tmp_path: Path, written: str, name: str = "bybit") -> Config:
+    (tmp_path / "p.json").write_text(written)
+    part = venue(venue=name, port=None, places=str(tmp_path / "p.json"), symbols=["BTCUSDT"])
+    return read_config(changed(tmp_path, venues=part))
+
+
+def test_a_real_venue_is_found_by_the_file_of_its_places(tmp_path: Path) -> None:
+    config = at_places(tmp_path, json.dumps({"bybit": PLACE}))
+    assert read_config(config_json(config)) == config
+    client = clients(config)["bybit"]()
+    assert isinstance(client, HttpCancelOnly)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "says"),
+    [
+        ("", "bybit", "first line"),
+        ("[]", "bybit", "first line"),
+        ("{}", "bybit", "place of bybit"),
+        (json.dumps({"okx": PLACE}), "okx", "expected one of upbit"),
+        (json.dumps({"bybit": {**PLACE, "rest": "https://api.bybit.com"}}), "bybit", "address of this host"),
+        (json.dumps({"bybit": {**PLACE, "secret": ""}}), "bybit", "secret"),
+    ],
+)
+def test_places_that_are_none_end_the_start(tmp_path: Path, written: str, name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        clients(at_places(tmp_path, written, name))
+
+
+def test_places_that_are_not_there_end_the_start(tmp_path: Path) -> None:
+    config = at_places(tmp_path, "")
+    (tmp_path / "p.json").unlink()
+    with pytest.raises(UsageError, match="No such file"):
+        clients(config)
 
 
 def test_a_bound_that_is_too_near_is_refused(tmp_path: Path) -> None:

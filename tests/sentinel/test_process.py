@@ -8,38 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.sentinel.world import MS, VENUES, Hand, config_json, config_of, gate, names, ports_of, until
+from tests.sentinel.world import COMMAND, MS, VENUES, Hand, ask, config_json, config_of, gate, names, ports_of, spawned, until
 
-from interlock.sentinel.config import Config
 from interlock.sentinel.process import main
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.control import SetRate
 from interlock.simulate.fake_venue.server import Addresses
-
-COMMAND = [sys.executable, "-m", "interlock.sentinel"]
-
-
-@contextmanager
-def spawned(config: Config) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    with subprocess.Popen([*COMMAND, "--config", config_json(config)], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            ready = json.loads(process.stdout.readline())
-            assert ready["pid"] == process.pid
-            yield process, Path(ready["socket"])
-        finally:
-            process.kill()
-
-
-def ask(path: Path, verb: str) -> tuple[int, list[dict[str, Any]]]:
-    done = subprocess.run([*COMMAND, "--socket", str(path), verb], capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_a_kill_from_the_shell_is_json_lines_and_ends_with_zero(tmp_path: Path, fake: Addresses, hand: Hand) -> None:

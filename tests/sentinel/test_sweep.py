@@ -250,3 +250,35 @@ def test_a_drill_reads_back_every_order_that_it_found() -> None:
 def test_a_prefix_that_fits_everything_is_refused(prefixes: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="not empty"):
         Task(Scope.OWN, prefixes, None)
+
+
+def test_a_venue_that_takes_a_few_at_a_time_is_asked_for_the_next_ones_at_once() -> None:
+    orders = [OpenOrder(str(number), f"{OURS}{number}", "BTCUSDT") for number in range(9)]
+    for step, waits in ((1, False), (0, True)):
+        sweep = Sweep(Task(Scope.OWN, (OURS,), 0))
+        left = orders
+        for _ in range(4):
+            sweep.listed(left, whole=True, asked_ns=5, now_ns=5)
+            if sweep.next(5).do is Do.CANCEL:
+                sweep.cancelled()
+            left = left[step:]
+        assert (sweep.next(5).do is Do.WAIT) is waits, "the control: where none goes away it waits"
+
+
+def test_look_ups_that_fail_are_tried_again_more_and_more_slowly() -> None:
+    name = f"{OURS}1"
+    sweep = Sweep(Task(Scope.OWN, (OURS,), 0, client_ids=(name,)), quiet_ns=0)
+    now_ns, pauses = 0, []
+    for _ in range(6):
+        while (step := sweep.next(now_ns)).do is not Do.FIND:
+            if step.do is Do.WAIT:
+                now_ns = step.until_ns
+            else:
+                sweep.listed([], whole=True, asked_ns=now_ns, now_ns=now_ns)
+        sweep.failed(step, 0, now_ns)
+        pauses.append((sweep.not_before_ns - now_ns) // MS)
+    assert pauses == [500, 1_000, 2_000, 4_000, 5_000, 5_000]
+    now_ns = sweep.not_before_ns
+    sweep.listed([], whole=True, asked_ns=now_ns, now_ns=now_ns)
+    sweep.found_as(name, OrderState.CANCELLED, now_ns)
+    assert sweep.final

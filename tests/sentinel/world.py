@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ MS = 1_000_000
 LIFE = "0123456789abcdef" * 2
 OURS = "mk01"
 VENUES = ("bybit", "binance_usdm")
+COMMAND = [sys.executable, "-m", "interlock.sentinel"]
 
 GATE = """
 import re, subprocess, sys, time
@@ -73,10 +74,16 @@ def gate(path: Path, how: str, life: str = LIFE) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def config_of(folder: Path, ports: dict[str, int], **changes: Any) -> Config:
+def config_of(folder: Path, ports: Mapping[str, int | dict[str, Any]], **changes: Any) -> Config:
+    """A configuration; of each venue either the port of a fake one, or the fields of its part that tell where it is."""
     parts = tuple(
-        VenuePart(venue=venue, endpoint="loopback", port=port, expiry_ns=changes.pop(f"expiry_{venue}", 300 * MS))
-        for venue, port in ports.items()
+        VenuePart(
+            venue=venue,
+            endpoint="loopback",
+            expiry_ns=changes.pop(f"expiry_{venue}", 300 * MS),
+            **(place if isinstance(place, dict) else {"port": place}),
+        )
+        for venue, place in ports.items()
     )
     fields: dict[str, Any] = {
         "folder": folder / "s",
@@ -95,6 +102,25 @@ def config_of(folder: Path, ports: dict[str, int], **changes: Any) -> Config:
 
 def ports_of(addresses: Addresses) -> dict[str, int]:
     return {venue: ports.orders for venue, ports in addresses.venues.items()}
+
+
+@contextmanager
+def spawned(config: Config) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """The sentinel as a process, and its socket."""
+    with subprocess.Popen([*COMMAND, "--config", config_json(config)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            assert ready["pid"] == process.pid
+            yield process, Path(ready["socket"])
+        finally:
+            process.kill()
+
+
+def ask(path: Path, verb: str) -> tuple[int, list[dict[str, Any]]]:
+    """What the command that asks says, and its exit code."""
+    done = subprocess.run([*COMMAND, "--socket", str(path), verb], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @contextmanager
@@ -119,11 +145,13 @@ def until(condition: Callable[[], bool], wait_s: float = 10.0) -> None:
 
 
 def follow(path: Path, last: tuple[str, ...] = ("FINAL",), **request: Any) -> list[dict[str, Any]]:
-    """Ask the sentinel and collect its events up to one of `last`."""
-    events = []
+    """Ask the sentinel and collect its events up to one of `last`, for a minute at most."""
+    events: list[dict[str, Any]] = []
+    end = time.monotonic() + 60
     for event in control.ask(path, {"verb": "kill", **request}, frozenset({os.geteuid()}), 20.0):
         if event["event"] != "WAITING":
             events.append(event)
+        assert time.monotonic() < end, events
         if event["event"] in last:
             break
     return events

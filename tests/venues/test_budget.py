@@ -58,6 +58,25 @@ def test_the_sentinel_leaves_the_last_of_its_lists_to_its_cancels() -> None:
     assert spend(of, Spend.PLACE, READ, S) == 0
 
 
+def test_whoever_cuts_to_what_fits_is_told_what_nobody_has_used() -> None:
+    of = meter(SENTINEL)
+    assert (of.free("requests", S), of.fits_in_ns(READ, S)) == (100, 0)
+    of.spent({"requests": 97}, S)
+    assert (of.free("requests", S), of.free("orders", S)) == (3, 10)
+    assert of.fits_in_ns({"requests": 3}, S) == 0
+    assert of.fits_in_ns({"requests": 4}, 3 * S) == 8 * S
+    assert of.wait_ns(Spend.LOWER, {"requests": 4}, 3 * S) == 0, "it is kept for nobody, and no cancel is held back by it"
+    of.told("requests", units=100, used=99, reset_in_ns=2 * S, asked_ns=S, now_ns=3 * S)
+    assert (of.free("requests", 3 * S), of.fits_in_ns({"requests": 2}, 3 * S)) == (1, 2 * S)
+    assert of.free("requests", 11 * S) == 100
+    of.spent({"requests": 200}, 11 * S)
+    assert of.free("requests", 11 * S) == 0
+    with pytest.raises(KeyError):
+        of.free("none", S)
+    with pytest.raises(KeyError):
+        of.fits_in_ns({"none": 1}, S)
+
+
 def test_what_went_out_counts_for_one_interval() -> None:
     of = meter()
     assert spend(of, Spend.READ, READ, S, most=20) == 20

@@ -2,119 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.simulate.served.hand import VENUES, Hand, symbols_of
 from tests.simulate.served.process import simulators
 
-from interlock.domain.instruments import Instrument
-from interlock.domain.orders import OrderState, Side
-from interlock.simulate.served.listing import instruments_of
-from interlock.venues.binance_usdm import account as binance_account
-from interlock.venues.binance_usdm import trade as binance_trade
-from interlock.venues.bybit import account as bybit_account
-from interlock.venues.bybit import trade as bybit_trade
+from interlock.domain.orders import OrderState
 from interlock.venues.cancel_only import VenueTrouble
-from interlock.venues.hosts import hosts_on_loopback
-from interlock.venues.http_cancel_only import LOWERING, HttpCancelOnly
-from interlock.venues.port import AccountReads, OrderVerbs, Stamp
-from interlock.venues.request import Key
-from interlock.venues.upbit import account as upbit_account
-from interlock.venues.upbit import trade as upbit_trade
-
-SIDE, DAY, KRW = Side.BUY, date(2026, 11, 21), Decimal(1450)
-PRICES = {
-    base: Decimal(str(price))
-    for base, price in (("BTC", 62000), ("ETH", 3100), ("XRP", 2.2), ("SOL", 150), ("DOGE", 0.2), ("ADA", 0.7), ("USDT", 1))
-}
-VENUES = ("upbit", "binance_usdm", "bybit")
-PARTS: dict[str, tuple[Callable[[Mapping[str, Instrument]], AccountReads], Callable[[Mapping[str, Instrument]], OrderVerbs]]] = {
-    "upbit": (upbit_account.Account, upbit_trade.Trade),
-    "binance_usdm": (binance_account.Account, binance_trade.Trade),
-    "bybit": (bybit_account.Account, bybit_trade.Trade),
-}
+from interlock.venues.cancel_only_at import cancel_only_on_loopback
+from interlock.venues.http_cancel_only import HttpCancelOnly
 
 
-class Served:
-    """The simulators as a process, and what a test does to them by hand."""
-
-    def __init__(self, where: dict[str, Any]) -> None:
-        self.where = where
-
-    def happen(self, *faults: dict[str, Any]) -> None:
-        self._ask("/faults", json.dumps(list(faults)).encode())
-
-    def state(self, venue: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._ask("/state")[venue]
-        return found
-
-    def open_ids(self, venue: str) -> set[str]:
-        return {order["client_id"] for order in self.state(venue)["orders"] if order["state"] in ("open", "partial")}
-
-    def calm(self) -> None:
-        urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}/faults", method="DELETE"), timeout=10).close()
-
-    def _ask(self, path: str, body: bytes | None = None) -> Any:
-        try:
-            with urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}{path}", body), timeout=30) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
+class Served(Hand):
+    """The simulators as a process, and clients of them."""
 
     @contextmanager
     def client(self, venue: str, secret: str = "") -> Iterator[HttpCancelOnly]:
-        with closing(self._client(venue, secret)) as found:
-            yield found
-
-    def _client(self, venue: str, secret: str) -> HttpCancelOnly:
         place = self.where[venue]
-        instruments = {instrument.symbol: instrument for instrument in instruments_of(venue)}
-        account, trade = PARTS[venue]
-        return HttpCancelOnly(
-            hosts_on_loopback(venue, self.where).rest,
-            Key(place["key"], secret or place["secret"]),
-            account(instruments),
-            trade(instruments),
-            LOWERING[venue],
-            symbols=tuple(instruments),
-            stamp=lambda: Stamp(time.time_ns() // 1_000_000, str(uuid.uuid4()), 5_000),
-            timeout_ns=10_000_000_000,
-        )
-
-    def rest_orders(self, venue: str, count: int, prefix: str) -> list[str]:
-        """So many orders that rest far below the market, over all symbols of a venue."""
-        chosen = instruments_of(venue)
-        faults = []
-        for number in range(count):
-            instrument = chosen[number % len(chosen)]
-            price = instrument.price(
-                instrument.round_price(PRICES[instrument.base] * (KRW if venue == "upbit" else 1) * Decimal("0.8"), SIDE, DAY)
-            )
-            size = instrument.lot * max(instrument.min_lots, int(instrument.min_notional * 2 / (price * instrument.lot)) + 1)
-            faults.append(
-                {
-                    "fault": "foreign_order",
-                    "venue": venue,
-                    "symbol": instrument.symbol,
-                    "side": "buy",
-                    "price": str(price),
-                    "amount": f"{size:f}",
-                    "client_id": f"{prefix}{number}",
-                }
-            )
-        self.happen(*faults)
-        return [fault["client_id"] for fault in faults]
+        where = {**self.where, venue: {**place, "secret": secret or place["secret"]}}
+        with closing(cancel_only_on_loopback(venue, where, symbols_of(venue), 10_000_000_000)()) as found:
+            yield found
 
 
 @pytest.fixture(scope="module")

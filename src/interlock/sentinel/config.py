@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,12 +24,18 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class VenuePart(_Part, frozen=True, kw_only=True):
-    """One account at one venue. `expiry_ns` is the receive window and the clock skew together; null says that requests there never expire."""
+    """One account at one venue. `expiry_ns` is the receive window and the clock skew together; null says that requests there never expire.
+
+    Where it is stands in `port`, of a fake venue, or in `places`, a file of the first line of `interlock venues serve`: addresses and keys.
+    """
 
     venue: str
     endpoint: str
-    port: int
     expiry_ns: int | None
+    port: int | None = None
+    places: Path | None = None
+    symbols: tuple[str, ...] = ()
+    """With places: the symbols in which an order is looked up, and which are emptied unseen where the venue empties symbol by symbol."""
     dead_man_symbols: tuple[str, ...] = ()
     """The symbols that the venue's dead-man is used for; none where it has none."""
     countdown_ns: int = 30 * NS_PER_S
@@ -135,6 +142,10 @@ def _path(wanted: type, found: object) -> object:
 def _check(name: str, part: VenuePart) -> None:
     if part.endpoint != LOOPBACK:
         raise BadInput(name, f"venue {part.venue}", f"expected endpoint {LOOPBACK}, the only one there is so far, found {part.endpoint!r}")
+    if (part.port is None) is (part.places is None):
+        raise BadInput(name, f"venue {part.venue}", f"expected either port or places, found {'neither' if part.port is None else 'both'}")
+    if part.places is not None and not all((part.symbols, *part.symbols)):
+        raise BadInput(name, f"venue {part.venue}", "expected symbols with places: without them no order can be looked up")
     if part.expiry_ns is not None and part.expiry_ns <= 0:
         raise BadInput(name, f"venue {part.venue}", f"expected expiry_ns > 0 or null, found {part.expiry_ns}")
     if not 0 < part.beat_every_ns < part.countdown_ns // 2:
@@ -144,9 +155,24 @@ def _check(name: str, part: VenuePart) -> None:
 
 
 def clients(config: Config) -> dict[str, Callable[[], CancelOnly]]:
-    """What makes a client of each venue."""
+    """What makes a client of each venue. Raises UsageError for places that cannot be read or are none of the venue."""
+    return {part.venue: _maker(part, config.request_timeout_ns) for part in config.venues}
 
-    def maker(port: int) -> Callable[[], CancelOnly]:
-        return lambda: FakeCancelOnly(port, config.request_timeout_ns)
 
-    return {part.venue: maker(part.port) for part in config.venues}
+def _maker(part: VenuePart, timeout_ns: int) -> Callable[[], CancelOnly]:
+    port = part.port
+    if port is not None:
+        return lambda: FakeCancelOnly(port, timeout_ns)
+    # Not before it is needed: the fake venue's sentinel starts without whatever the real ones are made of.
+    from interlock.venues.cancel_only_at import cancel_only_on_loopback
+
+    return cancel_only_on_loopback(part.venue, _places(part), part.symbols, timeout_ns)
+
+
+def _places(part: VenuePart) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(b"" if part.places is None else part.places.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise UsageError(f"venue {part.venue}, places: expected a file, found: {error.strerror}: {part.places}") from error
+    except msgspec.DecodeError as error:
+        raise UsageError(f"venue {part.venue}, places: expected the first line of `interlock venues serve`, found: {error}") from error

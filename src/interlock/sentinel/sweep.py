@@ -91,6 +91,8 @@ class Sweep:
     _by_id: bool = False
     _failures: int = 0
     _stubborn: int = 0
+    _left: int = 0
+    _finds_failed: int = 0
     _asked: dict[str, int] = field(default_factory=dict)
     _to_find: list[str] = field(default_factory=list)
 
@@ -165,8 +167,11 @@ class Sweep:
         if self.known:
             self.zeros = self.late_zeros = 0
             self._to_find.clear()
-            # What is still there after a cancel may only be seen late; a storm of cancels would end in a ban.
-            self._stubborn = self._stubborn + 1 if again == len(self.known) else 0
+            # What is still there after a cancel may only be seen late; a storm of cancels would end in a ban. Fewer than before is no such thing: a
+            # venue that takes a few at a time is asked for the next ones.
+            fewer = len(self.known) < self._left
+            self._stubborn = self._stubborn + 1 if again == len(self.known) and not fewer else 0
+            self._left = len(self.known)
             if self._stubborn > 1:
                 self.not_before_ns = now_ns + _backoff_ns(self._stubborn)
         elif whole:
@@ -182,6 +187,7 @@ class Sweep:
 
     def found_as(self, client_id: str, state: OrderState | None, now_ns: int) -> None:
         """The answer to a look-up. An order that is open although no list shows it is cancelled by its id."""
+        self._finds_failed = 0
         self._to_find = [other for other in self._to_find if other != client_id]
         self._asked[client_id] = self._asked.get(client_id, 0) + 1
         if state is not None and state.final:
@@ -200,6 +206,10 @@ class Sweep:
         if retry_after_ns > 0:
             self.banned_until_ns = self.not_before_ns
         if step.do is Do.FIND:
+            # Nothing is open any more: no hurry, and each look-up comes with a list before it.
+            self._finds_failed += 1
+            pause_ns = min(POLL_NS << min(self._finds_failed - 1, 16), STUCK_POLL_NS)
+            self.not_before_ns = max(self.not_before_ns, now_ns + pause_ns)
             self._to_find.clear()
         elif step.do is Do.LIST:
             self._blind = self.task.scope is Scope.ALL and not self.swept

@@ -125,8 +125,12 @@ class _Used:
         told, declared = part.ceiling(self.limit, spend, self.units), part.ceiling(self.limit, spend, self.limit.units)
         if told is None or declared is None:
             return 0
+        return self.free_in_ns(units, told, declared, now_ns, asks=spend is Spend.READ)
+
+    def free_in_ns(self, units: int, told: int, declared: int, now_ns: int, *, asks: bool = False) -> int:
+        """How long until so many units are below both ceilings. `asks`: it is a question, whose answer tells what is left."""
         window = self.used(now_ns) + units - told
-        if spend is Spend.READ and 0 < self.told_until_ns <= now_ns and not self.since(self.told_until_ns):
+        if asks and 0 < self.told_until_ns <= now_ns and not self.since(self.told_until_ns):
             window = 0  # one question in each of the venue's windows, or a limit too small to ask by is never told anew
         ours = self.total + units - declared
         if window <= 0 and ours <= 0:
@@ -167,6 +171,20 @@ class Meter:
         wait_ns = self.refused_ns(spend, now_ns)
         for name, units in cost.items():
             wait_ns = max(wait_ns, self._used[name].wait_ns(self.part, spend, (pending + 1) * units, now_ns))
+        return wait_ns
+
+    def free(self, name: str, now_ns: int) -> int:
+        """The units of a limit that nobody has used, as far as is known: for whoever cuts a request to what fits. Raises KeyError as `wait_ns`."""
+        one = self._used[name]
+        return max(0, min(one.units - one.used(now_ns), one.limit.units - one.total))
+
+    def fits_in_ns(self, cost: Cost, now_ns: int) -> int:
+        """How long until the limits have room for a request, whatever it is for and whoever it is kept for; 0 if they have. Raises KeyError as
+        `wait_ns`."""
+        wait_ns = 0
+        for name, units in cost.items():
+            one = self._used[name]
+            wait_ns = max(wait_ns, one.free_in_ns(units, one.units, one.limit.units, now_ns))
         return wait_ns
 
     def spent(self, cost: Cost, now_ns: int) -> None:

@@ -146,6 +146,10 @@ def test_cancels() -> None:
         b"",
     )
     assert (ask.budget, ask.weight) == ("weight", 1)
+    ask = TRADE.cancel("BTCUSDT", venue_order_id="algo:7")
+    assert (ask.call.method, ask.call.path, ask.call.query) == (Method.DELETE, "/fapi/v1/algoOrder", "algoId=7")
+    with pytest.raises(UsageError):
+        TRADE.cancel("BTCUSDT", venue_order_id="algo:x")
     ask = TRADE.cancel_all("BTCUSDT")
     assert (ask.call.method, ask.call.path, ask.call.query) == (Method.DELETE, "/fapi/v1/allOpenOrders", "symbol=BTCUSDT")
     ask = TRADE.cancel_batch("BTCUSDT", ("a", "b"))
@@ -296,12 +300,22 @@ def test_cancels_are_taken_only_where_the_order_is_over() -> None:
     assert explained(TRADE.answered(no(-2011), Doing.CANCEL)) == (Trouble.ORDER_NOT_FOUND, False)
 
 
+def test_whoever_only_cancels_need_not_know_the_instrument() -> None:
+    knows_none = Trade({})
+    over = knows_none.answered(heard(status="CANCELED", executedQty="0.004"), Doing.CANCEL)
+    assert over == Accepted("arb-0001", "22542179", OrderState.CANCELLED, 0, End.CANCELLED)
+    assert explained(knows_none.answered(heard(), Doing.CANCEL))[1] is False
+    assert explained(knows_none.answered(heard(), Doing.PLACE)) == (Trouble.UNKNOWN_OUTCOME, False)
+
+
 @pytest.mark.parametrize(
     ("body", "yes"),
     [
         ({"code": 200, "msg": "The operation of cancel all open order is done."}, True),
         ({"symbol": "BTCUSDT", "countdownTime": "100000"}, True),
         ({"leverage": 21, "maxNotionalValue": "1000000", "symbol": "BTCUSDT"}, True),
+        ({"algoId": 7, "clientAlgoId": "a", "code": "200", "msg": "success"}, True),
+        ({"algoId": 7, "clientAlgoId": "a", "code": "201", "msg": "?"}, False),
         ({"symbol": "BTCUSDT"}, False),
         ({"symbol": "BTCUSDT", "countdownTime": "soon"}, False),
         ({"leverage": "x"}, False),

@@ -230,6 +230,8 @@ def test_an_order_is_looked_for_by_itself_and_in_the_list() -> None:
     assert found is not None
     assert (found.client_id, found.state) == ("arb-0001", OrderState.OPEN)
     assert asked[0].call.query == "identifier=arb-0001"
+    anywhere, _ = scripted(ACCOUNT.order("", "arb-0001"), [ok(ORDER)])
+    assert anywhere == found
     missing = no("order_not_found", 404)
     found, asked = scripted(ACCOUNT.order("KRW-BTC", "arb-0001"), [missing, ok([ORDER])])
     assert found is not None

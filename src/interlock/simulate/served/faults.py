@@ -75,7 +75,7 @@ class Fault(StrEnum):
     ADL = "adl"
     """The venue takes `amount` (all, if empty) off the position in `symbol` to cover what somebody else lost."""
     FOREIGN_ORDER = "foreign_order"
-    """Somebody else places in our account: `symbol`, `side`, `price`, `amount`."""
+    """Somebody else places in our account: `symbol`, `side`, `price`, `amount`; at Upbit a `reserved` order if that is said."""
     FILL = "fill"
     """An open order (`client_id`, else the oldest) executes `amount`, or all."""
     REVERSE_FILL = "reverse_fill"
@@ -110,6 +110,7 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     side: str = ""
     price: str = ""
     private: bool = False
+    reserved: bool = False
 
 
 @dataclass(slots=True)

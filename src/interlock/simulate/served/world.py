@@ -152,6 +152,7 @@ def _foreign(venue: SimVenue, spec: FaultSpec) -> bool:
         price=_decimal(spec.price, "price") if spec.price else None,
         quantity=_decimal(spec.amount, "amount"),
         client_id=spec.client_id,
+        words={"reserved": "yes"} if spec.reserved else {},
         foreign=True,
     )
     try:

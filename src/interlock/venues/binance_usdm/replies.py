@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -38,7 +38,9 @@ Code = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 
 
 class _Coded(msgspec.Struct, frozen=True):
-    code: Code | None = None
+    """{"code":-1121,"msg":"Invalid symbol."}; a yes is 200, and of conditional orders the text "200"."""
+
+    code: Code | Literal["200"] | None = None
 
 
 class _Time(msgspec.Struct, frozen=True):
@@ -81,7 +83,7 @@ def code_of(body: bytes) -> str:
     if not body.lstrip().startswith(b"{"):
         return ""
     code = decoded(_decode_coded, body, "answer").code
-    return "" if code is None or code == 200 else str(code)
+    return "" if code in (None, 200, "200") else str(code)
 
 
 def read(heard: Heard) -> bytes:

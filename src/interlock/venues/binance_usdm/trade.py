@@ -10,7 +10,7 @@ matching engine took the order. Client ids are unique among open orders only: on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -23,7 +23,7 @@ from interlock.venues.binance_usdm.errors import classify
 from interlock.venues.binance_usdm.public import VENUE
 from interlock.venues.binance_usdm.replies import MaybeName, code_of, count_of, decoded, rows, text, whole
 from interlock.venues.binance_usdm.rules import CLIENT_ID
-from interlock.venues.binance_usdm.seen import order_row, state_of
+from interlock.venues.binance_usdm.seen import ALGO, order_row, state_of
 from interlock.venues.port import Accepted, AccountMode, Ask, End, Heard, Nonsense, OrderWanted, Stamp
 from interlock.venues.request import Call, Key, Method, SignedCall
 from interlock.venues.trouble import Doing, Explained
@@ -36,6 +36,7 @@ MOST_CANCELLED: Final = 10
 
 ORDER: Final = "/fapi/v1/order"
 _BATCH: Final = "/fapi/v1/batchOrders"
+_CONDITIONAL: Final = "/fapi/v1/algoOrder"
 _TIFS: Final = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK", TimeInForce.POST_ONLY: "GTX"}
 _SIDES: Final = {Side.BUY: "BUY", Side.SELL: "SELL"}
 _MARGINS: Final = {"cross": ("false", "CROSSED"), "isolated": ("false", "ISOLATED"), "portfolio": ("true", "CROSSED")}
@@ -44,9 +45,9 @@ _MARGINS: Final = {"cross": ("false", "CROSSED"), "isolated": ("false", "ISOLATE
 
 class _Done(msgspec.Struct, frozen=True):
     """What says yes without an order: {"code":200,"msg":"success"}, {"symbol":"BTCUSDT","countdownTime":"100000"},
-    {"leverage":21,"maxNotionalValue":"1000000","symbol":"BTCUSDT"}"""
+    {"leverage":21,"maxNotionalValue":"1000000","symbol":"BTCUSDT"}, {"algoId":7,"clientAlgoId":"a","code":"200","msg":"success"}"""
 
-    code: int = 0
+    code: int | Literal["200"] = 0
     symbol: MaybeName = ""
     countdownTime: MaybeName = ""
     leverage: int = 0
@@ -82,7 +83,9 @@ class Trade:
         return _form(Method.PUT, ORDER, {**named, "side": _SIDES[order.side], "quantity": _size(order), "price": _price(order)}, ORDERS)
 
     def cancel(self, symbol: str, *, client_id: str = "", venue_order_id: str = "") -> Ask:
-        """End one order, by the venue's id if it is given. Raises UsageError where neither is."""
+        """End one order, by the venue's id if it is given, which may be that of a conditional one. Raises UsageError where neither is."""
+        if venue_order_id.startswith(ALGO):
+            return _delete(_CONDITIONAL, {"algoId": _number(venue_order_id.removeprefix(ALGO))})
         return _delete(ORDER, {"symbol": _named(symbol), **_id(client_id, venue_order_id)})
 
     def cancel_all(self, symbol: str) -> Ask:
@@ -168,12 +171,14 @@ class Trade:
         return found if found and found.client_id else None
 
     def _accepted(self, body: bytes, doing: Doing) -> Accepted | None:
-        """A clear yes; None for anything else."""
+        """A clear yes; None for anything else. Whoever only cancels need not know the instrument: how much was filled is then told as 0."""
         try:
             row = order_row(body)
-            instrument = self.instruments[row.symbol]
-            filled = count_of(row.executedQty, instrument.lot, "executedQty")
-            lots = count_of(row.origQty, instrument.lot, "origQty")
+            instrument = self.instruments[row.symbol] if doing.raises_risk else self.instruments.get(row.symbol)
+            filled = lots = 0
+            if instrument is not None:
+                filled = count_of(row.executedQty, instrument.lot, "executedQty")
+                lots = count_of(row.origQty, instrument.lot, "origQty")
             state, end = state_of(row.status, tif=row.timeInForce, type_=row.type, lots=lots, filled=filled)
         except (Nonsense, KeyError):
             return None if doing.raises_risk else _done(body)
@@ -188,7 +193,7 @@ def _done(body: bytes) -> Accepted | None:
         done = decoded(_decode_done, body, "answer")
     except Nonsense:
         return None
-    yes = done.code == 200 or (done.symbol and (done.countdownTime.isdigit() or done.leverage > 0))
+    yes = done.code in (200, "200") or (done.symbol and (done.countdownTime.isdigit() or done.leverage > 0))
     return Accepted("", "", OrderState.ACKED) if yes else None
 
 
@@ -219,11 +224,15 @@ def _named(symbol: str) -> str:
 
 def _id(client_id: str, venue_order_id: str) -> dict[str, str]:
     if venue_order_id:
-        if not (venue_order_id.isascii() and venue_order_id.isdigit()):
-            raise UsageError(f"order {venue_order_id}: expected a number of this venue; a conditional order is none of ours to change")
-        return {"orderId": venue_order_id}
+        return {"orderId": _number(venue_order_id)}
     _require_client_id(client_id)
     return {"origClientOrderId": client_id}
+
+
+def _number(venue_order_id: str) -> str:
+    if not (venue_order_id.isascii() and venue_order_id.isdigit()):
+        raise UsageError(f"order {venue_order_id}: expected a number of this venue; a conditional order is none of ours to change")
+    return venue_order_id
 
 
 def _wanted(order: OrderWanted) -> dict[str, str]:

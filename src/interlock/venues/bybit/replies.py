@@ -114,19 +114,25 @@ def read(heard: Heard) -> Answer:
         if heard.status == 200:
             raise
         explained = classify(heard.status, "", Doing.READ)
-        raise Refused(explained, _left_alone_ms(heard, 0, explained)) from None
+        raise Refused(explained, left_alone_ms(heard, explained)) from None
     if answer.code:
         explained = classify(heard.status, str(answer.code), Doing.READ)
-        raise Refused(explained, _left_alone_ms(heard, answer.venue_ms, explained))
+        raise Refused(explained, left_alone_ms(heard, explained))
     if heard.status != 200:
         raise nonsense("answer", f"expected HTTP 200 with retCode 0, found HTTP {heard.status}")
     return answer
 
 
-def _left_alone_ms(heard: Heard, venue_ms: int, explained: Explained) -> int:
+def left_alone_ms(heard: Heard, explained: Explained) -> int:
+    """For how long a refusal, of whatever was asked, wants the venue to be left alone; 0 where it does not say."""
     if heard.status == 403:
         return BANNED_MS
-    return wait_ms(heard.headers, venue_ms) if explained.trouble is Trouble.RATE_LIMIT else 0
+    if explained.trouble is not Trouble.RATE_LIMIT:
+        return 0
+    try:
+        return wait_ms(heard.headers, envelope(heard.body).venue_ms)
+    except Nonsense:
+        return 0
 
 
 def ask(path: str, query: str, budget: str) -> Ask:

@@ -273,6 +273,23 @@ def test_open_orders_are_cancelled_within_bounds(bench: Bench) -> None:
     assert bench.refusal("DELETE", "orders/open", pairs="KRW-NONE") == (404, "notfoundmarket")
 
 
+def test_a_reserved_order_is_cancelled_by_name_alone(bench: Bench) -> None:
+    kept, gone = f"r-{uuid4()}", f"r-{uuid4()}"
+    bid = bench.place()["uuid"]
+    for identifier in (kept, gone):
+        far = {"symbol": "KRW-BTC", "side": "buy", "price": "50000000", "amount": "0.001"}
+        assert bench.strike(Fault.FOREIGN_ORDER, client_id=identifier, reserved=True, **far) == [True]
+    listed = bench.call("GET", "orders/open", states=["watch"])
+    assert [(order["identifier"], order["state"], order["locked"]) for order in listed] == [
+        (gone, "watch", "50025"),
+        (kept, "watch", "50025"),
+    ]
+    swept = bench.call("DELETE", "orders/open", count=300)["success"]["orders"]
+    assert bid in [order["uuid"] for order in swept]
+    assert bench.call("DELETE", "orders/uuids", identifiers=[gone])["success"]["count"] == 1
+    assert [order["identifier"] for order in bench.call("GET", "orders/open", states=["wait", "watch"])] == [kept]
+
+
 def test_cancel_and_new_keeps_market_and_side(bench: Bench) -> None:
     identifier = f"n-{uuid4()}"
     old = bench.place(volume="0.01")

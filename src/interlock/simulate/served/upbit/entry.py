@@ -99,7 +99,7 @@ class Entry:
         return {"success": {"count": len(done), "orders": done}, "failed": {"count": len(failed), "orders": failed}}
 
     def cancel_open(self, params: Params, cut: int | None) -> dict[str, Any]:
-        """DELETE /v1/orders/open: the newest, or oldest, so many of what the filters leave. Raises Wrong."""
+        """DELETE /v1/orders/open: the newest, or oldest, so many of what the filters leave. Reserved orders stay. Raises Wrong."""
         side = params.one_of("cancel_side", ("all", "bid", "ask"), "all")
         count = params.count("count", 20, CANCEL_OPEN_MAX)
         newest_first = params.one_of("order_by", ("asc", "desc"), "desc") == "desc"
@@ -112,7 +112,8 @@ class Entry:
         found = [
             order
             for order in sorted(self._venue.open_orders(), key=lambda order: order.number, reverse=newest_first)
-            if side in ("all", "bid" if order.side is Side.BUY else "ask")
+            if views.resting(order) == "wait"
+            and side in ("all", "bid" if order.side is Side.BUY else "ask")
             and (not quotes or order.instrument.quote in quotes)
             and (not pairs or order.symbol in pairs)
             and order.symbol not in excluded

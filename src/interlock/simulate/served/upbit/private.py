@@ -20,7 +20,6 @@ from interlock.simulate.served.upbit.texts import MS, number
 from interlock.simulate.served.venue import Booking, Change, Event, OrderChanged, SimVenue
 
 _STATES = {
-    Change.NEW: "wait",
     Change.TRADE: "trade",
     Change.CANCELLED: "cancel",
     Change.EXPIRED: "cancel",
@@ -42,7 +41,7 @@ class PrivateMessages:
             self._tell_assets(stream, (event.currency,))
             return
         order = event.order
-        state = _STATES.get(event.change)
+        state = views.resting(order) if event.change is Change.NEW else _STATES.get(event.change)
         if state is not None:
             self._tell_order(stream, event, state)
             if event.change is Change.TRADE and order.state is OrderState.FILLED:

@@ -44,11 +44,16 @@ class Sums:
 def state_of(order: SimOrder) -> str:
     """The venue's word for where an order is now."""
     if order.open:
-        return "wait"
+        return resting(order)
     if order.state is not OrderState.FILLED:
         return "cancel"
     # What a bid by value could not spend, less than one of the smallest units costs, is let go of.
     return "done" if order.cost is None or order.filled_value >= order.cost else "cancel"
+
+
+def resting(order: SimOrder) -> str:
+    """The venue's word for an order that is not over. A reserved one is never triggered here, so it has to rest far from the market."""
+    return "watch" if order.words.get("reserved") else "wait"
 
 
 def volume_of(order: SimOrder) -> Decimal:
@@ -68,14 +73,14 @@ def sums(order: SimOrder, seen_ns: int | None = None) -> Sums:
     lots = sum(e.lots for e in trades)
     instrument = order.instrument
     hidden = seen_ns is not None and order.updated_ns > seen_ns
-    state = "wait" if hidden else state_of(order)
+    state = resting(order) if hidden else state_of(order)
     executed = instrument.quantity(lots)
     funds = sum((instrument.notional(e.ticks, e.lots) for e in trades), ZERO)
     remaining = order.quantity - executed
     whole, left = _value(order, volume_of(order), ZERO), _value(order, remaining, funds)
     prevented = instrument.quantity(order.prevented_lots)
     rate = instrument.fees.taker if order.side is Side.BUY else ZERO
-    is_over = state != "wait"
+    is_over = state not in ("wait", "watch")
     return Sums(
         state=state,
         executed=executed,

@@ -1,0 +1,64 @@
+"""The cancel-only clients of the three venues, put together.
+
+They know no instruments. Prices and sizes mean nothing to whoever only cancels, so that there is no listing that would have to be read before the
+first cancel, and no order that could not be told because its price lies between two ticks.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from interlock.domain.clock import NS_PER_MS
+from interlock.domain.errors import UsageError
+from interlock.domain.instruments import Instrument
+from interlock.venues.allowance import Allowance
+from interlock.venues.binance_usdm import account as binance_account
+from interlock.venues.binance_usdm import trade as binance_trade
+from interlock.venues.budget import SENTINEL
+from interlock.venues.bybit import account as bybit_account
+from interlock.venues.bybit import trade as bybit_trade
+from interlock.venues.hosts import hosts_on_loopback
+from interlock.venues.http_budgets import HTTP_BUDGETS
+from interlock.venues.http_cancel_only import LOWERING, HttpCancelOnly
+from interlock.venues.port import AccountReads, OrderVerbs, Stamp
+from interlock.venues.request import Key
+from interlock.venues.upbit import account as upbit_account
+from interlock.venues.upbit import trade as upbit_trade
+
+RECEIVE_WINDOW_MS: Final = 5_000
+"""The venues' own default: a cancel that is late does no harm."""
+
+_Instruments = Mapping[str, Instrument]
+_PARTS: Final[Mapping[str, tuple[Callable[[_Instruments], AccountReads], Callable[[_Instruments], OrderVerbs]]]] = {
+    "upbit": (upbit_account.Account, upbit_trade.Trade),
+    "binance_usdm": (binance_account.Account, binance_trade.Trade),
+    "bybit": (bybit_account.Account, bybit_trade.Trade),
+}
+
+
+def cancel_only_on_loopback(venue: str, places: Mapping[str, Any], symbols: Sequence[str], timeout_ns: int) -> Callable[[], HttpCancelOnly]:
+    """What makes clients of a simulated venue, which share one allowance; `places` is the first line of `interlock venues serve`.
+
+    `timeout_ns` is for each request. Raises UsageError for what is none of a venue on this host.
+    """
+    if venue not in _PARTS:
+        raise UsageError(f"venue: expected one of {', '.join(_PARTS)}, found {venue!r}")
+    endpoint = hosts_on_loopback(venue, places).rest
+    mine = places[venue]
+    key = Key(str(mine.get("key", "")), str(mine.get("secret", "")))
+    reads, verbs = _PARTS[venue]
+    allowance = Allowance(HTTP_BUDGETS[venue], SENTINEL)
+
+    def make() -> HttpCancelOnly:
+        return HttpCancelOnly(
+            endpoint, key, reads({}), verbs({}), LOWERING[venue], allowance, symbols=symbols, stamp=_stamp, timeout_ns=timeout_ns
+        )
+
+    return make
+
+
+def _stamp() -> Stamp:
+    return Stamp(time.time_ns() // NS_PER_MS, str(uuid.uuid4()), RECEIVE_WINDOW_MS)
