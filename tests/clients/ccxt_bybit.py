@@ -8,27 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import ccxt
+from steps import Steps, happen, say  # type: ignore[import-not-found]
 
 SYMBOL = "BTC/USDT:USDT"
-failed: list[str] = []
-
-
-def say(line: dict[str, Any]) -> None:
-    """One line."""
-    sys.stdout.write(json.dumps(line, default=str) + "\n")
-    sys.stdout.flush()
-
-
-def told(step: str, good: bool, **what: Any) -> None:
-    """One step's line."""
-    say({"step": step, "ok": good, **what})
-    if not good:
-        failed.append(step)
+STEPS = Steps()
 
 
 def client(place: dict[str, str], **instead: Any) -> Any:
@@ -38,97 +25,83 @@ def client(place: dict[str, str], **instead: Any) -> Any:
     return found
 
 
-def refused(step: str, kind: type[Exception], act: Any) -> None:
-    """A step that must fail with exactly that class."""
-    try:
-        found = act()
-    except ccxt.BaseError as error:
-        told(step, type(error) is kind, found=type(error).__name__, text=str(error)[:200])
-    else:
-        told(step, False, found=found)
-
-
-def happen(where: dict[str, Any], **fault: Any) -> None:
-    """Let the simulator do something of its own accord."""
-    body = json.dumps({"venue": "bybit", **fault}).encode()
-    urllib.request.urlopen(urllib.request.Request(f"{where['control']}/faults", body), timeout=10).close()
-
-
 def main(path: str) -> int:
     """Every step."""
     where = json.loads(Path(path).read_text())
     place = where["bybit"]
     exchange = client(place)
     markets = exchange.load_markets()
-    told("load_markets", SYMBOL in markets and len(markets) >= 5, count=len(markets))
+    STEPS.tell("load_markets", SYMBOL in markets and len(markets) >= 5, count=len(markets))
     limits = markets[SYMBOL]["limits"]
-    told("filters", limits["cost"]["min"] == 5 and markets[SYMBOL]["precision"] == {"amount": 0.001, "price": 0.1}, limits=limits)
+    STEPS.tell("filters", limits["cost"]["min"] == 5 and markets[SYMBOL]["precision"] == {"amount": 0.001, "price": 0.1}, limits=limits)
     book = exchange.fetch_order_book(SYMBOL, 50)
-    told("book", len(book["bids"]) == 50 and book["bids"][0][0] < book["asks"][0][0], best=[book["bids"][0], book["asks"][0]])
+    STEPS.tell("book", len(book["bids"]) == 50 and book["bids"][0][0] < book["asks"][0][0], best=[book["bids"][0], book["asks"][0]])
     ticker = exchange.fetch_ticker(SYMBOL)
-    told("ticker", ticker["bid"] < ticker["ask"] and ticker["last"] > 0, last=ticker["last"])
-    told("trades", all(t["amount"] > 0 for t in exchange.fetch_trades(SYMBOL)))
-    told("funding", exchange.fetch_funding_rate(SYMBOL)["fundingTimestamp"] > exchange.fetch_time())
+    STEPS.tell("ticker", ticker["bid"] < ticker["ask"] and ticker["last"] > 0, last=ticker["last"])
+    STEPS.tell("trades", all(t["amount"] > 0 for t in exchange.fetch_trades(SYMBOL)))
+    STEPS.tell("funding", exchange.fetch_funding_rate(SYMBOL)["fundingTimestamp"] > exchange.fetch_time())
     balance = exchange.fetch_balance()
-    told("balance", balance["USDT"]["total"] > 0 and balance["BTC"]["total"] == 1, usdt=balance["USDT"])
-    told("flat", exchange.fetch_positions() == [])
+    STEPS.tell("balance", balance["USDT"]["total"] > 0 and balance["BTC"]["total"] == 1, usdt=balance["USDT"])
+    STEPS.tell("flat", exchange.fetch_positions() == [])
     _orders(exchange, book)
     _filling(where, exchange, book)
     _settings(exchange)
     _errors(place, exchange, book)
-    say({"client": "ccxt", "version": ccxt.__version__, "failed": failed})
-    return 1 if failed else 0
+    say({"client": "ccxt", "version": ccxt.__version__, "failed": STEPS.failed})
+    return 1 if STEPS.failed else 0
 
 
 def _orders(exchange: Any, book: dict[str, Any]) -> None:
     price = exchange.price_to_precision(SYMBOL, book["bids"][0][0] * 0.98)
     placed = exchange.create_order(SYMBOL, "limit", "buy", 0.01, price, {"clientOrderId": "ccxt-1", "timeInForce": "PostOnly"})
-    told("place", bool(placed["id"]) and placed["clientOrderId"] == "ccxt-1", id=placed["id"])
+    STEPS.tell("place", bool(placed["id"]) and placed["clientOrderId"] == "ccxt-1", id=placed["id"])
     opened = exchange.fetch_open_order(placed["id"], SYMBOL)
-    told("query", opened["status"] == "open" and opened["amount"] == 0.01 and opened["clientOrderId"] == "ccxt-1", order=opened["info"])
-    told("open_orders", [o["id"] for o in exchange.fetch_open_orders(SYMBOL)] == [placed["id"]])
+    STEPS.tell(
+        "query", opened["status"] == "open" and opened["amount"] == 0.01 and opened["clientOrderId"] == "ccxt-1", order=opened["info"]
+    )
+    STEPS.tell("open_orders", [o["id"] for o in exchange.fetch_open_orders(SYMBOL)] == [placed["id"]])
     exchange.edit_order(placed["id"], SYMBOL, "limit", "buy", 0.02, price)
-    told("amend", exchange.fetch_open_order(placed["id"], SYMBOL)["amount"] == 0.02)
+    STEPS.tell("amend", exchange.fetch_open_order(placed["id"], SYMBOL)["amount"] == 0.02)
     exchange.cancel_order(placed["id"], SYMBOL)
     found = next(o for o in exchange.fetch_canceled_orders(SYMBOL) if o["id"] == placed["id"])
-    told("cancel", found["status"] == "canceled" and found["filled"] == 0, order=found["info"])
+    STEPS.tell("cancel", found["status"] == "canceled" and found["filled"] == 0, order=found["info"])
     both = exchange.create_orders(
         [
             {"symbol": SYMBOL, "type": "limit", "side": "buy", "amount": 0.01, "price": float(price)},
             {"symbol": SYMBOL, "type": "limit", "side": "buy", "amount": 0.002, "price": float(price)},
         ]
     )
-    told("batch", len(both) == 2 and all(order["id"] for order in both))
+    STEPS.tell("batch", len(both) == 2 and all(order["id"] for order in both))
     gone = exchange.cancel_all_orders(SYMBOL)
-    told("cancel_all", {o["id"] for o in gone} == {o["id"] for o in both} and exchange.fetch_open_orders(SYMBOL) == [])
+    STEPS.tell("cancel_all", {o["id"] for o in gone} == {o["id"] for o in both} and exchange.fetch_open_orders(SYMBOL) == [])
 
 
 def _filling(where: dict[str, Any], exchange: Any, book: dict[str, Any]) -> None:
     price = float(exchange.price_to_precision(SYMBOL, book["bids"][0][0] * 0.97))
     placed = exchange.create_order(SYMBOL, "limit", "buy", 0.01, price, {"clientOrderId": "ccxt-2"})
-    happen(where, fault="fill", client_id="ccxt-2", amount="0.004")
+    happen(where["control"], venue="bybit", fault="fill", client_id="ccxt-2", amount="0.004")
     found = exchange.fetch_open_order(placed["id"], SYMBOL)
-    told("partial_fill", found["status"] == "open" and found["filled"] == 0.004 and found["remaining"] == 0.006, order=found["info"])
+    STEPS.tell("partial_fill", found["status"] == "open" and found["filled"] == 0.004 and found["remaining"] == 0.006, order=found["info"])
     exchange.cancel_order(placed["id"], SYMBOL)
     found = exchange.fetch_order(placed["id"], SYMBOL, {"acknowledged": True})
-    told("cancel_rest", found["status"] == "canceled" and found["filled"] == 0.004, order=found["info"])
+    STEPS.tell("cancel_rest", found["status"] == "canceled" and found["filled"] == 0.004, order=found["info"])
     fills = exchange.fetch_my_trades(SYMBOL)
-    told("executions", abs(sum(f["amount"] for f in fills if f["order"] == placed["id"]) - found["filled"]) < 1e-9, fills=len(fills))
+    STEPS.tell("executions", abs(sum(f["amount"] for f in fills if f["order"] == placed["id"]) - found["filled"]) < 1e-9, fills=len(fills))
     position = exchange.fetch_positions([SYMBOL])[0]
-    told("position", position["side"] == "long" and position["contracts"] == found["filled"], position=position["info"])
+    STEPS.tell("position", position["side"] == "long" and position["contracts"] == found["filled"], position=position["info"])
     exchange.create_order(SYMBOL, "market", "sell", position["contracts"], None, {"reduceOnly": True})
-    told("closed", exchange.fetch_positions() == [])
+    STEPS.tell("closed", exchange.fetch_positions() == [])
     rows = exchange.fetch_ledger("USDT")
-    told("ledger", bool(rows) and rows[-1]["currency"] == "USDT", rows=len(rows))
+    STEPS.tell("ledger", bool(rows) and rows[-1]["currency"] == "USDT", rows=len(rows))
 
 
 def _settings(exchange: Any) -> None:
     exchange.set_leverage(7, SYMBOL)
-    told("leverage", exchange.fetch_leverage(SYMBOL)["longLeverage"] == 7)
-    told("fee", exchange.fetch_trading_fee(SYMBOL)["taker"] == 0.00055)
-    told("time", exchange.fetch_time() > 0)
+    STEPS.tell("leverage", exchange.fetch_leverage(SYMBOL)["longLeverage"] == 7)
+    STEPS.tell("fee", exchange.fetch_trading_fee(SYMBOL)["taker"] == 0.00055)
+    STEPS.tell("time", exchange.fetch_time() > 0)
     permissions = exchange.privateGetV5UserQueryApi()["result"]
-    told(
+    STEPS.tell(
         "key",
         str(permissions["readOnly"]) == "0" and permissions["permissions"]["Wallet"] == [] and permissions["ips"] != [],
         found=permissions,
@@ -138,19 +111,21 @@ def _settings(exchange: Any) -> None:
 def _errors(place: dict[str, str], exchange: Any, book: dict[str, Any]) -> None:
     price = float(exchange.price_to_precision(SYMBOL, book["bids"][0][0] * 0.98))
     wrong = client(place, secret="not the secret")
-    refused("bad_signature", ccxt.AuthenticationError, wrong.fetch_balance)
+    STEPS.refused("bad_signature", ccxt.AuthenticationError, wrong.fetch_balance)
     unknown = client(place, apiKey="unknown")
-    refused("unknown_key", ccxt.AuthenticationError, unknown.fetch_balance)
+    STEPS.refused("unknown_key", ccxt.AuthenticationError, unknown.fetch_balance)
     skewed = client(place)
     skewed.nonce = lambda: skewed.milliseconds() - 60_000
-    refused("skewed_clock", ccxt.InvalidNonce, skewed.fetch_balance)
-    refused("insufficient", ccxt.InsufficientFunds, lambda: exchange.create_order(SYMBOL, "limit", "buy", 1000, price))
-    refused("min_notional", ccxt.InvalidOrder, lambda: exchange.create_order(SYMBOL, "limit", "buy", 0.001, 1))
-    refused("duplicate", ccxt.InvalidOrder, lambda: exchange.create_order(SYMBOL, "limit", "buy", 0.01, price, {"clientOrderId": "ccxt-1"}))
+    STEPS.refused("skewed_clock", ccxt.InvalidNonce, skewed.fetch_balance)
+    STEPS.refused("insufficient", ccxt.InsufficientFunds, lambda: exchange.create_order(SYMBOL, "limit", "buy", 1000, price))
+    STEPS.refused("min_notional", ccxt.InvalidOrder, lambda: exchange.create_order(SYMBOL, "limit", "buy", 0.001, 1))
+    STEPS.refused(
+        "duplicate", ccxt.InvalidOrder, lambda: exchange.create_order(SYMBOL, "limit", "buy", 0.01, price, {"clientOrderId": "ccxt-1"})
+    )
     nobody = "00000000-0000-0000-0000-000000000000"
-    refused("unknown_order", ccxt.OrderNotFound, lambda: exchange.cancel_order(nobody, SYMBOL))
+    STEPS.refused("unknown_order", ccxt.OrderNotFound, lambda: exchange.cancel_order(nobody, SYMBOL))
     body = {"category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "60000.05"}
-    refused("price_step", ccxt.BadRequest, lambda: exchange.privatePostV5OrderCreate(body))
+    STEPS.refused("price_step", ccxt.BadRequest, lambda: exchange.privatePostV5OrderCreate(body))
 
 
 if __name__ == "__main__":

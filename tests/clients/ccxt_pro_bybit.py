@@ -15,23 +15,11 @@ from typing import Any
 
 import ccxt
 import ccxt.pro
+from steps import Steps, say  # type: ignore[import-not-found]
 
 SYMBOL = "BTC/USDT:USDT"
 PATIENCE_S = 20
-failed: list[str] = []
-
-
-def say(line: dict[str, Any]) -> None:
-    """One line."""
-    sys.stdout.write(json.dumps(line, default=str) + "\n")
-    sys.stdout.flush()
-
-
-def told(step: str, good: bool, **what: Any) -> None:
-    """One step's line."""
-    say({"step": step, "ok": good, **what})
-    if not good:
-        failed.append(step)
+STEPS = Steps()
 
 
 def client(place: dict[str, str]) -> Any:
@@ -59,17 +47,17 @@ async def main(place: dict[str, str]) -> int:
         await _private(exchange)
     finally:
         await exchange.close()
-    say({"client": "ccxt.pro", "version": ccxt.__version__, "failed": failed})
-    return 1 if failed else 0
+    say({"client": "ccxt.pro", "version": ccxt.__version__, "failed": STEPS.failed})
+    return 1 if STEPS.failed else 0
 
 
 async def _public(exchange: Any) -> None:
     for _ in range(5):
         book = await soon(exchange.watch_order_book(SYMBOL))
-    told("watch_book", len(book["bids"]) >= 50 and book["bids"][0][0] < book["asks"][0][0])
-    told("watch_trades", (await soon(exchange.watch_trades(SYMBOL)))[-1]["amount"] > 0)
+    STEPS.tell("watch_book", len(book["bids"]) >= 50 and book["bids"][0][0] < book["asks"][0][0])
+    STEPS.tell("watch_trades", (await soon(exchange.watch_trades(SYMBOL)))[-1]["amount"] > 0)
     ticker = await soon(exchange.watch_ticker(SYMBOL))
-    told("watch_ticker", ticker["bid"] < ticker["ask"])
+    STEPS.tell("watch_ticker", ticker["bid"] < ticker["ask"])
 
 
 async def _private(exchange: Any) -> None:
@@ -79,21 +67,21 @@ async def _private(exchange: Any) -> None:
     # Nothing says when the subscription is in force; an order that is told shows that it was.
     await asyncio.sleep(2)
     placed = await soon(exchange.create_order_ws(SYMBOL, "limit", "buy", 0.01, price))
-    told("create_ws", bool(placed["id"]))
-    told("watch_orders", [(o["id"], o["status"]) for o in await soon(watching)] == [(placed["id"], "open")])
+    STEPS.tell("create_ws", bool(placed["id"]))
+    STEPS.tell("watch_orders", [(o["id"], o["status"]) for o in await soon(watching)] == [(placed["id"], "open")])
     edited = await soon(exchange.edit_order_ws(placed["id"], SYMBOL, "limit", "buy", 0.02, price))
-    told("edit_ws", edited["id"] == placed["id"])
+    STEPS.tell("edit_ws", edited["id"] == placed["id"])
     await soon(exchange.cancel_order_ws(placed["id"], SYMBOL))
     try:
         await soon(exchange.cancel_order_ws(placed["id"], SYMBOL))
-        told("unknown_order_ws", False)
+        STEPS.tell("unknown_order_ws", False)
     except ccxt.OrderNotFound:
-        told("unknown_order_ws", True)
+        STEPS.tell("unknown_order_ws", True)
     trades, balance = (asyncio.ensure_future(doing) for doing in (exchange.watch_my_trades(SYMBOL), exchange.watch_balance()))
     await asyncio.sleep(2)
     await exchange.create_order(SYMBOL, "market", "buy", 0.01)
-    told("watch_my_trades", sum(trade["amount"] for trade in await soon(trades)) > 0)
-    told("watch_balance", (await soon(balance))["USDT"]["total"] > 0)
+    STEPS.tell("watch_my_trades", sum(trade["amount"] for trade in await soon(trades)) > 0)
+    STEPS.tell("watch_balance", (await soon(balance))["USDT"]["total"] > 0)
     await exchange.create_order(SYMBOL, "market", "sell", 0.01, None, {"reduceOnly": True})
 
 

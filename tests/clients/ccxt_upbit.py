@@ -7,35 +7,14 @@ import asyncio
 import json
 import sys
 import time
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ccxt
 import ccxt.pro
+from steps import Steps, happen  # type: ignore[import-not-found]
 
 SYMBOL = "BTC/KRW"
-
-
-class Steps:
-    """Counts what went wrong."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-
-    def tell(self, name: str, as_expected: bool, detail: object = "") -> None:
-        self.failed += not as_expected
-        sys.stdout.write(json.dumps({"step": name, "ok": as_expected, "detail": str(detail)[:300]}) + "\n")
-        sys.stdout.flush()
-
-    def refused(self, name: str, expected: type[Exception], act: Callable[[], Any], text: str = "") -> None:
-        try:
-            found = act()
-        except Exception as error:  # noqa: BLE001 - whatever the client raises is what is looked at
-            self.tell(name, type(error) is expected and text in str(error), f"{type(error).__name__}: {error}")
-        else:
-            self.tell(name, False, f"expected {expected.__name__}, found {found}")
 
 
 def settings(where: dict[str, str], **changed: str) -> dict[str, Any]:
@@ -50,11 +29,6 @@ def settings(where: dict[str, str], **changed: str) -> dict[str, Any]:
 
 def exchange(where: dict[str, str], **changed: str) -> ccxt.upbit:
     return ccxt.upbit(settings(where, **changed))
-
-
-def fault(control: str, **spec: object) -> None:
-    request = urllib.request.Request(f"{control}/faults", json.dumps(spec).encode(), method="POST")
-    urllib.request.urlopen(request, timeout=10).read()
 
 
 def run_rest(steps: Steps, where: dict[str, str], control: str) -> None:
@@ -84,10 +58,10 @@ def run_rest(steps: Steps, where: dict[str, str], control: str) -> None:
     steps.tell("funds and fee are locked", abs(locked - low * 0.001 * 1.0005) < 1e-6, locked)
     steps.tell("query", upbit.fetch_order(order["id"])["status"] == "open")
     steps.tell("open orders", [o["id"] for o in upbit.fetch_open_orders(SYMBOL)] == [order["id"]])
-    fault(control, fault="fill", venue="upbit", client_id=mine, amount="0.0004")
+    happen(control, fault="fill", venue="upbit", client_id=mine, amount="0.0004")
     part = upbit.fetch_order(order["id"])
     steps.tell("partial fill", part["status"] == "open" and part["filled"] == 0.0004 and len(part["trades"]) == 1, part["filled"])
-    fault(control, fault="fill", venue="upbit", client_id=mine)
+    happen(control, fault="fill", venue="upbit", client_id=mine)
     done = upbit.fetch_order(order["id"])
     steps.tell("then the rest", done["status"] == "closed" and done["filled"] == 0.001 and float(done["fee"]["cost"]) > 0, done["fee"])
     steps.tell("closed orders", order["id"] in [o["id"] for o in upbit.fetch_closed_orders(SYMBOL)])

@@ -10,7 +10,6 @@ import io
 import json
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,29 +18,14 @@ import pyupbit  # type: ignore[import-not-found]
 import requests  # type: ignore[import-untyped]
 import websockets  # type: ignore[import-not-found]
 from pyupbit import errors, request_api
+from steps import Steps, happen  # type: ignore[import-not-found]
 
 TICKER = "KRW-XRP"
 REAL = "https://api.upbit.com"
 
 
-class Steps:
-    """Counts what went wrong."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-
-    def tell(self, name: str, as_expected: bool, detail: object = "") -> None:
-        self.failed += not as_expected
-        sys.stdout.write(json.dumps({"step": name, "ok": as_expected, "detail": str(detail)[:300]}) + "\n")
-        sys.stdout.flush()
-
-    def refused(self, name: str, expected: type[Exception], act: Callable[[], Any]) -> None:
-        try:
-            found = act()
-        except Exception as error:  # noqa: BLE001 - whatever the client raises is what is looked at
-            self.tell(name, type(error) is expected, f"{type(error).__name__}: {error}")
-        else:
-            self.tell(name, False, f"expected {expected.__name__}, found {found}")
+class SwallowingSteps(Steps):
+    """The client swallows much of what it is told."""
 
     def swallowed(self, name: str, expected: str, act: Callable[[], Any]) -> None:
         """The client prints the class of what it caught and gives None, or returns the refusal as it came."""
@@ -64,12 +48,7 @@ def turn_to(rest: str, stream: str) -> None:
     websockets.connect = lambda _uri, **options: connect(stream, **options)
 
 
-def fault(control: str, **spec: object) -> None:
-    request = urllib.request.Request(f"{control}/faults", json.dumps(spec).encode(), method="POST")
-    urllib.request.urlopen(request, timeout=10).read()
-
-
-def run(steps: Steps, where: dict[str, str], control: str) -> None:
+def run(steps: SwallowingSteps, where: dict[str, str], control: str) -> None:
     steps.tell("markets", TICKER in pyupbit.get_tickers(fiat="KRW"))
     book = pyupbit.get_orderbook(TICKER)
     best_bid, best_ask = book["orderbook_units"][0]["bid_price"], book["orderbook_units"][0]["ask_price"]
@@ -85,10 +64,10 @@ def run(steps: Steps, where: dict[str, str], control: str) -> None:
     steps.tell("place, rests", order["state"] == "wait" and order["side"] == "bid", order["uuid"])
     steps.tell("query", client.get_order(order["uuid"])["state"] == "wait")
     steps.tell("list of open orders", [o["uuid"] for o in client.get_order(TICKER)] == [order["uuid"]])
-    fault(control, fault="fill", venue="upbit", symbol=TICKER, amount="4")
+    happen(control, fault="fill", venue="upbit", symbol=TICKER, amount="4")
     part = client.get_individual_order(order["uuid"])
     steps.tell("partial fill", (part["state"], part["executed_volume"], len(part["trades"])) == ("wait", "4", 1), part["executed_volume"])
-    fault(control, fault="fill", venue="upbit", symbol=TICKER)
+    happen(control, fault="fill", venue="upbit", symbol=TICKER)
     steps.tell("then the rest", client.get_order(order["uuid"])["state"] == "done")
     steps.tell("mean price", client.get_avg_buy_price("XRP") > 0, client.get_avg_buy_price("XRP"))
 
@@ -116,7 +95,7 @@ def run(steps: Steps, where: dict[str, str], control: str) -> None:
     steps.swallowed("withdrawals", "OutOfScope", lambda: client.get_withdraw_list("KRW"))
 
 
-async def run_stream(steps: Steps) -> None:
+async def run_stream(steps: SwallowingSteps) -> None:
     """What the client's own WebSocketClient sends and reads, without the process that it runs in."""
     async with websockets.connect("wss://api.upbit.com/websocket/v1", ping_interval=60) as socket:
         await socket.send(json.dumps([{"ticket": "abc"}, {"type": "ticker", "codes": [TICKER], "isOnlyRealtime": True}]))
@@ -130,7 +109,7 @@ def main(path: str) -> int:
     places = json.loads(Path(path).read_text())
     where = places["upbit"]
     turn_to(where["rest"], where["ws_public"])
-    steps = Steps()
+    steps = SwallowingSteps()
     run(steps, where, places["control"])
     asyncio.run(run_stream(steps))
     return 1 if steps.failed else 0

@@ -11,17 +11,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketAPI, ConfigurationWebSocketStreams
 from binance_common.errors import BadRequestError, ServerError, TooManyRequestsError, UnauthorizedError
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
+from steps import Steps, happen  # type: ignore[import-not-found]
 
 SYMBOL = "BTCUSDT"
 WHERE = json.loads(Path(sys.argv[1]).read_text())
 OURS = WHERE["binance_usdm"]
 STREAMS = OURS["ws_private"].removesuffix("/private")
-FAILED: list[str] = []
+STEPS = Steps()
 
 
 def client(key: str = OURS["key"], secret: str = OURS["secret"]) -> Any:
@@ -32,21 +32,9 @@ def client(key: str = OURS["key"], secret: str = OURS["secret"]) -> Any:
     )
 
 
-def say(name: str, good: bool, found: object) -> None:
-    if not good:
-        FAILED.append(name)
-    sys.stdout.write(json.dumps({"step": name, "ok": good, "found": str(found)[:160]}) + "\n")
-
-
 def step(name: str, act: Callable[[], Any], check: Callable[[Any], bool]) -> Any:
     """What a REST call gives, by its documented names; every name that came must be one that the connector's model knows."""
-    try:
-        found = act().data()
-    except Exception as error:  # noqa: BLE001 - whatever the client raises is what the step shows
-        say(name, False, f"{type(error).__name__}: {error}")
-        return None
-    say(name, bool(check(found)), found)
-    return found
+    return STEPS.expect(name, lambda: act().data(), check)
 
 
 def refused(name: str, kind: type[Exception], code: int, act: Callable[[], Any]) -> None:
@@ -56,11 +44,7 @@ def refused(name: str, kind: type[Exception], code: int, act: Callable[[], Any])
         found = error
     # A failure of the server keeps no code, only its HTTP status.
     good = isinstance(found, kind) and (getattr(found, "status_code", None) == code or isinstance(found, ServerError))
-    say(name, good, f"{type(found).__name__}: {found}")
-
-
-def strike(**fault: Any) -> None:
-    urlopen(Request(f"{WHERE['control']}/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"})).read()
+    STEPS.tell(name, good, f"{type(found).__name__}: {found}")
 
 
 def rest() -> None:
@@ -96,7 +80,7 @@ def rest() -> None:
         lambda o: o.orig_qty == "0.020" and o.status == "NEW",
     )
     step("amends", lambda: x.get_order_modify_history(SYMBOL), lambda a: a[0].amendment.orig_qty.after == "0.020")
-    strike(fault="fill", venue="binance_usdm", client_id="sdk-1", amount="0.005")
+    happen(WHERE["control"], fault="fill", venue="binance_usdm", client_id="sdk-1", amount="0.005")
     step("partial", lambda: x.query_order(SYMBOL, orig_client_order_id="sdk-1"), lambda o: o.status == "PARTIALLY_FILLED")
     step("positions", x.position_information_v3, lambda p: any(one.symbol == SYMBOL for one in p))
     step("fills", lambda: x.account_trade_list(SYMBOL), lambda t: t[-1].qty == "0.005" and t[-1].maker is True)
@@ -123,12 +107,12 @@ def rest() -> None:
     refused("post_only", BadRequestError, -5022, lambda: place(price=round(ask * 1.01, 1), tif="GTX"))
     refused("unknown", BadRequestError, -2013, lambda: x.query_order(SYMBOL, order_id=8_999_999_999))
     refused("cancel_unknown", BadRequestError, -2011, lambda: x.cancel_order(SYMBOL, order_id=8_999_999_999))
-    strike(fault="clock_skew", venue="binance_usdm", ms=60_000)
+    happen(WHERE["control"], fault="clock_skew", venue="binance_usdm", ms=60_000)
     refused("skewed", BadRequestError, -1021, x.futures_account_balance_v3)
-    strike(fault="clock_skew", venue="binance_usdm", ms=0)
-    strike(fault="rate_limited", venue="binance_usdm", verb="read")
+    happen(WHERE["control"], fault="clock_skew", venue="binance_usdm", ms=0)
+    happen(WHERE["control"], fault="rate_limited", venue="binance_usdm", verb="read")
     refused("limited", TooManyRequestsError, -1003, x.futures_account_balance_v3)
-    strike(fault="accept_then_error", venue="binance_usdm", verb="place")
+    happen(WHERE["control"], fault="accept_then_error", venue="binance_usdm", verb="place")
     refused("timeout", ServerError, -1007, lambda: place(new_client_order_id="sdk-lost"))
     step("not_lost", lambda: x.query_order(SYMBOL, orig_client_order_id="sdk-lost"), lambda o: o.status == "NEW")
     step("clean", lambda: x.cancel_all_open_orders(SYMBOL), lambda r: r.code == 200)
@@ -151,29 +135,29 @@ async def sockets() -> None:
     placed = await api.new_order(
         SYMBOL, "BUY", "LIMIT", quantity=0.01, price=round(bid * 0.97, 1), time_in_force="GTX", new_client_order_id="sdk-ws-1"
     )
-    say("ws_place", placed.data().result.status == "NEW", placed.data())
-    say("ws_limits", len(placed.rate_limits) == 3, placed.rate_limits)
+    STEPS.tell("ws_place", placed.data().result.status == "NEW", placed.data())
+    STEPS.tell("ws_limits", len(placed.rate_limits) == 3, placed.rate_limits)
     queried = await api.query_order(SYMBOL, orig_client_order_id="sdk-ws-1")
-    say("ws_query", queried.data().result.client_order_id == "sdk-ws-1", queried.data())
-    strike(fault="fill", venue="binance_usdm", client_id="sdk-ws-1", amount="0.004")
+    STEPS.tell("ws_query", queried.data().result.client_order_id == "sdk-ws-1", queried.data())
+    happen(WHERE["control"], fault="fill", venue="binance_usdm", client_id="sdk-ws-1", amount="0.004")
     changed = await api.modify_order(SYMBOL, "BUY", quantity=0.02, price=round(bid * 0.96, 1), orig_client_order_id="sdk-ws-1")
-    say("ws_modify", changed.data().result.orig_qty == "0.020", changed.data())
+    STEPS.tell("ws_modify", changed.data().result.orig_qty == "0.020", changed.data())
     cancelled = await api.cancel_order(SYMBOL, orig_client_order_id="sdk-ws-1")
-    say("ws_cancel", cancelled.data().result.status == "CANCELED", cancelled.data())
+    STEPS.tell("ws_cancel", cancelled.data().result.status == "CANCELED", cancelled.data())
     balance = await api.futures_account_balance_v2()
-    say("ws_balance", any(one.asset == "USDT" for one in balance.data().result), balance.data())
+    STEPS.tell("ws_balance", any(one.asset == "USDT" for one in balance.data().result), balance.data())
     missed = await api.cancel_order(SYMBOL, orig_client_order_id="sdk-ws-1")
-    say("ws_cancel_unknown", "-2011" in str(missed.data()), missed.data())
+    STEPS.tell("ws_cancel_unknown", "-2011" in str(missed.data()), missed.data())
     await asyncio.sleep(1.5)
-    say("depth", len(told["depth"]) > 5 and all(one.s == SYMBOL for one in told["depth"]), len(told["depth"]))
-    say("mark", len(told["mark"]) >= 1, told["mark"][:1])
+    STEPS.tell("depth", len(told["depth"]) > 5 and all(one.s == SYMBOL for one in told["depth"]), len(told["depth"]))
+    STEPS.tell("mark", len(told["mark"]) >= 1, told["mark"][:1])
     found = [one.actual_instance for one in told["user"]]
     kinds = [f"{type(one).__name__} {one.o.x if type(one).__name__ == 'OrderTradeUpdate' else ''}".strip() for one in found]
     for kind in ("NEW", "TRADE", "AMENDMENT", "CANCELED"):
-        say(f"user_{kind}", f"OrderTradeUpdate {kind}" in kinds, kinds)
-    say("user_account", "AccountUpdate" in kinds and "TradeLite" in kinds, kinds)
+        STEPS.tell(f"user_{kind}", f"OrderTradeUpdate {kind}" in kinds, kinds)
+    STEPS.tell("user_account", "AccountUpdate" in kinds and "TradeLite" in kinds, kinds)
     flat = await api.new_order(SYMBOL, "SELL", "MARKET", quantity=0.004, reduce_only="true", new_order_resp_type="RESULT")
-    say("ws_flatten", flat.data().result.status == "FILLED", flat.data())
+    STEPS.tell("ws_flatten", flat.data().result.status == "FILLED", flat.data())
     await streams.close_connection(close_session=True)
     await x.websocket_api.close_connection(close_session=True)
 
@@ -182,7 +166,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     rest()
     asyncio.run(sockets())
-    return 1 if FAILED else 0
+    return 1 if STEPS.failed else 0
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ are switched off: with them the client repeats a placement by itself.
 import json
 import sys
 import time
-import urllib.request
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import upbit  # type: ignore[import-not-found]
+from steps import Steps, happen  # type: ignore[import-not-found]
 from upbit import Upbit
 from upbit.lib import jwt_auth  # type: ignore[import-not-found]
 
@@ -37,31 +36,6 @@ VECTORS: tuple[tuple[dict[str, Any] | None, str], ...] = (
     ({"market": "KRW-BTC", "states": ["wait", "watch"], "limit": 10}, "7ir5IRZ1GSN6mFH40Ro9R31mPIiZtRZ7OnZd0PGBiOM"),
 )
 """Parameters, and the signature part of the token that interlock signs for them with HS256 and the nonce above."""
-
-
-class Steps:
-    """Counts what went wrong."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-
-    def tell(self, name: str, as_expected: bool, detail: object = "") -> None:
-        self.failed += not as_expected
-        sys.stdout.write(json.dumps({"step": name, "ok": as_expected, "detail": str(detail)[:300]}) + "\n")
-        sys.stdout.flush()
-
-    def refused(self, name: str, expected: type[Exception], act: Callable[[], Any], code: str = "") -> None:
-        try:
-            found = act()
-        except Exception as error:  # noqa: BLE001 - whatever the client raises is what is looked at
-            self.tell(name, type(error) is expected and code in str(error), f"{type(error).__name__}: {error}")
-        else:
-            self.tell(name, False, f"expected {expected.__name__}, found {found}")
-
-
-def fault(control: str, **spec: object) -> None:
-    request = urllib.request.Request(f"{control}/faults", json.dumps(spec).encode(), method="POST")
-    urllib.request.urlopen(request, timeout=10).read()
 
 
 def run_signing(steps: Steps, client: Upbit) -> None:
@@ -97,10 +71,10 @@ def run(steps: Steps, client: Upbit, control: str, key: str) -> None:
     steps.tell("place, rests", order.state == "wait" and order.smp_type == "cancel_maker", order.uuid)
     steps.tell("query by identifier", client.orders.retrieve(identifier=mine).uuid == order.uuid)
     steps.tell("open orders", [o.uuid for o in client.orders.list_open(market=MARKET).items] == [order.uuid])
-    fault(control, fault="fill", venue="upbit", client_id=mine, amount="0.015")
+    happen(control, fault="fill", venue="upbit", client_id=mine, amount="0.015")
     part = client.orders.retrieve(uuid=order.uuid)
     steps.tell("partial fill", (part.state, part.executed_volume) == ("wait", "0.015"), part.executed_volume)
-    fault(control, fault="fill", venue="upbit", client_id=mine)
+    happen(control, fault="fill", venue="upbit", client_id=mine)
     done = client.orders.retrieve(uuid=order.uuid)
     steps.tell("then the rest", done.state == "done" and len(done.trades or []) == 2, done.paid_fee)
     steps.tell("closed orders", order.uuid in [o.uuid for o in client.orders.list_closed(market=MARKET, states=["done"])])

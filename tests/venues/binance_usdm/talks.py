@@ -1,20 +1,17 @@
-"""Talks run against scripted answers, and the rows that the tests of Binance's account share: those of the notes, made to fit one instrument."""
+"""Answers of Binance, and the rows that the tests of its account share: those of the notes, made to fit one instrument."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from collections.abc import Iterable
+from typing import Any
 
 from hypothesis import strategies as st
+from tests.venues.scripted import encoded
 
 from interlock.domain.instruments import Instrument
 from interlock.market.shipped import SHIPPED
-from interlock.venues.port import Ask, Heard, Talk
-
-T = TypeVar("T")
-Responder = Callable[[Ask], Heard]
+from interlock.venues.port import Heard
 
 BTC = SHIPPED["binance_usdm:BTCUSDT"]
 INSTRUMENTS: dict[str, Instrument] = {"BTCUSDT": BTC}
@@ -322,41 +319,6 @@ def clock(ms: int = NOW_MS) -> Heard:
 def info(*symbols: Any, time: int = NOW_MS) -> Heard:
     """An exchangeInfo."""
     return ok({"timezone": "UTC", "serverTime": time, "rateLimits": [], "symbols": list(symbols)})
-
-
-def encoded(body: Any) -> bytes:
-    return json.dumps(body).encode()
-
-
-def finish(talk: Talk[T], answer: Responder) -> T:
-    """What comes of a talk whose requests `answer` answers."""
-    try:
-        asked = next(talk)
-        while True:
-            asked = talk.send(answer(asked))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-def scripted(talk: Talk[T], *answers: Heard) -> tuple[T, list[Ask]]:
-    """What comes of a talk that hears these in order, and what it asked. Every one of them must be asked for."""
-    asked: list[Ask] = []
-    left = list(answers)
-
-    def answer(ask: Ask) -> Heard:
-        asked.append(ask)
-        return left.pop(0)
-
-    result = finish(talk, answer)
-    assert not left
-    return result, asked
-
-
-def query(ask: Ask) -> dict[str, str]:
-    """A request's query or form by name."""
-    whole = ask.call.query or ask.call.body.decode()
-    return dict(parse_qsl(whole, keep_blank_values=True, strict_parsing=bool(whole)))
 
 
 _ODD: st.SearchStrategy[Any] = st.sampled_from(

@@ -9,24 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.binance_usdm.talks import (
-    ALGO,
-    BALANCE,
-    BTC,
-    INSTRUMENTS,
-    KEY,
-    MS,
-    NOW_MS,
-    ORDER,
-    POSITION,
-    clock,
-    finish,
-    mutated,
-    no,
-    ok,
-    query,
-    scripted,
-)
+from tests.venues.binance_usdm.talks import ALGO, BALANCE, BTC, INSTRUMENTS, KEY, MS, NOW_MS, ORDER, POSITION, clock, mutated, no, ok
+from tests.venues.scripted import finish, query, scripted
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Status
@@ -112,18 +96,18 @@ def test_whatever_a_talk_asks_can_be_signed() -> None:
 
 
 def test_the_clock() -> None:
-    found, (asked,) = scripted(account().clock(), clock())
+    found, (asked,) = scripted(account().clock(), [clock()])
     assert (found, asked.access, asked.call.path) == (NOW_MS * MS, Access.PUBLIC, "/fapi/v1/time")
 
 
 def test_the_top() -> None:
-    found, asked = scripted(account().top("BTCUSDT"), ok(TICKER), ok(MARK))
+    found, asked = scripted(account().top("BTCUSDT"), [ok(TICKER), ok(MARK)])
     assert found == TopSeen("BTCUSDT", 40, 42, Decimal("4.10104562"), True)
     assert [(each.call.path, each.call.query, each.weight) for each in asked] == [
         ("/fapi/v1/ticker/bookTicker", "symbol=BTCUSDT", 2),
         ("/fapi/v1/premiumIndex", "symbol=BTCUSDT", 1),
     ]
-    found, _ = scripted(account().top("BTCUSDT"), ok({**TICKER, "askPrice": "0"}), ok(MARK))
+    found, _ = scripted(account().top("BTCUSDT"), [ok({**TICKER, "askPrice": "0"}), ok(MARK)])
     assert found.ask_ticks == 0
     with pytest.raises(UsageError):
         next(account().top("ETHUSDT"))
@@ -143,14 +127,14 @@ def test_the_top() -> None:
 )
 def test_a_top_that_cannot_be(ticker: dict[str, str], mark: dict[str, str]) -> None:
     with pytest.raises(Nonsense):
-        scripted(account().top("BTCUSDT"), ok({**TICKER, **ticker}), ok({**MARK, **mark}))
+        scripted(account().top("BTCUSDT"), [ok({**TICKER, **ticker}), ok({**MARK, **mark})])
 
 
 # What the account is
 
 
 def test_the_key_and_whose_it_is() -> None:
-    found, asked = scripted(account().key("dbefbc80"), ok([BALANCE, {**BALANCE, "asset": "BNB"}]), ok(KEY))
+    found, asked = scripted(account().key("dbefbc80"), [ok([BALANCE, {**BALANCE, "asset": "BNB"}]), ok(KEY)])
     assert found == KeyFacts(account="SgsR", trade=True, withdraw=False, transfer=False, address_bound=True, expires_ms=None)
     assert [(each.call.path, each.budget) for each in asked] == [
         ("/fapi/v3/balance", "weight"),
@@ -174,18 +158,18 @@ def test_the_key_and_whose_it_is() -> None:
     ],
 )
 def test_what_the_venue_does_not_tell_is_neither_yes_nor_no(changes: dict[str, Any], facts: dict[str, Any]) -> None:
-    found, _ = scripted(account().key(""), ok([BALANCE]), ok({**KEY, **changes}))
+    found, _ = scripted(account().key(""), [ok([BALANCE]), ok({**KEY, **changes})])
     assert {name: getattr(found, name) for name in facts} == facts
 
 
 def test_a_key_of_a_testnet_and_of_an_account_without_a_name() -> None:
-    found, _ = scripted(account(wallet=False).key(""), ok([BALANCE]))
+    found, _ = scripted(account(wallet=False).key(""), [ok([BALANCE])])
     assert (found.account, found.trade, found.withdraw, found.transfer, found.address_bound) == ("SgsR", None, None, None, None)
     for rows in ([], [{**BALANCE, "accountAlias": ""}], [BALANCE, {**BALANCE, "accountAlias": "other"}]):
         with pytest.raises(Nonsense, match="alias"):
-            scripted(account().key(""), ok(rows))
+            scripted(account().key(""), [ok(rows)])
     with pytest.raises(Nonsense):
-        scripted(account().key(""), ok([BALANCE]), ok({**KEY, "enableWithdrawals": "false"}))
+        scripted(account().key(""), [ok([BALANCE]), ok({**KEY, "enableWithdrawals": "false"})])
 
 
 @pytest.mark.parametrize(
@@ -198,22 +182,22 @@ def test_a_key_of_a_testnet_and_of_an_account_without_a_name() -> None:
     ],
 )
 def test_modes(config: dict[str, Any], symbols: list[Any], position: str, margin: str) -> None:
-    found, _ = scripted(account().mode(), ok({**CONFIG, **config}), ok(symbols))
+    found, _ = scripted(account().mode(), [ok({**CONFIG, **config}), ok(symbols)])
     assert (found.position, found.margin, found.leverage) == (position, margin, {"BTCUSDT": Decimal(21)})
 
 
 def test_modes_that_differ_or_make_no_sense() -> None:
     both = [SYMBOL_CONFIG, {**SYMBOL_CONFIG, "symbol": "ETHUSDT", "marginType": "ISOLATED"}]
-    found, _ = scripted(Account({}).mode(), ok(CONFIG), ok(both))
+    found, _ = scripted(Account({}).mode(), [ok(CONFIG), ok(both)])
     assert (found.margin, len(found.leverage)) == ("mixed", 2)
     odd: list[Any] = [[], [{**SYMBOL_CONFIG, "symbol": "ETHUSDT"}], [{**SYMBOL_CONFIG, "marginType": "NEW"}], {}]
     for symbols in odd:
         with pytest.raises(Nonsense):
-            scripted(account().mode(), ok(CONFIG), ok(symbols))
+            scripted(account().mode(), [ok(CONFIG), ok(symbols)])
 
 
 def test_fees_and_margin() -> None:
-    found, (asked,) = scripted(account().fees("BTCUSDT"), ok(FEES))
+    found, (asked,) = scripted(account().fees("BTCUSDT"), [ok(FEES)])
     assert (found, asked.weight) == (FeeRates(Decimal("-0.0001"), Decimal("0.0004")), 20)
     for changes in (
         {"symbol": "ETHUSDT"},
@@ -222,13 +206,13 @@ def test_fees_and_margin() -> None:
         {"makerCommissionRate": "1e-4"},
     ):
         with pytest.raises(Nonsense):
-            scripted(account().fees("BTCUSDT"), ok({**FEES, **changes}))
-    margin, _ = scripted(account().margin(), ok(MARGIN))
+            scripted(account().fees("BTCUSDT"), [ok({**FEES, **changes})])
+    margin, _ = scripted(account().margin(), [ok(MARGIN)])
     assert margin == MarginSeen(Decimal("103.12345678"), Decimal("-1.5"), Decimal(0))
 
 
 def test_balances_and_positions() -> None:
-    balances, _ = scripted(account().balances(), ok([BALANCE]))
+    balances, _ = scripted(account().balances(), [ok([BALANCE])])
     assert balances == (BalanceSeen("USDT", Decimal("122607.35137903"), Decimal("23.72469206")),)
     rows = [
         POSITION,
@@ -237,7 +221,7 @@ def test_balances_and_positions() -> None:
         {**POSITION, "positionAmt": "-0.004", "entryPrice": "50000.123456789"},
         {**POSITION, "symbol": "测试USDT", "positionAmt": "-17.123"},
     ]
-    positions, _ = scripted(account().positions(), ok(rows))
+    positions, _ = scripted(account().positions(), [ok(rows)])
     assert positions == (
         PositionSeen("BTCUSDT", 1, Decimal("50000.0")),
         PositionSeen("BTCUSDT", -4, Decimal("50000.123456789")),
@@ -257,21 +241,21 @@ def test_balances_and_positions() -> None:
 )
 def test_positions_that_make_no_sense(changes: dict[str, str]) -> None:
     with pytest.raises(Nonsense):
-        scripted(account().positions(), ok([{**POSITION, **changes}]))
+        scripted(account().positions(), [ok([{**POSITION, **changes}])])
 
 
 # Orders
 
 
 def test_an_order_is_looked_for_everywhere() -> None:
-    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), ok(ORDER))
+    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), [ok(ORDER)])
     assert (found, len(asked)) == (SEEN, 1)
-    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), no(-2013), ok(ORDER))
+    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), [no(-2013), ok(ORDER)])
     assert (found, asked[1].call.path) == (SEEN, "/fapi/v1/openOrder")
     others = [{**ORDER, "clientOrderId": "other"}, ORDER, {**ORDER, "orderId": 1, "status": "CANCELED"}]
-    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), no(-2013), no(-2013), ok(others))
+    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), [no(-2013), no(-2013), ok(others)])
     assert (found, asked[2].call.path) == (SEEN, "/fapi/v1/allOrders")
-    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), no(-2013), no(-2013), ok([]))
+    found, asked = scripted(account().order("BTCUSDT", "arb-0001"), [no(-2013), no(-2013), ok([])])
     assert found is None
     assert [query(each)["symbol"] for each in asked] == ["BTCUSDT"] * 3
 
@@ -279,9 +263,9 @@ def test_an_order_is_looked_for_everywhere() -> None:
 def test_an_order_that_is_another_or_cannot_be_looked_for() -> None:
     for changes in ({"clientOrderId": "other"}, {"symbol": "ETHUSDT"}, {"price": "0.55"}, {"status": "WHO_KNOWS"}, {"updateTime": 0}):
         with pytest.raises(Nonsense):
-            scripted(account().order("BTCUSDT", "arb-0001"), ok({**ORDER, **changes}))
+            scripted(account().order("BTCUSDT", "arb-0001"), [ok({**ORDER, **changes})])
     with pytest.raises(Refused) as refused:
-        scripted(account().order("BTCUSDT", "arb-0001"), no(-2015, 401))
+        scripted(account().order("BTCUSDT", "arb-0001"), [no(-2015, 401)])
     assert refused.value.explained.trouble is Trouble.INVALID_KEY
     with pytest.raises(UsageError):
         next(account().order("BTCUSDT", "a b"))
@@ -290,7 +274,7 @@ def test_an_order_that_is_another_or_cannot_be_looked_for() -> None:
 def test_open_orders_of_everybody_and_conditional_ones() -> None:
     rows = [ORDER, {**ORDER, "symbol": "ETHUSDT", "price": "0.123456", "clientOrderId": "web_1"}]
     algos = [ALGO, {**ALGO, "algoStatus": "CANCELED", "algoId": 2}]
-    page, asked = scripted(account().open_orders(), clock(), ok(rows), ok(algos))
+    page, asked = scripted(account().open_orders(), [clock(), ok(rows), ok(algos)])
     assert (page.found[0], page.venue_ns, page.unreadable, page.cursor) == (SEEN, NOW_MS * MS, False, "")
     assert [(each.symbol, each.venue_order_id, each.ticks, each.lots) for each in page.found[1:]] == [
         ("ETHUSDT", "22542179", 0, 0),
@@ -305,7 +289,7 @@ def test_open_orders_of_everybody_and_conditional_ones() -> None:
      ({}, {"updateTime": 0, "createTime": 0})],
 )  # fmt: skip
 def test_an_open_order_that_makes_no_sense_is_left_out_and_told(order: dict[str, str], algo: dict[str, Any]) -> None:
-    page, _ = scripted(account().open_orders(), clock(), ok([ORDER, {**ORDER, **order}]), ok([ALGO, {**ALGO, **algo}]))
+    page, _ = scripted(account().open_orders(), [clock(), ok([ORDER, {**ORDER, **order}]), ok([ALGO, {**ALGO, **algo}])])
     assert page.unreadable
     assert len(page.found) == 3
 
@@ -345,9 +329,9 @@ def test_every_refusal_is_explained(
 ) -> None:
     for at in range(len(answers)):
         with pytest.raises(Refused) as refused:
-            scripted(talk(account()), *answers[:at], answer)
+            scripted(talk(account()), [*answers[:at], answer])
         assert (refused.value.explained.trouble, refused.value.retry_after_ms) == (trouble, wait_ms)
-    scripted(talk(account()), *answers)
+    scripted(talk(account()), [*answers])
 
 
 @given(st.sampled_from(TALKS), st.data())
@@ -373,5 +357,5 @@ def test_no_answer_breaks_a_talk(case: tuple[Callable[[Account], Talk[Any]], lis
 
 def test_a_halted_instrument_does_not_trade() -> None:
     halted = msgspec.structs.replace(BTC, status=Status.HALTED)
-    found, _ = scripted(Account({"BTCUSDT": halted}).top("BTCUSDT"), ok(TICKER), ok(MARK))
+    found, _ = scripted(Account({"BTCUSDT": halted}).top("BTCUSDT"), [ok(TICKER), ok(MARK)])
     assert not found.trading

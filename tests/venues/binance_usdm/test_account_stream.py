@@ -6,21 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.binance_usdm.talks import (
-    ACCOUNT,
-    ALGO_UPDATE,
-    EXPIRED,
-    FILLED,
-    INSTRUMENTS,
-    LIQUIDATED,
-    LITE,
-    MS,
-    encoded,
-    mutated,
-    no,
-    ok,
-    scripted,
-)
+from tests.venues.binance_usdm.talks import ACCOUNT, ALGO_UPDATE, EXPIRED, FILLED, INSTRUMENTS, LIQUIDATED, LITE, MS, mutated, no, ok
+from tests.venues.scripted import encoded, scripted
 
 from interlock.domain.orders import Liquidity, OrderState, Side
 from interlock.venues.binance_usdm.account_stream import EVENTS, AccountStream
@@ -58,23 +45,23 @@ def taken(event: Any) -> Told:
 
 
 def test_a_listen_key_opens_it() -> None:
-    path, (asked,) = scripted(STREAM.opening(), ok({"listenKey": "pqia91ma19a5s61cv6a81va65sdf19v8"}))
+    path, (asked,) = scripted(STREAM.opening(), [ok({"listenKey": "pqia91ma19a5s61cv6a81va65sdf19v8"})])
     assert path == f"/private/ws?listenKey=pqia91ma19a5s61cv6a81va65sdf19v8&events={'/'.join(EVENTS)}"
     assert (asked.call.method, asked.call.path, asked.access) == (Method.POST, "/fapi/v1/listenKey", Access.KEYED)
     bodies: list[Any] = [{}, {"listenKey": ""}, {"listenKey": "a/b"}, {"listenKey": "x" * 257}, {"listenKey": 1}, []]
     for body in bodies:
         with pytest.raises(Nonsense):
-            scripted(STREAM.opening(), ok(body))
+            scripted(STREAM.opening(), [ok(body)])
 
 
 def test_a_listen_key_is_kept() -> None:
-    found, (asked,) = scripted(STREAM.keeping(), ok({}))
+    found, (asked,) = scripted(STREAM.keeping(), [ok({})])
     assert (found, asked.call.method, asked.access) == (None, Method.PUT, Access.KEYED)
     with pytest.raises(Refused) as refused:
-        scripted(STREAM.keeping(), no(-1125))
+        scripted(STREAM.keeping(), [no(-1125)])
     assert refused.value.explained.trouble is Trouble.NETWORK_ERROR
     with pytest.raises(Nonsense):
-        scripted(STREAM.keeping(), Heard(200, {}, b"<html>"))
+        scripted(STREAM.keeping(), [Heard(200, {}, b"<html>")])
 
 
 def test_nothing_else_is_said() -> None:

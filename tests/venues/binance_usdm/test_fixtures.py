@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.binance_usdm.talks import DAY_MS, INSTRUMENTS, clock, finish, no, ok
+from tests.venues.binance_usdm.talks import DAY_MS, INSTRUMENTS, clock, no, ok
+from tests.venues.scripted import finish
 
 from interlock.venues.binance_usdm.account import Account
 from interlock.venues.binance_usdm.account_stream import AccountStream

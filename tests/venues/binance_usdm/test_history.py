@@ -7,23 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.binance_usdm.talks import (
-    BTC,
-    DAY_MS,
-    INCOME,
-    INSTRUMENTS,
-    MS,
-    NOW_MS,
-    ORDER,
-    TRADE,
-    clock,
-    finish,
-    mutated,
-    no,
-    ok,
-    query,
-    scripted,
-)
+from tests.venues.binance_usdm.talks import BTC, DAY_MS, INCOME, INSTRUMENTS, MS, NOW_MS, ORDER, TRADE, clock, mutated, no, ok
+from tests.venues.scripted import finish, query, scripted
 
 from interlock.domain.errors import UsageError
 from interlock.domain.orders import Liquidity, OrderState, Side
@@ -166,7 +151,7 @@ def test_a_list_that_does_not_end_makes_no_sense(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Nonsense, match="fewer than"):
         finish(Account(INSTRUMENTS).fills(CURSOR), always)
     with pytest.raises(Nonsense, match="fewer than"):
-        scripted(Account(INSTRUMENTS).fills(CURSOR), clock(), ok([TRADE] * 1_001))
+        scripted(Account(INSTRUMENTS).fills(CURSOR), [clock(), ok([TRADE] * 1_001)])
     monkeypatch.setattr(history, "MOST_ASKS", 12)
     with pytest.raises(Nonsense, match="that ends"):
         fills(Venue(), "")
@@ -249,10 +234,10 @@ def test_an_execution_that_makes_no_sense_is_read_again(changes: dict[str, Any])
 def test_what_does_not_even_tell_its_time_keeps_the_cursor() -> None:
     for odd in ({}, {"time": "x"}, {"time": 0}):
         answers = (clock(), ok([odd, TRADE]), ok(ORDER))
-        page, _ = scripted(Account(INSTRUMENTS).fills(CURSOR), *answers)
+        page, _ = scripted(Account(INSTRUMENTS).fills(CURSOR), [*answers])
         assert (page.unreadable, page.cursor) == (True, f"{NOW_MS - 5000}-1")
     whole = [ok([odd])] + [ok([])] * 12
-    page, _ = scripted(Account(INSTRUMENTS).fills(""), clock(), *whole)
+    page, _ = scripted(Account(INSTRUMENTS).fills(""), [clock(), *whole])
     assert (page.unreadable, page.cursor) == (True, "")
 
 

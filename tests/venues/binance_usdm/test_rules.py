@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
-from tests.venues.binance_usdm.talks import INSTRUMENTS, NOW_MS, SYMBOL, info, mutated, scripted
+from tests.venues.binance_usdm.talks import INSTRUMENTS, NOW_MS, SYMBOL, info, mutated
+from tests.venues.scripted import scripted
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Status
@@ -105,7 +106,7 @@ def test_which_contracts_are_ours() -> None:
         symbol(symbol="ODDUSDT", filters=[]),
         {"symbol": "NEWUSDT"},
     )
-    found, (asked,) = scripted(account.listings(), answer)
+    found, (asked,) = scripted(account.listings(), [answer])
     assert [(each.symbol, each.status) for each in found] == [
         ("BTCUSDT", Status.TRADING),
         ("BTCUSDC", Status.TRADING),
@@ -126,11 +127,11 @@ def test_what_makes_no_sense_of_our_own_contract_is_told() -> None:
         Heard(200),
     ):
         with pytest.raises(Nonsense):
-            scripted(account.listings(), answer)
+            scripted(account.listings(), [answer])
 
 
 def test_a_symbol_that_is_not_listed_is_halted() -> None:
-    found, _ = scripted(Account(INSTRUMENTS).statuses(), info(symbol(symbol="ETHUSDT")))
+    found, _ = scripted(Account(INSTRUMENTS).statuses(), [info(symbol(symbol="ETHUSDT"))])
     assert found == {"BTCUSDT": Status.HALTED, "ETHUSDT": Status.TRADING}
 
 
@@ -213,7 +214,7 @@ def test_reductions_and_the_number_of_open_orders() -> None:
 @given(mutated({"serverTime": NOW_MS, "symbols": [SYMBOL]}))
 def test_no_answer_makes_listings_break(body: bytes) -> None:
     try:
-        found, _ = scripted(Account(INSTRUMENTS).listings(), Heard(200, {}, body))
+        found, _ = scripted(Account(INSTRUMENTS).listings(), [Heard(200, {}, body)])
     except (Nonsense, Refused):
         return
     assert all(each.quantum > 0 and each.lot > 0 and each.max_price.is_finite() for each in found)

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.binance_usdm.talks import BTC, INSTRUMENTS, PLACED, encoded, mutated, no, ok, query
+from tests.venues.binance_usdm.talks import BTC, INSTRUMENTS, PLACED, mutated, no, ok
+from tests.venues.scripted import encoded, query
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Kind

@@ -1,18 +1,14 @@
-"""Talks run against scripted answers, and the rows that the tests of Bybit's account share."""
+"""Answers of Bybit, and the rows that the tests of its account share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from typing import Any
+
+from tests.venues.scripted import encoded
 
 from interlock.domain.instruments import Instrument
 from interlock.market.shipped import SHIPPED
-from interlock.venues.port import Ask, Heard, Talk
-
-T = TypeVar("T")
-Responder = Callable[[Ask], Heard]
+from interlock.venues.port import Heard
 
 BTC = SHIPPED["bybit:BTCUSDT"]
 INSTRUMENTS: dict[str, Instrument] = {"BTCUSDT": BTC}
@@ -114,37 +110,3 @@ def rows(*entries: Any, cursor: str = "", time: int = NOW_MS) -> Heard:
 def clock(ms: int = NOW_MS) -> Heard:
     """The venue's time."""
     return ok({"timeSecond": str(ms // 1000), "timeNano": str(ms * MS)}, time=ms)
-
-
-def encoded(body: Any) -> bytes:
-    return json.dumps(body).encode()
-
-
-def finish(talk: Talk[T], answer: Responder) -> T:
-    """What comes of a talk whose requests `answer` answers."""
-    try:
-        asked = next(talk)
-        while True:
-            asked = talk.send(answer(asked))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-def scripted(talk: Talk[T], answers: Iterable[Heard]) -> tuple[T, list[Ask]]:
-    """What comes of a talk that hears these in order, and what it asked. Every one of them must be asked for."""
-    asked: list[Ask] = []
-    left = list(answers)
-
-    def answer(ask: Ask) -> Heard:
-        asked.append(ask)
-        return left.pop(0)
-
-    result = finish(talk, answer)
-    assert not left
-    return result, asked
-
-
-def query(ask: Ask) -> dict[str, str]:
-    """A request's query by name."""
-    return dict(parse_qsl(ask.call.query, keep_blank_values=True, strict_parsing=bool(ask.call.query)))

@@ -9,25 +9,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from tests.venues.bybit.talks import (
-    BTC,
-    COIN,
-    ENTRY,
-    EXECUTION,
-    INSTRUMENTS,
-    LOG,
-    MS,
-    NOW_MS,
-    ORDER,
-    POSITION,
-    clock,
-    finish,
-    no,
-    ok,
-    query,
-    rows,
-    scripted,
-)
+from tests.venues.bybit.talks import BTC, COIN, ENTRY, EXECUTION, INSTRUMENTS, LOG, MS, NOW_MS, ORDER, POSITION, clock, no, ok, rows
+from tests.venues.scripted import finish, query, scripted
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Status

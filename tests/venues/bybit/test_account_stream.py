@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.venues.bybit.talks import COIN, EXECUTION, INSTRUMENTS, MS, NOW_MS, ORDER, POSITION, encoded, scripted
+from tests.venues.bybit.talks import COIN, EXECUTION, INSTRUMENTS, MS, NOW_MS, ORDER, POSITION
 from tests.venues.bybit.test_account import KINDS, STATES
+from tests.venues.scripted import encoded, scripted
 
 from interlock.domain.orders import OrderState
 from interlock.venues.bybit.account_stream import AccountStream

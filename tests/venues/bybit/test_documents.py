@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.bybit.talks import BTC, clock, finish, rows
+from tests.venues.bybit.talks import BTC, clock, rows
+from tests.venues.scripted import finish
 
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.venues.bybit.talks import COIN, ENTRY, EXECUTION, INSTRUMENTS, LOG, ORDER, POSITION, clock, finish, ok, rows
+from tests.venues.bybit.talks import COIN, ENTRY, EXECUTION, INSTRUMENTS, LOG, ORDER, POSITION, clock, ok, rows
 from tests.venues.bybit.test_account import KEY_FACTS, TICKER
+from tests.venues.scripted import finish
 
 from interlock.domain.errors import UsageError
 from interlock.venues.bybit.account import Account

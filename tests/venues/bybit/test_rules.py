@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.bybit.talks import BTC, ENTRY, encoded, no, ok, rows
+from tests.venues.bybit.talks import BTC, ENTRY, no, ok, rows
+from tests.venues.scripted import encoded
 
 from interlock.domain.instruments import Instrument, Kind, Status
 from interlock.domain.orders import OrderType, Side, TimeInForce

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.bybit.talks import BTC, INSTRUMENTS, NOW_MS, encoded, no, ok
+from tests.venues.bybit.talks import BTC, INSTRUMENTS, NOW_MS, no, ok
+from tests.venues.scripted import encoded
 
 from interlock.domain.errors import UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce

@@ -1,21 +1,17 @@
-"""Talks run against scripted answers, a small venue that answers about its orders, and the rows that the tests of Upbit's account share."""
+"""Answers of Upbit, a small venue that answers about its orders, and the rows that the tests of its account share."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from typing import Any
+
+from tests.venues.scripted import encoded, query
 
 from interlock.domain.instruments import Instrument
 from interlock.market.shipped import SHIPPED
-from interlock.venues.port import Ask, Heard, Talk
-
-T = TypeVar("T")
-Responder = Callable[[Ask], Heard]
+from interlock.venues.port import Ask, Heard
 
 BTC = SHIPPED["upbit:KRW-BTC"]
 INSTRUMENTS: dict[str, Instrument] = {"KRW-BTC": BTC}
@@ -111,43 +107,9 @@ def clock(ms: int = NOW_MS) -> Heard:
     return ok([BOOK | {"timestamp": ms}])
 
 
-def encoded(body: Any) -> bytes:
-    return json.dumps(body).encode()
-
-
 def seoul(ms: int) -> str:
     """A time as lists tell it, to the second."""
     return datetime.fromtimestamp(ms // 1000, SEOUL).isoformat()
-
-
-def finish(talk: Talk[T], answer: Responder) -> T:
-    """What comes of a talk whose requests `answer` answers."""
-    try:
-        asked = next(talk)
-        while True:
-            asked = talk.send(answer(asked))
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-def scripted(talk: Talk[T], answers: Iterable[Heard]) -> tuple[T, list[Ask]]:
-    """What comes of a talk that hears these in order, and what it asked. Every one of them must be asked for."""
-    asked: list[Ask] = []
-    left = list(answers)
-
-    def answer(ask: Ask) -> Heard:
-        asked.append(ask)
-        return left.pop(0)
-
-    result = finish(talk, answer)
-    assert not left
-    return result, asked
-
-
-def query(ask: Ask) -> dict[str, str]:
-    """A request's query by name; of a name that comes twice the last."""
-    return dict(parse_qsl(ask.call.query, keep_blank_values=True, strict_parsing=bool(ask.call.query)))
 
 
 @dataclass

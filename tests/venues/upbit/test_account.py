@@ -7,23 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.upbit.talks import (
-    BOOK,
-    BTC,
-    CHANCE,
-    INSTRUMENTS,
-    MS,
-    NOW_MS,
-    ORDER,
-    Order,
-    SmallVenue,
-    clock,
-    finish,
-    no,
-    ok,
-    query,
-    scripted,
-)
+from tests.venues.scripted import finish, query, scripted
+from tests.venues.upbit.talks import BOOK, BTC, CHANCE, INSTRUMENTS, MS, NOW_MS, ORDER, Order, SmallVenue, clock, no, ok
 
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Status

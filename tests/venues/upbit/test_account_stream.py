@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.venues.upbit.talks import INSTRUMENTS, MS, MY_ORDER, NOW_MS, ORDER, TRADE, encoded, scripted
+from tests.venues.scripted import encoded, scripted
+from tests.venues.upbit.talks import INSTRUMENTS, MS, MY_ORDER, NOW_MS, ORDER, TRADE
 
 from interlock.domain.orders import Liquidity, OrderState, Side
 from interlock.venues.feed import MAX_FRAME_BYTES

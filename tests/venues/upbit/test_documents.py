@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.venues.upbit.talks import BOOK, BTC, clock, ok, scripted
+from tests.venues.scripted import scripted
+from tests.venues.upbit.talks import BOOK, BTC, clock, ok
 
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.upbit.talks import INSTRUMENTS, MS, NOW_MS, Order, SmallVenue, clock, finish, no, ok, query
+from tests.venues.scripted import finish, query
+from tests.venues.upbit.talks import INSTRUMENTS, MS, NOW_MS, Order, SmallVenue, clock, no, ok
 
 from interlock.domain.errors import UsageError
 from interlock.venues.port import Ask, FillSeen, Heard, Nonsense, Page, Refused

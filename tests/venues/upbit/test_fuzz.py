@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.upbit.talks import BOOK, CHANCE, INSTRUMENTS, MY_ORDER, ORDER, TRADE, clock, finish, no, ok
+from tests.venues.scripted import finish
+from tests.venues.upbit.talks import BOOK, CHANCE, INSTRUMENTS, MY_ORDER, ORDER, TRADE, clock, no, ok
 from tests.venues.upbit.test_account import MARKETS, NEW_BOOK, UNITS
 from tests.venues.upbit.test_account_stream import FILL
 from tests.venues.upbit.test_transfers import ROW as DEPOSIT

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.upbit.talks import INSTRUMENTS, ORDER, TRADE, encoded
+from tests.venues.scripted import encoded
+from tests.venues.upbit.talks import INSTRUMENTS, ORDER, TRADE
 
 from interlock.domain.orders import Liquidity, OrderState, Side
 from interlock.venues.port import End, FillSeen, Nonsense, OrderSeen

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.venues.upbit.talks import BTC, INSTRUMENTS, NOW_MS, ORDER, encoded, no, ok
+from tests.venues.scripted import encoded
+from tests.venues.upbit.talks import BTC, INSTRUMENTS, NOW_MS, ORDER, no, ok
 
 from interlock.domain.errors import UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.venues.upbit.talks import INSTRUMENTS, MS, NOW_MS, clock, finish, no, ok, query, scripted, seoul
+from tests.venues.scripted import finish, query, scripted
+from tests.venues.upbit.talks import INSTRUMENTS, MS, NOW_MS, clock, no, ok, seoul
 
 from interlock.domain.errors import UsageError
 from interlock.venues.port import Ask, Heard, LedgerSeen, Nonsense, Page, Refused

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from tests.simulate.served.binance_usdm.bench import Bench, eventually
 
+from interlock.domain.errors import UsageError
 from interlock.simulate.served.faults import Fault
 from interlock.simulate.served.venue import SimVenue
 
@@ -230,6 +231,8 @@ def test_what_the_venue_takes_to_cover_others_comes_as_its_own_order(bench: Benc
     assert bench.call("GET", "/fapi/v1/forceOrders", autoCloseType="NONE").code == -1130
     assert len(bench.call("GET", income, incomeType="REALIZED_PNL").body) == before + 1
     assert bench.order("rests").body["status"] == "NEW"
+    with pytest.raises(UsageError, match="at least one lot"):
+        bench.strike(Fault.ADL, symbol="BTCUSDT", amount="0.0001")
     assert bench.strike(Fault.ADL, symbol="BTCUSDT")[0]
     assert [row["positionAmt"] for row in bench.call("GET", "/fapi/v3/positionRisk").body] == ["0.000"]
 
