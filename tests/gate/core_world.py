@@ -37,6 +37,9 @@ class PlainWire:
     def body(self, frame: bytes) -> bytes:
         return frame
 
+    def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
+        return ticks, 1
+
     def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:
         return f"place {intent.client_id} {intent.side.name} {intent.lots}@{intent.ticks} {sign_wall_ns}".encode()
 

@@ -169,14 +169,15 @@ class ArmDesk:
             return None
         quote = reference.quote
         away = quote.bid_ticks * sheet.collar_reference_millionths // 2_000_000
+        ticks, lots = parts.setup.wires[venue].least_order(symbol, Side.BUY, max(1, quote.bid_ticks - away), now.wall_ns)
         return Proposal(
             venue=venue,
             symbol=symbol,
             side=Side.BUY,
             type=OrderType.LIMIT,
             tif=TimeInForce.POST_ONLY,
-            ticks=max(1, quote.bid_ticks - away),
-            lots=max(1, parts.min_lots.get((venue, symbol), 1)),
+            ticks=ticks,
+            lots=max(lots, parts.min_lots.get((venue, symbol), 1)),
             strategy=strategy,
             sequence=parts.keeper.state.sequences.get(strategy, 0) + 1,
             created_boot_ns=now.boot_ns,

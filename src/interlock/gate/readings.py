@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from interlock.domain.orders import Side
 from interlock.gate.absence import AbsenceRule
 from interlock.gate.exposure import Burden, Equity, Place
 from interlock.gate.records import Binding, Intent
@@ -30,6 +31,10 @@ class Wire(Protocol):
 
     def objection(self, intent: Intent, wall_ns: int) -> str:
         """Why the venue would refuse an order for certain, by its own rules as far as they are known; empty if nothing is known against it."""
+        ...
+
+    def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
+        """The nearest price in ticks that the venue takes, not beyond `ticks` for the side, and the fewest lots that it takes there."""
         ...
 
     def placement(self, intent: Intent, sign_wall_ns: int) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
-from interlock.domain.orders import OrderState
+from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel
 from interlock.venues.budget import Meter, Spend
@@ -88,6 +88,10 @@ class FakeWire:
     def objection(self, intent: r.Intent, wall_ns: int) -> str:
         """Nothing: the fake venue says itself what it does not take."""
         return ""
+
+    def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
+        """Every price is one that it takes; how many lots it wants at least stands in its listings."""
+        return ticks, 1
 
     def placement(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
         """The frame of a new order."""

@@ -15,7 +15,7 @@ from typing import Final
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
-from interlock.domain.orders import OrderState
+from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel
 from interlock.venues.binance_usdm import budgets as binance_budgets
@@ -166,9 +166,15 @@ class HttpOrderWire:
             (self._verbs.amend if intent.revision else self._place)(self._wanted(intent), "")
         except UsageError as error:
             return str(error)
-        on = datetime.fromtimestamp(wall_ns // NS_PER_S, self._traits.zone).date()
-        broken = self._traits.check(self._wanted(intent), on)
+        broken = self._traits.check(self._wanted(intent), self._day(wall_ns))
         return f"the venue's rule {broken} is broken" if broken else ""
+
+    def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
+        """The nearest price on the venue's grid, and what its least notional is there in lots. Raises KeyError for a symbol that is not listed."""
+        instrument = self._verbs.instruments[symbol]
+        on_grid = instrument.round_price(instrument.price(ticks), side, self._day(wall_ns))
+        whole, rest = divmod(instrument.min_notional, instrument.notional(on_grid, 1))
+        return on_grid, max(instrument.min_lots, int(whole) + bool(rest))
 
     def placement(self, intent: r.Intent, sign_wall_ns: int) -> bytes:
         """The request of a new order. Raises UsageError for what `objection` objects to."""
@@ -262,6 +268,10 @@ class HttpOrderWire:
             lots=intent.lots,
             reduce_only=intent.reduce_only,
         )
+
+    def _day(self, wall_ns: int) -> date:
+        """The venue's own day, which its price rules change with."""
+        return datetime.fromtimestamp(wall_ns // NS_PER_S, self._traits.zone).date()
 
     def _place(self, order: OrderWanted, _venue_order_id: str) -> Ask:
         return self._verbs.place(order)

@@ -60,7 +60,7 @@ class Checker:
 
     def __init__(self, facts: Facts | None = None) -> None:
         self.state = State()
-        self.join = Join()
+        self.join = Join(facts)
         self._facts = Facts() if facts is None else facts
 
     def take(self, entry: Entry) -> list[Finding]:

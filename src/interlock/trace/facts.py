@@ -27,6 +27,23 @@ class Facts:
 
     instruments: dict[str, Instrument] = field(default_factory=dict)
 
+    def in_our_ticks(self, venue: str, symbol: str, ticks: int, tick: str) -> int | str | None:
+        """A price of the witness in the ticks of the journal: a venue may count in finer or coarser ones. As it is where the witness says nothing of
+        them, and None where it does and there are no facts to hold that to.
+
+        Text for one that is between two of ours, or whose tick is no number.
+        """
+        if not tick:
+            return ticks
+        known = self.instruments.get(f"{venue}/{symbol}")
+        if known is None:
+            return None
+        try:
+            found = ticks * Decimal(tick) / known.tick
+            return int(found) if found == found.to_integral_value() else f"{found:f}"
+        except (ArithmeticError, ValueError):
+            return f"{ticks} ticks of {tick!r}"
+
     def worth_usd(self, intent: Fields, permit: Fields) -> Decimal | str:
         """The least that an order may be valued at, USD: its price or the recorded ask, at the recorded rate; or what is missing for that."""
         if not self.instruments:

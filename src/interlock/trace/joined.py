@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from interlock.trace.facts import Facts
 from interlock.trace.state import Request, State
 from interlock.trace.values import Finding, Key
 from interlock.trace.witness import Execution, Line
@@ -19,7 +20,8 @@ IN_FLIGHT_NS: Final = _NS_PER_S
 class Join:
     """Remembers what the venue saw. Lines are given after the journal was read as far as it went, so that a send's record comes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Facts | None = None) -> None:
+        self._facts = Facts() if facts is None else facts
         self.seen: dict[Key, int] = {}
         self.executions: dict[tuple[str, str, str], tuple[int, Execution]] = {}
         self.waiting: dict[Key, int] = {}
@@ -78,11 +80,27 @@ class Join:
             yield Finding("S1", f"expected the bytes that were permitted for {key}, found others", witness_line=number)
         if request.not_sent:
             yield Finding("S1", f"expected nothing of {key}, which is recorded as not sent, found it at the venue", witness_line=number)
-        yield from _asked(request, number, line, at)
+        yield from self._asked(request, number, line, at)
         window_ns = 0 if request.sent is None else request.sent["receive_window_ns"]
         for begin, end in state.kills:
             if begin + max(window_ns, IN_FLIGHT_NS) < line.wall_ns and not 0 < end <= line.wall_ns:
                 yield Finding("S17", f"expected nothing to arrive after the kill, found {key}", witness_line=number)
+
+    def _asked(self, request: Request, number: int, line: Line, at: int) -> Iterator[Finding]:
+        """S11: the venue was asked for what was permitted, and for no more."""
+        if at >= len(line.orders):
+            return
+        asked, intent = line.orders[at], request.intent.fields
+        ticks = self._facts.in_our_ticks(line.venue, intent["symbol"], asked.ticks, asked.tick)
+        ticks = intent["ticks"] if ticks is None else ticks
+        place = (asked.symbol or intent["symbol"], asked.side or intent["side"], ticks, asked.lots)
+        wanted = (intent["symbol"], intent["side"], intent["ticks"], intent["lots"])
+        if place != wanted:
+            yield Finding("S11", f"expected the venue to be asked for {wanted}, found {place}", witness_line=number)
+
+    def _ticks(self, venue: str, execution: Execution, journaled: int) -> int | str:
+        found = self._facts.in_our_ticks(venue, execution.symbol, execution.ticks, execution.tick)
+        return journaled if found is None else found
 
     def settle(self, state: State, *, patient: bool) -> Iterator[Finding]:
         """S1 for sends whose beginning was in no record: told once a later life has begun and does not account for them, or without patience."""
@@ -135,20 +153,9 @@ class Join:
             _, there = self.executions.get((venue, symbol, trade_id), (0, None))
             if (venue, symbol, trade_id) in taken_back and there is None:
                 continue
-            if there is None or (there.client_id, there.side * there.lots, there.ticks) != (client_id, signed, ticks):
+            if there is None or (there.client_id, there.side * there.lots, self._ticks(venue, there, ticks)) != (client_id, signed, ticks):
                 yield Finding("S14", f"expected execution {trade_id} of {client_id!r} on {venue} {symbol} as the venue made it, found none")
 
 
 def _no_beginning(key: Key, number: int) -> Finding:
     return Finding("S1", f"expected the beginning of the write of {key} in the journal, found none", witness_line=number)
-
-
-def _asked(request: Request, number: int, line: Line, at: int) -> Iterator[Finding]:
-    """S11: the venue was asked for what was permitted, and for no more."""
-    if at >= len(line.orders):
-        return
-    asked, intent = line.orders[at], request.intent.fields
-    place = (asked.symbol or intent["symbol"], asked.side or intent["side"], asked.ticks, asked.lots)
-    wanted = (intent["symbol"], intent["side"], intent["ticks"], intent["lots"])
-    if place != wanted:
-        yield Finding("S11", f"expected the venue to be asked for {wanted}, found {place}", witness_line=number)

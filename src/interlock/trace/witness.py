@@ -17,12 +17,13 @@ T = TypeVar("T")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a request asked for; an amend names price and size only."""
+    """What a request asked for; an amend names price and size only. `tick` is the price of one of its ticks, decimal text, where it says that."""
 
     ticks: int
     lots: int
     symbol: str = ""
     side: int = 0
+    tick: str = ""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """One execution at the venue, or with `reversed` its taking back."""
+    """One execution at the venue, or with `reversed` its taking back; `tick` as for what was asked."""
 
     trade_id: str
     client_id: str
@@ -60,6 +61,7 @@ class Execution(msgspec.Struct, frozen=True):
     lots: int
     venue_ns: int
     reversed: bool = False
+    tick: str = ""
 
 
 class Truth(msgspec.Struct, frozen=True):

@@ -21,16 +21,13 @@ from interlock.venues.talking import NoRoom
 from interlock.venues.trouble import Trouble
 from interlock.venues.upbit import budgets as upbit
 
-HEAVY: Final = 20
-"""From this weight on a read leaves a part of what reads may use to the light ones: a long list must not make prices stale."""
-LIGHT: Final = 450
-"""That part, thousandths."""
 UNNAMED_NS: Final = NS_PER_S
 """How long a venue that limits the rate without naming a time is left alone."""
 
 
-SLICE: Final = Limit("weight-slice", binance.BUDGETS[binance.WEIGHT][0] // 6, 10 * NS_PER_S)
-"""Our own, of Binance's weight of a minute: reads that used up a minute's share in its first seconds would see nothing for the rest of it."""
+HEAVY: Final = 20
+LISTS: Final = Limit("weight-lists", 650, 60 * NS_PER_S, alone=True)
+"""Our own, for Binance's reads that weigh `HEAVY` or more: what reads may use in a minute less what prices need, which go stale behind lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def _own(asked: Ask) -> Cost:
 
 def _binance_cost(asked: Ask) -> Cost:
     own = _own(asked)
-    return {**own, SLICE.name: asked.weight} if binance.WEIGHT in own else own
+    return {**own, LISTS.name: asked.weight} if own.get(binance.WEIGHT, 0) >= HEAVY else own
 
 
 def _bybit_cost(asked: Ask) -> Cost:
@@ -85,7 +82,7 @@ def _bybit_told(asked: Ask, heard: Heard) -> Mapping[str, tuple[int, int]]:
 METERING: Final[Mapping[str, Metering]] = {
     "upbit": Metering(_limits(upbit.BUDGETS, frozenset()), _own, _upbit_told, frozenset({418})),
     "binance_usdm": Metering(
-        (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), SLICE),
+        (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), LISTS),
         _binance_cost,
         _binance_told,
         frozenset({403, 418}),
@@ -122,14 +119,7 @@ class MeteredPace:
         """0 if there is room now, or else how long until there is. Raises NoRoom while the venue wants to be left alone: nobody waits for that."""
         if left_ns := self.refused_ns():
             raise NoRoom(left_ns)
-        cost = self._metering.cost(asked)
-        if asked.weight >= HEAVY:
-            cost = {name: units + self._kept_for_light(name) for name, units in cost.items()}
-        return self._meter.wait_ns(self._spend, cost, self._now_ns())
-
-    def _kept_for_light(self, name: str) -> int:
-        units = next(limit.units for limit in self._metering.limits if limit.name == name)
-        return units * self._meter.part.read * LIGHT // 1_000_000
+        return self._meter.wait_ns(self._spend, self._metering.cost(asked), self._now_ns())
 
     def goes(self, asked: Ask) -> int:
         """It counts from here on, whatever becomes of it."""

@@ -7,6 +7,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,20 @@ async def test_what_the_venue_would_refuse_is_known_beforehand(place: Place) -> 
         assert "price_step" in objection(ticks=far.ticks + 1)
     if not place.traits.derivatives:
         assert objection(reduce_only=True) != ""
+
+
+async def test_the_least_order_is_one_that_the_venue_takes(place: Place) -> None:
+    with Lines(place) as lines:
+        for side, share in ((Side.BUY, "0.9613"), (Side.SELL, "1.0387")):
+            instrument = place.instrument()
+            about = int(place.best(side) * Decimal(share) / instrument.quantum)
+            ticks, lots = lines.wire.least_order(place.symbol, side, about, lines.now().wall_ns)
+            assert (ticks <= about) if side is Side.BUY else (ticks >= about)
+            order = intent(place, replace(place.wanted(side), ticks=ticks, lots=lots))
+            assert lines.wire.objection(order, lines.now().wall_ns) == ""
+            assert state_of(await lines.write(order)) is not OrderState.REJECTED
+            fewer = intent(place, replace(place.wanted(side), ticks=ticks, lots=lots - 1))
+            assert lots == instrument.min_lots == 1 or lines.wire.objection(fewer, lines.now().wall_ns) != ""
 
 
 async def test_a_line_that_idled_is_replaced_before_it_is_used(place: Place) -> None:

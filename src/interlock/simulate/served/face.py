@@ -150,6 +150,7 @@ class Face(ABC):
             "symbol": order.symbol,
             "side": int(order.side),
             "ticks": execution.ticks,
+            "tick": f"{order.instrument.quantum:f}",
             "lots": abs(execution.lots),
             "venue_ns": execution.venue_ns,
             "reversed": bool(execution.reverses),

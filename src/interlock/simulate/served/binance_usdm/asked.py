@@ -61,4 +61,5 @@ def _size(values: Mapping[str, str], venue: SimVenue) -> dict[str, Any] | None:
         ticks, lots = int(price // market.instrument.quantum), market.instrument.floor_lots(Decimal(values["quantity"]))
     except (InvalidOperation, OverflowError, ValueError):
         return None
-    return {"ticks": ticks, "lots": lots, "symbol": market.instrument.symbol, "side": -1 if values.get("side") == "SELL" else 1}
+    instrument, side = market.instrument, -1 if values.get("side") == "SELL" else 1
+    return {"ticks": ticks, "tick": f"{instrument.quantum:f}", "lots": lots, "symbol": instrument.symbol, "side": side}

@@ -46,8 +46,9 @@ def _order(venue: SimVenue, verb: str, item: Mapping[str, Any]) -> dict[str, Any
     except (InvalidOperation, ValueError, OverflowError):
         return None
     if verb in _AMENDS:
-        return {"ticks": ticks, "lots": lots}
-    return {"symbol": instrument.symbol, "side": 1 if _text(item, "side") == "Buy" else -1, "ticks": ticks, "lots": lots}
+        return {"ticks": ticks, "tick": f"{instrument.quantum:f}", "lots": lots}
+    side = 1 if _text(item, "side") == "Buy" else -1
+    return {"symbol": instrument.symbol, "side": side, "ticks": ticks, "tick": f"{instrument.quantum:f}", "lots": lots}
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:
