@@ -38,6 +38,8 @@ COMPOSITION = (
     "src/interlock/domain/clock.py",
     "src/interlock/cli/",
     "src/interlock/run/",
+    # the sentinel is a process that needs nothing of `run`, and puts itself together
+    "src/interlock/sentinel/process.py",
     # numba fixes its cache folder when a function is decorated, so this one reads the environment at import
     "src/interlock/market/compiled.py",
 )

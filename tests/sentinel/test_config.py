@@ -11,6 +11,7 @@ from tests.sentinel.world import config_json, config_of, gate_part, heartbeat_pa
 from interlock.domain.errors import BadInput, UsageError
 from interlock.sentinel.config import Config, clients, read_config
 from interlock.sentinel.gate_process import GateIdentity
+from interlock.sentinel.process import stamp
 from interlock.venues.http_cancel_only import HttpCancelOnly
 
 
@@ -31,7 +32,7 @@ def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
     assert read_config(str(tmp_path / "c.json")) == config
     assert isinstance(config.gate_identity, GateIdentity)
     assert config_of(tmp_path, {}).gate_identity is None
-    assert set(clients(config)) == {"bybit", "upbit"}
+    assert set(clients(config, stamp)) == {"bybit", "upbit"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def at_places(tmp_path: Path, written: str, name: str = "bybit") -> Config:
 def test_a_real_venue_is_found_by_the_file_of_its_places(tmp_path: Path) -> None:
     config = at_places(tmp_path, json.dumps({"bybit": PLACE}))
     assert read_config(config_json(config)) == config
-    client = clients(config)["bybit"]()
+    client = clients(config, stamp)["bybit"]()
     assert isinstance(client, HttpCancelOnly)
     client.close()
 
@@ -113,14 +114,14 @@ def test_a_real_venue_is_found_by_the_file_of_its_places(tmp_path: Path) -> None
 )
 def test_places_that_are_none_end_the_start(tmp_path: Path, written: str, name: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        clients(at_places(tmp_path, written, name))
+        clients(at_places(tmp_path, written, name), stamp)
 
 
 def test_places_that_are_not_there_end_the_start(tmp_path: Path) -> None:
     config = at_places(tmp_path, "")
     (tmp_path / "p.json").unlink()
     with pytest.raises(UsageError, match="No such file"):
-        clients(config)
+        clients(config, stamp)
 
 
 def test_a_bound_that_is_too_near_is_refused(tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_it_needs_nothing_of_the_gate_and_nothing_heavy() -> None:
     assert "interlock.sentinel.sweep" in loaded
 
 
+def test_at_the_real_venues_it_needs_nothing_of_the_gate_and_nothing_heavy_either() -> None:
+    program = "import sys, interlock.sentinel.process, interlock.venues.cancel_only_at; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "numba", "asyncio", "pydantic", "psutil", "aiohttp"} & set(loaded)
+    assert not [name for name in loaded if name.startswith(("interlock.gate", "interlock.strategies", "interlock.simulate"))]
+    assert {f"interlock.venues.{venue}.trade" for venue in ("upbit", "binance_usdm", "bybit")} <= set(loaded)
+
+
 @pytest.mark.parametrize("retires", [True, False])
 def test_on_loopback_it_may_end_after_the_gate_did(tmp_path: Path, fake: Addresses, retires: bool) -> None:
     config = config_of(

@@ -18,6 +18,7 @@ from tests.simulate.served.process import simulators
 
 from interlock.sentinel import control
 from interlock.sentinel.config import Config
+from interlock.sentinel.process import stamp
 from interlock.sentinel.stop_word import StopWord
 from interlock.venues.binance_usdm import sign
 from interlock.venues.cancel_only_at import cancel_only_on_loopback
@@ -63,7 +64,7 @@ def conditional(hand: Hand) -> None:
 
 def listed(hand: Hand, venue: str) -> list[str]:
     """The venue's ids of all that it lists as open, conditional orders included."""
-    client = cancel_only_on_loopback(venue, hand.where, symbols_of(venue), 5_000 * MS)()
+    client = cancel_only_on_loopback(venue, hand.where, symbols_of(venue), 5_000 * MS, stamp)()
     try:
         return [order.venue_order_id for page in client.open_pages() for order in page]
     finally:

@@ -13,6 +13,7 @@ from tests.simulate.served.hand import VENUES, Hand, symbols_of
 from tests.simulate.served.process import simulators
 
 from interlock.domain.orders import OrderState
+from interlock.sentinel.process import stamp
 from interlock.venues.cancel_only import VenueTrouble
 from interlock.venues.cancel_only_at import cancel_only_on_loopback
 from interlock.venues.http_cancel_only import HttpCancelOnly
@@ -25,7 +26,7 @@ class Served(Hand):
     def client(self, venue: str, secret: str = "") -> Iterator[HttpCancelOnly]:
         place = self.where[venue]
         where = {**self.where, venue: {**place, "secret": secret or place["secret"]}}
-        with closing(cancel_only_on_loopback(venue, where, symbols_of(venue), 10_000_000_000)()) as found:
+        with closing(cancel_only_on_loopback(venue, where, symbols_of(venue), 10_000_000_000, stamp)()) as found:
             yield found
 
 

@@ -44,9 +44,6 @@ class RowKind(IntEnum):
     """`lots` 1: the venue takes orders; 0: it does not."""
 
 
-RATE_UNIT = 1e-12
-"""What one lot of a FUNDING or FUNDING_NEXT row is worth, as a rate."""
-
 ROW = np.dtype(
     [
         ("exchange_ns", "<i8"),

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+RATE_UNIT = 1e-12
+"""What one lot of a FUNDING or FUNDING_NEXT row is worth, as a rate."""
+
 _PLAIN = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _LARGEST = 2**62
 _REMEMBERED = 1 << 18

@@ -15,6 +15,7 @@ from interlock.sentinel.gate_process import GateIdentity
 from interlock.sentinel.watch import Bounds
 from interlock.venues.cancel_only import CancelOnly
 from interlock.venues.fake.cancel_only import FakeCancelOnly
+from interlock.venues.port import Stamp
 
 LOOPBACK = "loopback"
 
@@ -154,19 +155,22 @@ def _check(name: str, part: VenuePart) -> None:
         )
 
 
-def clients(config: Config) -> dict[str, Callable[[], CancelOnly]]:
-    """What makes a client of each venue. Raises UsageError for places that cannot be read or are none of the venue."""
-    return {part.venue: _maker(part, config.request_timeout_ns) for part in config.venues}
+def clients(config: Config, stamp: Callable[[], Stamp]) -> dict[str, Callable[[], CancelOnly]]:
+    """What makes a client of each venue; `stamp` makes each signed request unlike every other.
+
+    Raises UsageError for places that cannot be read or are none of the venue.
+    """
+    return {part.venue: _maker(part, config.request_timeout_ns, stamp) for part in config.venues}
 
 
-def _maker(part: VenuePart, timeout_ns: int) -> Callable[[], CancelOnly]:
+def _maker(part: VenuePart, timeout_ns: int, stamp: Callable[[], Stamp]) -> Callable[[], CancelOnly]:
     port = part.port
     if port is not None:
         return lambda: FakeCancelOnly(port, timeout_ns)
     # Not before it is needed: the fake venue's sentinel starts without whatever the real ones are made of.
     from interlock.venues.cancel_only_at import cancel_only_on_loopback
 
-    return cancel_only_on_loopback(part.venue, _places(part), part.symbols, timeout_ns)
+    return cancel_only_on_loopback(part.venue, _places(part), part.symbols, timeout_ns, stamp)
 
 
 def _places(part: VenuePart) -> dict[str, Any]:

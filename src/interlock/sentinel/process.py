@@ -9,10 +9,12 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from interlock.domain.clock import NS_PER_MS
 from interlock.domain.errors import InterlockError, Refused
 from interlock.sentinel import control
 from interlock.sentinel.beats import Beats
@@ -22,10 +24,13 @@ from interlock.sentinel.operation import Event, Operation
 from interlock.sentinel.pulse import Pulse
 from interlock.sentinel.sentinel import Sentinel
 from interlock.sentinel.sweep import Scope
+from interlock.venues.port import Stamp
 
 SAY_WAITING_S = 1.0
 REST_S = 2.0
 SILENCE_S = 10.0
+RECEIVE_WINDOW_MS = 5_000
+"""The venues' own default: a cancel that is late does no harm."""
 
 
 def boot_ns() -> int:
@@ -33,11 +38,16 @@ def boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def stamp() -> Stamp:
+    """Of one signed request, by the host's clock."""
+    return Stamp(time.time_ns() // NS_PER_MS, str(uuid.uuid4()), RECEIVE_WINDOW_MS)
+
+
 class Process:
     """The parts of a running sentinel, put together. Raises Refused when its socket cannot be had."""
 
     def __init__(self, config: Config, now_ns: Callable[[], int] = boot_ns, disk: Disk | None = None) -> None:
-        make = clients(config)
+        make = clients(config, stamp)
         self.listening, self._lock = control.listen(config.folder)
         self.path = config.folder / control.NAME
         self.sentinel = Sentinel(config, make, now_ns, HostDisk() if disk is None else disk)

@@ -6,12 +6,9 @@ first cancel, and no order that could not be told because its price lies between
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from interlock.domain.clock import NS_PER_MS
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
 from interlock.venues.allowance import Allowance
@@ -28,9 +25,6 @@ from interlock.venues.request import Key
 from interlock.venues.upbit import account as upbit_account
 from interlock.venues.upbit import trade as upbit_trade
 
-RECEIVE_WINDOW_MS: Final = 5_000
-"""The venues' own default: a cancel that is late does no harm."""
-
 _Instruments = Mapping[str, Instrument]
 _PARTS: Final[Mapping[str, tuple[Callable[[_Instruments], AccountReads], Callable[[_Instruments], OrderVerbs]]]] = {
     "upbit": (upbit_account.Account, upbit_trade.Trade),
@@ -39,10 +33,12 @@ _PARTS: Final[Mapping[str, tuple[Callable[[_Instruments], AccountReads], Callabl
 }
 
 
-def cancel_only_on_loopback(venue: str, places: Mapping[str, Any], symbols: Sequence[str], timeout_ns: int) -> Callable[[], HttpCancelOnly]:
+def cancel_only_on_loopback(
+    venue: str, places: Mapping[str, Any], symbols: Sequence[str], timeout_ns: int, stamp: Callable[[], Stamp]
+) -> Callable[[], HttpCancelOnly]:
     """What makes clients of a simulated venue, which share one allowance; `places` is the first line of `interlock venues serve`.
 
-    `timeout_ns` is for each request. Raises UsageError for what is none of a venue on this host.
+    `timeout_ns` is for each request, `stamp` makes each signed one unlike every other. Raises UsageError for what is none of a venue on this host.
     """
     if venue not in _PARTS:
         raise UsageError(f"venue: expected one of {', '.join(_PARTS)}, found {venue!r}")
@@ -54,11 +50,7 @@ def cancel_only_on_loopback(venue: str, places: Mapping[str, Any], symbols: Sequ
 
     def make() -> HttpCancelOnly:
         return HttpCancelOnly(
-            endpoint, key, reads({}), verbs({}), LOWERING[venue], allowance, symbols=symbols, stamp=_stamp, timeout_ns=timeout_ns
+            endpoint, key, reads({}), verbs({}), LOWERING[venue], allowance, symbols=symbols, stamp=stamp, timeout_ns=timeout_ns
         )
 
     return make
-
-
-def _stamp() -> Stamp:
-    return Stamp(time.time_ns() // NS_PER_MS, str(uuid.uuid4()), RECEIVE_WINDOW_MS)

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from interlock.market.columns import RATE_UNIT
+from interlock.market.numbers import RATE_UNIT
 from interlock.venues.recorded import LATEST_NS
 
 MAX_FRAME_BYTES = 1 << 20

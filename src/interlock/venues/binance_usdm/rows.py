@@ -14,8 +14,8 @@ from decimal import Decimal
 
 from interlock.domain.instruments import Instrument
 from interlock.market.collect import RowCollector
-from interlock.market.columns import RATE_UNIT, RowKind
-from interlock.market.numbers import Scale
+from interlock.market.columns import RowKind
+from interlock.market.numbers import RATE_UNIT, Scale
 from interlock.venues.binance_usdm.public import DepthBridge
 from interlock.venues.binance_usdm.wire import (
     AggTrade,

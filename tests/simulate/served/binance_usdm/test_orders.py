@@ -254,4 +254,4 @@ def test_the_witness_knows_what_every_verb_names(bench: Bench) -> None:
     found = [(row["verb"], row["class"], row["client_id"], row["revision"]) for row in bench.witnessed]
     assert found == [("place", "RISK+", "seen", 0), ("amend", "RISK+", "seen", 1), ("cancel", "RISK-", "seen", 0)]
     ticks = round(float(price) * 10)
-    assert bench.witnessed[0]["orders"] == [{"ticks": ticks, "lots": 10, "symbol": "BTCUSDT", "side": 1}]
+    assert bench.witnessed[0]["orders"] == [{"ticks": ticks, "tick": "0.1", "lots": 10, "symbol": "BTCUSDT", "side": 1}]

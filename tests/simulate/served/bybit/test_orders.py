@@ -293,11 +293,11 @@ def test_every_signed_request_is_witnessed_with_what_it_asks(bench: Bench) -> No
     bench.post(CANCEL, {"category": "linear", "symbol": "BTCUSDT", "orderId": id_of(Of.ORDER, order.number)})
     bench.post("/v5/order/cancel-batch", {"category": "linear", "request": [{"symbol": "BTCUSDT", "orderLinkId": n} for n in "ab"]})
     found = [(line["verb"], line["class"], line["client_id"], line["revision"], line["orders"]) for line in bench.lines]
-    asked = {"symbol": "BTCUSDT", "side": 1, "ticks": 600_001, "lots": 3}
+    asked = {"symbol": "BTCUSDT", "side": 1, "ticks": 600_001, "tick": "0.1", "lots": 3}
     assert found == [
         ("place", "RISK+", order.client_id, 0, [asked]),
         ("read", "READ", "", 0, []),
-        ("amend", "RISK+", order.client_id, 1, [{"ticks": 600_002, "lots": 4}]),
+        ("amend", "RISK+", order.client_id, 1, [{"ticks": 600_002, "tick": "0.1", "lots": 4}]),
         ("cancel", "RISK-", order.client_id, 0, []),
         ("cancel_batch", "RISK-", "", 0, []),
     ]
