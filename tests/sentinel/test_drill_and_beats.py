@@ -144,7 +144,7 @@ class Slow:
         self.stalls = stalls
         self.beaten: list[str] = []
 
-    def open_pages(self) -> Iterator[tuple[OpenOrder, ...]]:
+    def open_pages(self, *, ours: bool = False) -> Iterator[tuple[OpenOrder, ...]]:
         self.fresh = not self.stalls
         yield (OpenOrder("v", f"{OURS}1", "BTCUSDT"), OpenOrder("w", f"{OURS}2", "BTCUSDT"), OpenOrder("x", f"{OURS}3", "XRPUSDT"))
 

@@ -78,7 +78,7 @@ class Beats:
         symbols = set(announced)
         for symbol in sorted(announced):
             self._beat(client, symbol)
-        for page in client.open_pages():
+        for page in client.open_pages(ours=True):
             for order in page:
                 if (
                     order.symbol not in symbols

@@ -32,7 +32,7 @@ def drive(venue: str, client: CancelOnly, sweep: Sweep, operation: Operation, bo
 
 def _carry_out(step: Step, venue: str, client: CancelOnly, sweep: Sweep, operation: Operation, boot_ns: Callable[[], int]) -> None:
     if step.do is Do.LIST:
-        _list(client, sweep, boot_ns)
+        _list(client, sweep, boot_ns, ours=operation.drill)
     elif step.do is Do.FIND:
         sweep.found_as(step.client_id, client.state_of(step.client_id), boot_ns())
     else:
@@ -45,12 +45,12 @@ def _carry_out(step: Step, venue: str, client: CancelOnly, sweep: Sweep, operati
         sweep.cancelled()
 
 
-def _list(client: CancelOnly, sweep: Sweep, boot_ns: Callable[[], int]) -> None:
+def _list(client: CancelOnly, sweep: Sweep, boot_ns: Callable[[], int], *, ours: bool) -> None:
     asked_ns = boot_ns()
     orders: list[OpenOrder] = []
     whole = False
     try:
-        for page in client.open_pages():
+        for page in client.open_pages(ours=ours):
             orders += page
         whole = True
     finally:

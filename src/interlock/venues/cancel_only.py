@@ -33,8 +33,8 @@ class OpenOrder:
 class CancelOnly(Protocol):
     """One account at one venue. Every call ends within the client's time limit and raises VenueTrouble for anything but a yes."""
 
-    def open_pages(self) -> Iterator[tuple[OpenOrder, ...]]:
-        """All open orders, stop and reserved ones included, page by page."""
+    def open_pages(self, *, ours: bool = False) -> Iterator[tuple[OpenOrder, ...]]:
+        """All open orders, stop and reserved ones included, page by page. `ours`: those in symbols that are not ours may be left out."""
         ...
 
     def cancel(self, orders: Sequence[OpenOrder]) -> None:

@@ -109,10 +109,13 @@ class HttpCancelOnly:
         self._mistimed = False
         self._patient_until_ns = 0
 
-    def open_pages(self) -> Iterator[tuple[OpenOrder, ...]]:
-        """All open orders, read to the end of the list before the first is told. One that makes no sense is trouble, after the others were told."""
+    def open_pages(self, *, ours: bool = False) -> Iterator[tuple[OpenOrder, ...]]:
+        """All open orders, read to the end of the list before the first is told. One that makes no sense is trouble, after the others were told.
+
+        `ours`: those in symbols that are not ours may be left out.
+        """
         self._begin()
-        page = self._hold(self._reads.open_orders())
+        page = self._hold(self._reads.open_orders(self._symbols if ours else ()))
         self._listed = frozenset(order.symbol for order in page.found)
         yield tuple(OpenOrder(order.venue_order_id, order.client_id, order.symbol) for order in page.found)
         if page.unreadable:

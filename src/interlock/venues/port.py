@@ -9,7 +9,7 @@ Units: `_ticks` and `_lots` of the instrument, `_ms` and `_ns` of the venue's cl
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -300,8 +300,11 @@ class AccountReads(Protocol):
         """
         ...
 
-    def open_orders(self) -> Talk[Page[OrderSeen]]:
-        """All open orders of the account, whoever placed them, all pages, reserved and conditional ones included. The cursor is unused."""
+    def open_orders(self, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
+        """All open orders of the account, whoever placed them, all pages, reserved and conditional ones included. The cursor is unused.
+
+        With `symbols` those in others may be left out, where asking for less costs less of the venue's limits.
+        """
         ...
 
     def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:

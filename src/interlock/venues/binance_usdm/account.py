@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -47,6 +47,7 @@ from interlock.venues.port import (
 from interlock.venues.request import Key, Method, SignedCall
 from interlock.venues.trouble import Trouble
 
+ALL_SYMBOLS_WEIGHT: Final = 40
 WALLET_PREFIX: Final = "/sapi/"
 
 _MARGIN_TYPES: Final = {"CROSSED": "cross", "ISOLATED": "isolated"}
@@ -252,15 +253,22 @@ class Account:
         named = [row for row in listed if (row.symbol, row.clientOrderId) == (symbol, client_id)]
         return order_seen(max(named, key=lambda row: row.orderId), self.instruments) if named else None
 
-    def open_orders(self) -> Talk[Page[OrderSeen]]:
-        """All open orders of all symbols, conditional ones included; the time is from before the lists were made."""
+    def open_orders(self, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
+        """All open orders, conditional ones included; the time is from before the lists were made. Of one symbol a list weighs 1, of all 40."""
         now_ms = yield from market_reads.clock_ms()
-        heard = yield ask("/fapi/v1/openOrders", weight=40)
-        orders, others = readable(rows(read(heard), "openOrders"), lambda row: order_seen(order_row(row), self.instruments))
-        heard = yield ask("/fapi/v1/openAlgoOrders", weight=40)
-        waiting, strange = readable(rows(read(heard), "openAlgoOrders"), lambda row: algo_seen(algo_row(row), self.instruments))
-        found = (*orders, *(order for order in waiting if not order.state.final))
-        return Page(found, "", now_ms * NS_PER_MS, bool(others or strange))
+        found: list[OrderSeen] = []
+        unreadable = False
+        parts = (
+            [(f"symbol={text(symbol)}", 1) for symbol in symbols] if 0 < len(symbols) < ALL_SYMBOLS_WEIGHT else [("", ALL_SYMBOLS_WEIGHT)]
+        )
+        for query, weight in parts:
+            heard = yield ask("/fapi/v1/openOrders", query, weight=weight)
+            orders, others = readable(rows(read(heard), "openOrders"), lambda row: order_seen(order_row(row), self.instruments))
+            heard = yield ask("/fapi/v1/openAlgoOrders", query, weight=weight)
+            waiting, strange = readable(rows(read(heard), "openAlgoOrders"), lambda row: algo_seen(algo_row(row), self.instruments))
+            found += [*orders, *(order for order in waiting if not order.state.final)]
+            unreadable = unreadable or bool(others or strange)
+        return Page(tuple(found), "", now_ms * NS_PER_MS, unreadable)
 
     def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
         """See `history`."""

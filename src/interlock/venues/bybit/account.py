@@ -6,7 +6,7 @@ other categories of the account is told by the private stream and shows in the b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 from urllib.parse import quote
@@ -247,7 +247,7 @@ class Account:
                 return found[0]
         return None
 
-    def open_orders(self) -> Talk[Page[OrderSeen]]:
+    def open_orders(self, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
         """All open linear orders, whoever placed them, conditional ones included."""
         rows: list[bytes] = []
         stamps: list[int] = []

@@ -51,7 +51,7 @@ class FakeCancelOnly:
         self._last_id = 0
         self._meter = Meter(budget.LIMITS, SENTINEL)
 
-    def open_pages(self) -> Iterator[tuple[OpenOrder, ...]]:
+    def open_pages(self, *, ours: bool = False) -> Iterator[tuple[OpenOrder, ...]]:
         """All open orders. A list that does not end, or whose cursor stands still, is trouble."""
         cursor = ""
         for _ in range(MOST_PAGES):

@@ -6,7 +6,7 @@ is closed. Deposits and withdrawals are told to a key that may see them (`transf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Final
@@ -238,7 +238,7 @@ class Account:
             raise nonsense("orders by ids", f"expected {client_id} alone, found {len(listed)} orders")
         return listed[0] if listed else None
 
-    def open_orders(self) -> Talk[Page[OrderSeen]]:
+    def open_orders(self, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
         """All open orders of the account, whoever placed them. `unreadable`: an order made no sense, or the list did not hold still."""
         now_ns = yield from self.clock()
         listed, steady = yield from history.open_orders()
