@@ -171,6 +171,13 @@ def test_listings_have_what_the_gate_needs_of_an_instrument(there: Ground, venue
             asset_per_lot=one.lot,
             tiers=one.tiers,
         )
+    for true in instruments_of(venue):
+        tiers = [(tier.max_notional, tier.initial, tier.maintenance) for tier in true.margin_tiers]
+        ours = true.symbol in (KINDS[venue].symbol, KINDS[venue].second)
+        least = 1 / Decimal(20) if ours else Decimal(0)
+        assert [(top, kept) for top, _, kept in found[true.symbol].tiers] == [(top, kept) for top, _, kept in tiers]
+        # What the leverage of the account asks for, where it was read, and never less than the tier's own.
+        assert [initial for _, initial, _ in found[true.symbol].tiers] == [max(initial, least) for _, initial, _ in tiers]
     mine = found[KINDS[venue].symbol]
     assert mine.kind is (Kind.PERPETUAL if venue in DERIVATIVES else Kind.SPOT)
 

@@ -68,6 +68,16 @@ class Follower:
     def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self.stream.run(self._event, self.gaps.append))
 
+    async def end(self) -> None:
+        """Give it up; raises what ended it before."""
+        try:
+            assert self.task is not None
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.task
+        finally:
+            self.access.close()
+
     def _event(self, event: StreamEvent) -> None:
         self.told.append(event)
         self.also(event)
@@ -100,11 +110,7 @@ async def following(there: Ground, venue: str, access: LiveAccess | None = None,
         await until(lambda: made.connections() or (made.task is not None and made.task.done()))
         yield made
     finally:
-        assert made.task is not None
-        made.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await made.task
-        made.access.close()
+        await made.end()
 
 
 def story(there: Ground, venue: str, use: Callable[[Follower], Awaitable[object]], access: LiveAccess | None = None, **more: Any) -> None:
@@ -317,11 +323,7 @@ def test_a_key_that_is_not_taken_is_a_gap_each_time_and_never_connected(there: G
         await until(lambda: len(made.gaps) >= 3)
         assert made.connections() == 0
         assert made.stream.connected_since_boot_ns is None
-        assert made.task is not None
-        made.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await made.task
-        access.close()
+        await made.end()
 
     asyncio.run(whole())
     # The control: the right key.
@@ -449,7 +451,7 @@ async def played(venue: str, **how: Any) -> AsyncIterator[Played]:
         await runner.cleanup()
 
 
-def at(there: Ground, venue: str, port: int, timeout_ns: int = 500 * MS) -> LiveAccess:
+def at(there: Ground, venue: str, port: int, timeout_ns: int = 5 * S) -> LiveAccess:
     access = there.access(venue, timeout_ns=timeout_ns)
     access.hosts = replace(access.hosts, private=Endpoint(Where.LOOPBACK, "127.0.0.1", port, tls=False))
     return access
@@ -460,17 +462,15 @@ def on_played(
 ) -> None:
     async def whole() -> None:
         async with played(venue, **how) as hand:
-            made = follower(there, venue, at(there, venue, hand.port), **({"silence_ns": 100 * MS} | more))
+            # Only where no answer comes there is no time to wait for one.
+            access = at(there, venue, hand.port, 500 * MS if how else 5 * S)
+            made = follower(there, venue, access, **({"silence_ns": 100 * MS} | more))
             made.start()
             try:
                 await until(lambda: made.connections() if connects else made.gaps)
                 await use(hand, made)
             finally:
-                assert made.task is not None
-                made.task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await made.task
-                made.access.close()
+                await made.end()
 
     asyncio.run(whole())
 
@@ -583,11 +583,7 @@ def test_a_venue_that_wants_to_be_left_alone_is_not_asked_for_what_opens_a_strea
         access.meter.refused(Spend.READ, 60 * S, now().boot_ns)
         made.start()
         await until(lambda: made.gaps)
-        assert made.task is not None
-        made.task.cancel()
-        with suppress(asyncio.CancelledError):
-            await made.task
-        access.close()
+        await made.end()
         # Where nothing is asked to open a stream, a limit of requests does not keep it from being opened.
         if venue == "binance_usdm":
             assert "left alone" in made.gaps[0]

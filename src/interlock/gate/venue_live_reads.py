@@ -6,13 +6,15 @@ on, because the references judge it. Where a venue does not tell what the gate a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.fx import FxSource
-from interlock.domain.instruments import Instrument, Kind, Status
+from interlock.domain.instruments import Instrument, Kind, MarginTier, Status
 from interlock.gate import records as r
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.limit_sheet import LARGEST
@@ -29,7 +31,8 @@ from interlock.gate.venue_reads import (
     ReadFailed,
     ShownOrder,
 )
-from interlock.venues.port import AccountMode, KeyFacts, OrderSeen, Page, PositionSeen, Talk
+from interlock.venues.port import AccountMode, KeyFacts, Nonsense, OrderSeen, Page, PositionSeen, Talk
+from interlock.venues.tiering import share_of
 
 HISTORY_NS: Final = 4 * 86_400 * NS_PER_S
 """How far back orders that ended are listed: a day longer than any venue lists those without a fill."""
@@ -142,16 +145,27 @@ class LiveReads:
         )
 
     async def listings(self) -> tuple[Listing, ...]:
-        """Every instrument. Where the venue tells apart which take orders, it is asked for those of the account."""
+        """Every instrument. Of those of the account the venue is asked for what it tells apart: margin tiers, and which take orders.
+
+        The initial margin of these is no less than the leverage that is set asks for. The margin tiers of all others are assumed.
+        """
         listed = await self._access.hold(self._reads.listings(), timeout_ns=self._lists_ns)
         trading = {each.symbol: each.status is Status.TRADING for each in listed}
         if self._ways.statuses_apart and self._reads.instruments:
             statuses = await self._access.hold(self._reads.statuses(), timeout_ns=self._lists_ns)
             trading |= {symbol: statuses.get(symbol) is Status.TRADING for symbol in self._reads.instruments if symbol in trading}
-        found = tuple(_listing(each, trading=trading[each.symbol]) for each in listed)
+        tiers = await self._tiers()
+        found = tuple(_listing(each, tiers.get(each.symbol, each.margin_tiers), trading=trading[each.symbol]) for each in listed)
         _once(each.symbol for each in found)
         self._trading = dict.fromkeys(self._reads.instruments, False) | trading
         return found
+
+    async def _tiers(self) -> Mapping[str, tuple[MarginTier, ...]]:
+        tiers = await self._access.hold(self._reads.tiers(), timeout_ns=self._lists_ns)
+        if not tiers:
+            return {}
+        mode = await self._access.hold(self._reads.mode(), timeout_ns=self._lists_ns)
+        return {symbol: _at_leverage(found, mode.leverage.get(symbol)) for symbol, found in tiers.items()}
 
     # The account
 
@@ -276,8 +290,17 @@ def _holding(seen: PositionSeen) -> Holding:
     return Holding(symbol=seen.symbol, lots=seen.lots or int(held), entry_price=seen.entry_price if held else Decimal(0))
 
 
-def _listing(instrument: Instrument, *, trading: bool) -> Listing:
-    tiers = tuple((tier.max_notional, tier.initial, tier.maintenance) for tier in instrument.margin_tiers)
+def _at_leverage(tiers: tuple[MarginTier, ...], leverage: Decimal | None) -> tuple[MarginTier, ...]:
+    """The tiers as they hold at a leverage: the account sets aside at least what that asks for. A leverage that is not told is taken for none."""
+    try:
+        least = share_of(Decimal(1) if leverage is None else leverage)
+    except Nonsense as error:
+        raise ReadFailed(str(error)) from error
+    return tuple(replace(tier, initial=max(tier.initial, least)) for tier in tiers)
+
+
+def _listing(instrument: Instrument, margins: tuple[MarginTier, ...], *, trading: bool) -> Listing:
+    tiers = tuple((tier.max_notional, tier.initial, tier.maintenance) for tier in margins)
     if not (instrument.min_lots < LARGEST and is_short(instrument.symbol, instrument.base, instrument.quote)):
         raise ReadFailed(f"an instrument makes no sense: {instrument.symbol[:LONGEST_TEXT]!r}, at least {instrument.min_lots} lots")
     # A unit that is many coins is a coin of its own here: what it is worth in single ones is for a person to say.

@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from interlock.domain.instruments import Instrument, Status
+from interlock.domain.instruments import Instrument, MarginTier, Status
 from interlock.domain.orders import Liquidity, OrderState, OrderType, Side, TimeInForce
 from interlock.venues.request import Call, Key, SignedCall
 from interlock.venues.trouble import Doing, Explained
@@ -287,6 +287,13 @@ class AccountReads(Protocol):
 
     def fees(self, symbol: str) -> Talk[FeeRates]:
         """The account's own fee rates."""
+        ...
+
+    def tiers(self) -> Talk[Mapping[str, tuple[MarginTier, ...]]]:
+        """The margin tiers of `instruments` as the venue tells them now, the lowest first; nothing at a spot venue.
+
+        What the account's own leverage asks for above them is not in them.
+        """
         ...
 
     def margin(self) -> Talk[MarginSeen]:

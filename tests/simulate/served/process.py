@@ -23,7 +23,7 @@ def simulators(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
             line = process.stdout.readline()
             assert line, (folder / "venues.stderr").read_text(encoding="utf-8")
             yield json.loads(line)
-            assert process.poll() is None, (folder / "venues.stderr").read_text(encoding="utf-8")
+            assert process.poll() is None, f"exit {process.poll()}: {(folder / 'venues.stderr').read_text(encoding='utf-8')}"
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
             assert process.stdout.read() == b""

@@ -17,7 +17,8 @@ from interlock.simulate.served import dollars
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.faults import Fault
 from interlock.venues.dollars import inverted
-from interlock.venues.port import AccountMode, PositionSeen
+from interlock.venues.port import AccountMode, Nonsense, PositionSeen
+from interlock.venues.tiering import in_order, share_of
 from interlock.venues.trouble import Doing, Explained
 
 
@@ -102,6 +103,44 @@ async def test_a_dollar_s_worth_is_the_inverse_of_a_book_and_says_of_which(place
 def test_what_is_no_book_is_no_rate(bid: str, ask: str, worth: tuple[str, str]) -> None:
     seen = inverted("X", Decimal(bid), Decimal(ask), "a name")
     assert (seen.bid, seen.ask) == (Decimal(worth[0]), Decimal(worth[1]))
+
+
+async def test_margin_tiers_are_the_venue_s(place: Place) -> None:
+    seen = await place.ask(place.reads.tiers())
+    if not place.traits.derivatives:
+        assert seen == {}
+        return
+    assert seen.keys() == place.reads.instruments.keys()
+    for symbol, tiers in seen.items():
+        assert tiers == place.sim.markets[symbol].instrument.margin_tiers
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("10", "0.1", "0.2")],
+        [("10", "1.1", "0.2")],
+        [("10", "0.1", "0")],
+        [("0", "0.1", "0.05")],
+        [("10", "0.1", "0.05"), ("10", "0.2", "0.1")],
+    ],
+    ids=str,
+)
+def test_margin_tiers_that_cannot_be_make_no_sense(rows: list[tuple[str, str, str]]) -> None:
+    good = in_order("X", [(Decimal(20), Decimal("0.2"), Decimal("0.1")), (Decimal(10), Decimal("0.1"), Decimal("0.05"))])
+    assert [tier.max_notional for tier in good] == [10, 20]
+    with pytest.raises(Nonsense, match="margin tiers of X"):
+        in_order("X", [(Decimal(top), Decimal(initial), Decimal(kept)) for top, initial, kept in rows])
+
+
+@pytest.mark.parametrize(("leverage", "share"), [("1", "1"), ("2", "0.5"), ("3", "0.333333334"), ("125", "0.008"), ("0", ""), ("NaN", "")])
+def test_a_leverage_is_a_share_that_is_never_too_small(leverage: str, share: str) -> None:
+    if not share:
+        with pytest.raises(Nonsense, match="leverage"):
+            share_of(Decimal(leverage))
+        return
+    assert share_of(Decimal(leverage)) == Decimal(share)
 
 
 async def test_an_order_is_found_without_its_symbol(place: Place) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from interlock.domain.errors import UsageError
-from interlock.domain.instruments import Instrument, Status
+from interlock.domain.instruments import Instrument, MarginTier, Status
 from interlock.venues.binance_usdm import history, market_reads, sign
 from interlock.venues.binance_usdm.budgets import WALLET
 from interlock.venues.binance_usdm.replies import MaybeName, Name, Number, amount, ask, decoded, nonsense, read, readable, rows, text
@@ -45,6 +45,7 @@ from interlock.venues.port import (
     TopSeen,
 )
 from interlock.venues.request import Key, Method, SignedCall
+from interlock.venues.tiering import in_order, share_of
 from interlock.venues.trouble import Trouble
 
 ALL_SYMBOLS_WEIGHT: Final = 40
@@ -89,6 +90,21 @@ class _Fees(msgspec.Struct, frozen=True):
     takerCommissionRate: Number
 
 
+class _Bracket(msgspec.Struct, frozen=True):
+    """{"bracket":1,"initialLeverage":75,"notionalCap":10000,"notionalFloor":0,"maintMarginRatio":0.0065,"cum":0.0}"""
+
+    initialLeverage: Decimal
+    notionalCap: Decimal
+    maintMarginRatio: Decimal
+
+
+class _Brackets(msgspec.Struct, frozen=True):
+    """{"symbol":"ETHUSDT","notionalCoef":1.50,"brackets":[]}; the coefficient of an account is in its brackets already."""
+
+    symbol: Name
+    brackets: list[_Bracket]
+
+
 class _Margin(msgspec.Struct, frozen=True):
     """{"totalMarginBalance":"103.12345678","availableBalance":"103.12345678","totalMaintMargin":"0.00000000"}"""
 
@@ -101,6 +117,7 @@ _decode_key = msgspec.json.Decoder(_KeyRow).decode
 _decode_config = msgspec.json.Decoder(_Config).decode
 _decode_symbol_configs = msgspec.json.Decoder(list[_SymbolConfig]).decode
 _decode_fees = msgspec.json.Decoder(_Fees).decode
+_decode_brackets = msgspec.json.Decoder(list[_Brackets]).decode
 _decode_margin = msgspec.json.Decoder(_Margin).decode
 
 
@@ -199,6 +216,18 @@ class Account:
         if found.symbol != symbol or not (abs(maker) < 1 and 0 <= taker < 1):
             raise nonsense("commissionRate", f"expected rates of {symbol}, found {found.symbol} {maker} {taker}")
         return FeeRates(maker, taker)
+
+    def tiers(self) -> Talk[Mapping[str, tuple[MarginTier, ...]]]:
+        """Margin tiers of our symbols, as they hold for this account."""
+        heard = yield ask("/fapi/v1/leverageBracket")
+        listed = {each.symbol: each.brackets for each in decoded(_decode_brackets, read(heard), "leverageBracket")}
+        return {
+            symbol: in_order(
+                symbol,
+                [(row.notionalCap, share_of(row.initialLeverage), row.maintMarginRatio) for row in listed.get(symbol, ())],
+            )
+            for symbol in self.instruments
+        }
 
     def margin(self) -> Talk[MarginSeen]:
         """Equity and margin: of USDT, or of all currencies in USD in multi-assets mode."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from interlock.domain.errors import UsageError
-from interlock.domain.instruments import Instrument, Status
+from interlock.domain.instruments import Instrument, MarginTier, Status
 from interlock.venues.bybit import history, rules, sign
 from interlock.venues.bybit.account_facts import fee_rates, key_facts, margin_mode, margin_seen, wallet
 from interlock.venues.bybit.budgets import IP
@@ -44,9 +44,12 @@ from interlock.venues.port import (
     TopSeen,
 )
 from interlock.venues.request import Key, Method, SignedCall, require_read
+from interlock.venues.tiering import in_order
 from interlock.venues.trouble import Trouble
 
-_PUBLIC: Final = frozenset((Method.GET, f"/v5/market/{what}") for what in ("time", "instruments-info", "tickers", "price-limit"))
+_PUBLIC: Final = frozenset(
+    (Method.GET, f"/v5/market/{what}") for what in ("time", "instruments-info", "tickers", "price-limit", "risk-limit")
+)
 _INSTRUMENTS: Final = "/v5/market/instruments-info"
 _DOLLAR_SYMBOL: Final = "USDCUSDT"
 
@@ -78,6 +81,16 @@ class _SpotTicker(msgspec.Struct, frozen=True):
     ask1Price: Number
 
 
+class _RiskLimit(msgspec.Struct, frozen=True):
+    """{"id":1,"symbol":"BTCUSDT","riskLimitValue":"2000000","maintenanceMargin":"0.005","initialMargin":"0.01","isLowestRisk":1,
+    "maxLeverage":"100.00","mmDeduction":""}"""
+
+    symbol: MaybeName
+    riskLimitValue: Number
+    maintenanceMargin: Number
+    initialMargin: Number
+
+
 class _PriceLimit(msgspec.Struct, frozen=True):
     """{"symbol":"BTCUSDT","buyLmt":"105878.10","sellLmt":"103781.60","ts":"1750302284491"}"""
 
@@ -89,6 +102,7 @@ class _PriceLimit(msgspec.Struct, frozen=True):
 _decode_time = msgspec.json.Decoder(_Time).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_ticker = msgspec.json.Decoder(_Ticker).decode
+_decode_risk_limit = msgspec.json.Decoder(_RiskLimit).decode
 _decode_spot = msgspec.json.Decoder(_SpotTicker).decode
 _decode_price_limit = msgspec.json.Decoder(_PriceLimit).decode
 
@@ -207,6 +221,23 @@ class Account:
     def fees(self, symbol: str) -> Talk[FeeRates]:
         """The account's own fee rates."""
         return fee_rates(read((yield ask("/v5/account/fee-rate", _of(symbol), "fee-rate"))).result, symbol)
+
+    def tiers(self) -> Talk[Mapping[str, tuple[MarginTier, ...]]]:
+        """Margin tiers of our symbols: everybody's."""
+        found = {}
+        for symbol in self.instruments:
+            listed_rows = yield from listed("/v5/market/risk-limit", _of(symbol), IP)
+            rows = [decoded(_decode_risk_limit, row, "risk limit") for row in listed_rows.rows]
+            if {row.symbol for row in rows} != {symbol}:
+                raise nonsense("risk limit", f"expected those of {symbol}, found none or others")
+            found[symbol] = in_order(
+                symbol,
+                [
+                    (amount(row.riskLimitValue, symbol), amount(row.initialMargin, symbol), amount(row.maintenanceMargin, symbol))
+                    for row in rows
+                ],
+            )
+        return found
 
     def margin(self) -> Talk[MarginSeen]:
         """Equity and margin in USDT."""

@@ -15,7 +15,7 @@ import msgspec
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
-from interlock.domain.instruments import Instrument, Status
+from interlock.domain.instruments import Instrument, MarginTier, Status
 from interlock.venues.dollars import inverted
 from interlock.venues.feed import NS_PER_MS, Count
 from interlock.venues.port import (
@@ -193,6 +193,11 @@ class Account:
     def fees(self, symbol: str) -> Talk[FeeRates]:
         """The account's own fee rates, of bids and asks the higher."""
         return facts.fee_rates((yield from self._chance(symbol)), symbol)
+
+    def tiers(self) -> Talk[Mapping[str, tuple[MarginTier, ...]]]:
+        """Asks nothing: there is no margin at a spot venue."""
+        return {}
+        yield
 
     def margin(self) -> Talk[MarginSeen]:
         """What is free of KRW, as equity and as what is available."""
