@@ -9,6 +9,8 @@ _GATE = "src/interlock/gate/"
 ROOMS: dict[str, tuple[str, ...]] = {
     "arming": (
         "arming",
+        "attest_desk",
+        "attested",
         "ceremony",
         "conditions",
         "permission",
@@ -59,6 +61,7 @@ TESTS = "tests/gate"
 WITHOUT = frozenset(
     {
         "tests/gate/test_arming_processes.py",
+        "tests/gate/test_attest_serve.py",
         "tests/gate/test_crash.py",
         "tests/gate/test_crash_power.py",
         "tests/gate/test_gate_freeze.py",

@@ -56,6 +56,8 @@ REPORT: dict[str, Any] = {
     "drill_symbols": [],
 }
 ORDER = {"venue": "bybit", "symbol": "BTCUSDT", "side": "buy", "type": "limit", "tif": "post_only", "lots": 1, "ticks": 500_000}
+KEY = "0123456789abcdef"
+WORDS = f"I HAVE CHECKED KEY {KEY} AT BYBIT: withdraws no"
 SCRIPTED = ["--scripted", "--ack", "I_UNDERSTAND_LIVE_RISK"]
 
 
@@ -69,6 +71,12 @@ class Gate:
             f.ArmBegin: f.Challenge(challenge_id="c1", phrase="arm main for 100 USD 01234567"),
             f.ArmAnswer: f.Done(report={"grant_id": "g1", "cap_usd": "100", "expires_in_s": 600, "mandate_until_in_s": 87_000}),
             f.Propose: f.Decided(decisions=(f.Decision(result="PERMIT", rule="", client_id="mk010001"),)),
+        }
+        self.attested: dict[str, Any] = {
+            "fingerprint": KEY,
+            "facts": ["withdraws no"],
+            "until_wall_ns": 1_800_000_000 * 10**9,
+            "disarmed": False,
         }
         self.asked: list[f.Frame] = []
 
@@ -84,6 +92,10 @@ class Gate:
         self.asked.append(request)
         if isinstance(request, f.GetStatus) and f.GetStatus not in self.answers:
             return f.Status(incarnation=LIFE, state_version=41, level=Level.HALT, armed=False, report=self.report)
+        if isinstance(request, f.Attest) and f.Attest not in self.answers:
+            if not request.statement:
+                return f.Dictated(fingerprint=KEY, phrase=WORDS, untold=("withdraw",))
+            return f.Done(report={"state_version": 42, **self.attested})
         return self.answers.get(type(request), f.Done(report={"state_version": 42}))
 
 

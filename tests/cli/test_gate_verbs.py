@@ -28,6 +28,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "gate.md"
 
 EVERY: dict[str, tuple[Role, list[str]]] = {
     "arm": (Role.RAISE, ["arm", "--for", "10m", *SCRIPTED]),
+    "attest": (Role.RAISE, ["attest", "--venue", "bybit", "--withdraw", "no", "--for", "30d", "--scripted", "--statement", "w"]),
     "disarm": (Role.LOWER, ["disarm", "--reason", "r"]),
     "drill": (Role.RAISE, ["drill", "--symbol", "bybit/BTCUSDT", *SCRIPTED]),
     "freeze": (Role.LOWER, ["freeze", "--reason", "r"]),
@@ -69,6 +70,7 @@ def test_the_socket_of_another_role_is_refused(gate: Gate, role: Role, arguments
 
 REFUSED_AT: dict[str, type[f.Frame]] = {
     "arm": f.ArmBegin,
+    "attest": f.Attest,
     "disarm": f.Disarm,
     "freeze": f.Freeze,
     "intent": f.Propose,
@@ -88,7 +90,7 @@ def test_a_refusal_of_the_gate_is_told_by_its_rule(gate: Gate, name: str, capsys
     gate.answers[REFUSED_AT[name]] = f.Refusal(rule="stale_version", detail="expected state version 42, found 41; look again")
     assert main(line) == exit_codes.REFUSED
     found = told(capsys)
-    said = found["refusals"] if name == "arm" else found["error"]["message"]
+    said = found["refusals"] if name in ("arm", "attest") else found["error"]["message"]
     assert "stale_version" in str(said)
     assert "expected state version 42, found 41" in str(said)
     del gate.answers[REFUSED_AT[name]]
@@ -482,7 +484,7 @@ def test_every_frame_with_every_field_is_documented() -> None:
 def test_every_command_is_documented_and_light() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     ours = [verb for verb, _, _ in VERBS if verb in {name.split()[0] for name in EVERY} | {"kill"}]
-    assert len(ours) == 11
+    assert len(ours) == 12
     for verb in ours:
         assert f"interlock {verb}" in text
     program = "import sys, importlib; [importlib.import_module(f'interlock.cli.{v}') for v in sys.argv[1:]]; print(*sys.modules)"

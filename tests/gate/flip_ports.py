@@ -64,6 +64,7 @@ class Venue(watch_venue.Venue):
         self.skew_ns = 0
         self.scope = KeyScope(
             account="main",
+            fingerprint=self.fingerprint,
             trade=True,
             withdraw=False,
             transfer=False,

@@ -33,6 +33,7 @@ from interlock.gate import records as r
 from interlock.gate.absence import rule_for
 from interlock.gate.arm_desk import ArmDesk
 from interlock.gate.attendant import Attendant
+from interlock.gate.attested import leanings
 from interlock.gate.ceremony import Situation
 from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.checks import Check, OwnCheck, Verdict
@@ -335,6 +336,7 @@ class FlipWorld:
         findings = dict([await self._finding(venue) for venue in self.asked_venues])
         checks = own_checks(parts, findings, disk_problem=self.conditions.disk_problem, drill=self._drill_check())
         state, now = parts.keeper.state, parts.look()
+        keys = {venue: one.key for venue, one in findings.items() if one.key is not None}
         return Situation(
             binding=parts.readings.binding,
             endpoints=self.endpoints,
@@ -347,6 +349,8 @@ class FlipWorld:
             used_nonces=state.lattice.nonces | state.arming.used,
             boot_ns=now.boot_ns,
             wall_ns=now.wall_ns,
+            keys=keys,
+            leanings=leanings(state.attestations, parts.setup.accounts, keys, now.wall_ns),
         )
 
     def _told(self, checks: Iterable[Check]) -> Iterable[Check]:

@@ -32,6 +32,7 @@ from interlock.gate.frames import Decided, Decision, Frame, Proposal
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.readings import Now
 from interlock.gate.state import GateState
+from interlock.gate.venue_reads import fingerprint_of
 from interlock.gate.verbs import Cause, latch_for
 from interlock.sentinel.sweep import Do, Scope, Sweep, Task
 from interlock.simulate.fake_venue.client import VenueClient
@@ -287,6 +288,25 @@ class World:
         name = f"{self.venue}:{SYMBOL}"
         values = values or {"max_drift_millionths": self.alive.state.sheet.symbols[name].max_drift_millionths - 1}
         self._do(lambda: self.alive.tell(tightening(self.alive.state, lc.changed(self.alive.state.sheet, "symbols", name, **values))))
+
+    def attest(self, **facts: Any) -> None:
+        """A person says what the venue does not tell of the key, for thirty days."""
+        now = self.now()
+        said = {"trade": None, "withdraw": None, "transfer": None, "address_bound": None, "expires_wall_ns": None, **facts}
+        record = r.KeyAttested(
+            boot_ns=now.boot_ns,
+            venue=self.venue,
+            account=ACCOUNT,
+            fingerprint=fingerprint_of(ACCOUNT),
+            **said,
+            statement="I HAVE CHECKED",
+            actor="ann",
+            scripted=True,
+            nonce=self.nonce(),
+            wall_ns=now.wall_ns,
+            until_wall_ns=now.wall_ns + 30 * 86_400 * S,
+        )
+        self._do(lambda: self.alive.tell(record))
 
     def kill(self, *, told: bool = True) -> None:
         """The stop word is set; with `told` the gate hears of it too. The sentinel begins its sweep."""

@@ -13,7 +13,17 @@ from tests.gate.gate_ground import asked
 
 from interlock.gate import records as r
 from interlock.gate.venue_fake_reads import entered, number, shown, told
-from interlock.gate.venue_reads import Executions, Holding, Holdings, LedgerPage, OrderList, ReadFailed, ShownOrder, StreamEvent
+from interlock.gate.venue_reads import (
+    Executions,
+    Holding,
+    Holdings,
+    LedgerPage,
+    OrderList,
+    ReadFailed,
+    ShownOrder,
+    StreamEvent,
+    fingerprint_of,
+)
 from interlock.simulate.fake_venue.client import VenueClient
 from interlock.simulate.fake_venue.memory import MemoryLink
 from interlock.venues.fake import wire
@@ -36,6 +46,7 @@ class MemoryReads:
     def __init__(self, host: Host, account: str) -> None:
         self.venue = host.venue
         self.account = account
+        self.fingerprint = fingerprint_of(account)
         self._host = host
         self._client: VenueClient | None = None
 

@@ -241,6 +241,7 @@ def _checks() -> None:
 
     for part, value in (("trade", False), ("withdraw", True), ("transfer", True), ("address_bound", False), ("expires_wall_ns", 1)):
         found(f"a key with {part} {value}", OwnCheck.KEY_SCOPE, _scope(**{part: value}))
+        found(f"a key of which nobody tells {part}", OwnCheck.KEY_SCOPE, _scope(**{part: None}))
     found("hedge mode", OwnCheck.ACCOUNT_MODE, _scope(position_mode="hedge"))
     found("a margin mode that nobody knows", OwnCheck.ACCOUNT_MODE, _scope(margin_mode="portfolio"))
     for ahead_ns in (300 * NS_PER_MS, -300 * NS_PER_MS):

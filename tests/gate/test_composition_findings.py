@@ -1340,6 +1340,7 @@ def test_a_margin_that_was_read_an_hour_ago_is_not_known() -> None:
     where = ("bybit", "main")
     key = KeyScope(
         account="main",
+        fingerprint="0123456789abcdef",
         trade=True,
         withdraw=False,
         transfer=False,

@@ -66,6 +66,18 @@ def test_what_came_with_schema_2_is_in_a_journal(tmp_path: Path) -> None:
     assert {"fill", "deposit"} <= set(theirs)
 
 
+def test_what_came_with_schema_3_is_in_a_journal(tmp_path: Path) -> None:
+    folder = story.HERE / "schema-3-attested"
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    state = folded(unpacked(folder, tmp_path), expected["schema"])
+    (one,) = state.attestations.newest
+    assert (one.trade, one.withdraw, one.expires_wall_ns, one.actor) == (None, False, 0, "ann")
+    assert state.boots > 1, "it is about the key, and outlives the process"
+    older = story.HERE / "schema-2-tightened"
+    (into := tmp_path / "older").mkdir()
+    assert folded(unpacked(older, into), 2).attestations.newest == ()
+
+
 @pytest.mark.parametrize("folder", CORPUS, ids=lambda folder: folder.name)
 def test_an_old_journal_folds_to_what_the_venue_said(folder: Path, tmp_path: Path) -> None:
     expected: Mapping[str, Any] = json.loads((folder / "expected.json").read_text(encoding="utf-8"))

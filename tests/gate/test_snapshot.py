@@ -97,6 +97,23 @@ REST: list[Record] = [
         verdict="pass",
         wall_ns=5,
     ),
+    r.KeyAttested(
+        boot_ns=1,
+        venue=o.VENUE,
+        account=o.ACCOUNT,
+        fingerprint="0123456789abcdef",
+        trade=True,
+        withdraw=False,
+        transfer=None,
+        address_bound=None,
+        expires_wall_ns=0,
+        statement="s",
+        actor="me",
+        scripted=False,
+        nonce="n3",
+        wall_ns=5,
+        until_wall_ns=6,
+    ),
     r.Armed(boot_ns=1, grant=aw.ceremony()[1].record.grant, wall_ns=1),
 ]
 BOOTS: list[Record] = [aw.boot("life-a"), o.boot()]

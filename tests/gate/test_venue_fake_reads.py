@@ -28,7 +28,7 @@ from interlock.gate.connection import OrderConnection, Write
 from interlock.gate.exposure import InstrumentFacts
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake_line import Line, connect
-from interlock.gate.venue_reads import Holding, ReadFailed, VenueReads
+from interlock.gate.venue_reads import Holding, ReadFailed, VenueReads, fingerprint_of
 from interlock.simulate.fake_venue.control import (
     Ban,
     ClearFaults,
@@ -199,6 +199,11 @@ def test_the_key_is_told_as_it_is(hand: Hand) -> None:
     hand.do(SetPermissions, permissions=msgspec.structs.replace(may, withdraw=True, expires_ns=7))  # type: ignore[type-var]
     key = reading(hand, lambda reads: reads.key())
     assert (key.withdraw, key.expires_wall_ns) == (True, 7)
+    untold = dict.fromkeys(("trade", "withdraw", "transfer", "address_bound", "expires_ns"))
+    hand.do(SetPermissions, permissions=msgspec.structs.replace(may, **untold))  # type: ignore[type-var]
+    key = reading(hand, lambda reads: reads.key())
+    assert (key.account, key.fingerprint) == ("bybit-1", fingerprint_of("main"))
+    assert {key.trade, key.withdraw, key.transfer, key.address_bound, key.expires_wall_ns} == {None}
 
 
 def test_one_order_is_found_by_its_id_or_not_known(hand: Hand) -> None:

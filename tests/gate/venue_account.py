@@ -30,7 +30,18 @@ from interlock.gate.keeper import Keeper
 from interlock.gate.readings import Now
 from interlock.gate.references import Quote, Rate
 from interlock.gate.state import GateState
-from interlock.gate.venue_reads import Executions, Holding, Holdings, KeyScope, LedgerPage, Listing, OrderList, ReadFailed, ShownOrder
+from interlock.gate.venue_reads import (
+    Executions,
+    Holding,
+    Holdings,
+    KeyScope,
+    LedgerPage,
+    Listing,
+    OrderList,
+    ReadFailed,
+    ShownOrder,
+    fingerprint_of,
+)
 
 VENUE, ACCOUNT, SYMBOL = rec.VENUE, rec.ACCOUNT, rec.SYMBOL
 TAG = "demo"
@@ -101,6 +112,7 @@ class VenueAccount:
     def __init__(self, venue: str = VENUE, account: str = ACCOUNT, now_ns: int = START_NS) -> None:
         self.venue = venue
         self.account = account
+        self.fingerprint = fingerprint_of(account)
         self.now_ns = now_ns
         self.step_ns = 1_000
         self.lag_ns: dict[str, int] = {}

@@ -25,6 +25,7 @@ from interlock.gate.venue_reads import (
     ShownOrder,
 )
 
+KEY = "0123456789abcdef"
 BTC = Listing(
     symbol="BTCUSDT",
     base="BTC",
@@ -63,6 +64,7 @@ class Venue:
 
     venue = "bybit"
     account = "main"
+    fingerprint = KEY
 
     def __init__(self, clock: Clock) -> None:
         self.clock_ = clock

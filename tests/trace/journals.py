@@ -105,6 +105,14 @@ def tighten(at: float, held: Map, wanted: Map, *changes: Map) -> Map:
     return r("tighten", at, **about, wall_ns=WALL + int(at * S))
 
 
+def attest(at: float, nonce: str = "n8", days: float = 30, **changes: Any) -> Map:
+    told = {"trade": None, "withdraw": False, "transfer": None, "address_bound": None, "expires_wall_ns": None}
+    begins = WALL + int(at * S)
+    about = {"venue": "bybit", "account": "main", "fingerprint": "0123456789abcdef", "statement": "I HAVE CHECKED", "actor": "me", **told}
+    times = {"wall_ns": begins, "until_wall_ns": begins + int(days * 86_400) * S}
+    return r("attest", at, **{**about, "scripted": True, "nonce": nonce, **times, **changes})
+
+
 def bounded(limits: Map) -> list[Map]:
     """What a permit was judged by under these limits."""
     values = {**limits["account"], **limits["symbols"]["bybit:BTCUSDT"]}

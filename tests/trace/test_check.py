@@ -399,6 +399,16 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S4", "a symbol that was not granted", lambda: edited(j.honest, "arm", grant=bound_to(symbols=[["bybit", "ETHUSDT", "m"]]))),
     ("S5", "a raise by automation", lambda: edited(j.honest, "level", human=False)),
     ("S5", "a raise with a nonce that was used", lambda: edited(two_lives, "level", {"nonce": "n2"}, nonce="n1")),
+    ("S5", "an attestation by nobody", lambda: [*j.honest(), j.attest(30, actor="")]),
+    ("S5", "an attestation without a word", lambda: [*j.honest(), j.attest(30, statement="")]),
+    ("S5", "an attestation without a nonce", lambda: [*j.honest(), j.attest(30, "")]),
+    ("S5", "an attestation with a nonce that was used", lambda: [*j.honest(), j.attest(30), j.attest(31)]),
+    ("S5", "a raise with the nonce of an attestation", lambda: inserted(two_lives, 5, j.attest(2, "n2"))),
+    ("S5", "an attestation for longer than 30 days", lambda: [*j.honest(), j.attest(30, days=30.1)]),
+    ("S5", "an attestation for no time", lambda: [*j.honest(), j.attest(30, days=0)]),
+    ("S5", "an attestation of no key", lambda: [*j.honest(), j.attest(30, fingerprint="")]),
+    ("S5", "an attestation of nothing", lambda: [*j.honest(), j.attest(30, withdraw=None)]),
+    ("S5", "a script that attests away from loopback", lambda: [{**j.boot(), "endpoint": "testnet"}, j.attest(2)]),
     ("S5", "a raise before any reconciliation", lambda: without(two_lives(), "recon", boot_ns=int(10.3 * S))),
     ("S5", "a raise after a kill", lambda: [*j.opening(), j.r("kill", 2), j.run(3, "n2")]),
     ("S7", "an id of another epoch", epoch_of_ids),
@@ -667,6 +677,12 @@ def test_a_write_nobody_called_off_is_judged_by_the_witness(tmp_path: Path) -> N
     assert broken(judged(tmp_path / "a", records, [line])) == ["S3"]
     assert broken(judged(tmp_path / "b", records, [])) == []
     assert broken(check(tmp_path / "b" / "journal")) == ["S3"], "without a witness it may have been written"
+
+
+def test_a_person_attests_anywhere_and_a_script_on_loopback(tmp_path: Path) -> None:
+    assert judged(tmp_path / "a", [*j.honest(), j.attest(30), j.attest(31, "n9", scripted=False, expires_wall_ns=0)]).violations == []
+    elsewhere = [{**j.boot(), "endpoint": "testnet"}, j.attest(2, scripted=False)]
+    assert judged(tmp_path / "b", elsewhere).violations == []
 
 
 @pytest.mark.parametrize(("arrived", "found"), [(4.0, []), (5.5, ["S17"]), (9.9, ["S17"]), (10.5, [])])

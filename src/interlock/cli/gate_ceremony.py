@@ -50,9 +50,9 @@ class Hand:
         if self.screen is None:
             return self.ack, phrase
         self.show(f"\nType the acknowledgement ({ACKNOWLEDGEMENT}):")
-        acknowledgement = _typed()
+        acknowledgement = typed()
         self.show(f"Type this phrase within two minutes:\n  {phrase}")
-        return acknowledgement, _typed()
+        return acknowledgement, typed()
 
 
 def hand(*, scripted: bool, ack: str, json: bool) -> Hand:
@@ -63,13 +63,18 @@ def hand(*, scripted: bool, ack: str, json: bool) -> Hand:
         return Hand(ack, None)
     if ack:
         raise UsageError("--ack: expected only with --scripted; a person types the acknowledgement when it is asked for")
-    screen = sys.stderr if sys.stderr.isatty() else None if json else sys.stdout
-    if not sys.stdin.isatty() or screen is None or not screen.isatty():
+    return Hand("", screen(f"--scripted --ack {ACKNOWLEDGEMENT}", json=json))
+
+
+def screen(otherwise: str, *, json: bool) -> TextIO:
+    """Where a person reads who types what is asked for. Raises Refused where none is there; `otherwise` is how a script does it on loopback."""
+    found = sys.stderr if sys.stderr.isatty() else None if json else sys.stdout
+    if not sys.stdin.isatty() or found is None or not found.isatty():
         raise Refused(
             "terminal: expected a person at a terminal, found input or output that is none; run it in a terminal, or on loopback with "
-            f"--scripted --ack {ACKNOWLEDGEMENT}"
+            f"{otherwise}"
         )
-    return Hand("", screen)
+    return found
 
 
 def hold(client: GateClient, wish: Wish, who: Hand) -> dict[str, Any]:
@@ -122,8 +127,9 @@ def _looser(limits: object) -> str:
     return "not told" if not isinstance(told, list | tuple) else "; ".join(map(str, told)) or "none"
 
 
-def _typed() -> str:
+def typed(nothing: str = "nothing was armed") -> str:
+    """A line that the person types. Raises Refused if they hang up; `nothing` is what has not happened then."""
     try:
         return input()
     except EOFError as error:
-        raise Refused("answer: expected a line, found the end of the input; nothing was armed, begin again") from error
+        raise Refused(f"answer: expected a line, found the end of the input; {nothing}, begin again") from error

@@ -21,6 +21,7 @@ from interlock.domain.errors import InterlockError
 VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
     ("arm", "interlock.cli.arm:arm", "Give a running gate leave to trade, by a ceremony."),
+    ("attest", "interlock.cli.attest:attest", "Say what a venue does not tell of a running gate's key."),
     ("demo", "interlock.cli.demo:demo", "Run both strategies on recorded markets and write a report of each."),
     ("disarm", "interlock.cli.disarm:disarm", "End a running gate's leave to trade."),
     ("drill", "interlock.cli.drill:drill", "Prove that the sentinel cancels a real order while the gate stands still."),

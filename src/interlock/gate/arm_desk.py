@@ -30,7 +30,7 @@ DRILL_WAITS_NS = 5 * NS_PER_S
 DRILL_LIVES_NS = 60 * NS_PER_S
 _LOOK_S = 0.01
 
-_LEAVING = No("leaving", "expected a gate that goes on, found one that is about to end; start it anew")
+LEAVING = No("leaving", "expected a gate that goes on, found one that is about to end; start it anew")
 
 Look = Callable[[], Awaitable[Situation]]
 """Read afresh everything that could forbid arming."""
@@ -42,7 +42,7 @@ class ArmDesk:
     def __init__(self, parts: Parts, proposals: Proposals, look: Look, sentinel: str, build: str) -> None:
         self._parts = parts
         self._proposals = proposals
-        self._look = look
+        self.look = look
         self._sentinel = sentinel
         self._sentinel_build = build
         self._drill: tuple[str, str] | None = None
@@ -50,9 +50,9 @@ class ArmDesk:
 
     async def begin(self, request: ArmBegin) -> Frame:
         """Put a challenge to the person, or say everything that stands against arming."""
-        situation = await self._look()
+        situation = await self.look()
         if self._parts.leaving:
-            return _refused((_LEAVING,))
+            return refused((LEAVING,))
         wish = Wish(
             lifetime_ns=min(request.lifetime_ns, DRILL_LIVES_NS) if request.drill_symbol else request.lifetime_ns,
             seen_version=request.state_version,
@@ -63,29 +63,29 @@ class ArmDesk:
         )
         environ = _with_cap(request, situation.wall_ns)
         if isinstance(environ, No):
-            return _refused((environ,))
+            return refused((environ,))
         asked = ceremony.ask(wish, environ, situation, request.nonce)
         self._parts.keeper.state.happen(asked)
         if isinstance(asked, CeremonyFailed):
-            return _refused(asked.refusals)
+            return refused(asked.refusals)
         return Challenge(challenge_id=asked.challenge.nonce, phrase=asked.challenge.phrase)
 
     async def answer(self, request: ArmAnswer, actor: str) -> Frame:
         """Judge the answer; a right one is a grant, and for a drill its order at the venue."""
-        situation = await self._look()
+        situation = await self.look()
         if self._parts.leaving:
-            return _refused((_LEAVING,))
+            return refused((LEAVING,))
         state = self._parts.keeper.state
         challenge = state.machine.challenge
         if challenge is None or challenge.nonce != request.challenge_id:
-            return _refused((No("challenge", "expected the challenge that was put last, found another or none; begin again"),))
+            return refused((No("challenge", "expected the challenge that was put last, found another or none; begin again"),))
         judged = ceremony.answer(challenge, Reply(request.acknowledgement, request.phrase), situation)
         bad_nonce = refuse_nonce(request.level_nonce, situation.used_nonces | {challenge.nonce})
         if bad_nonce is not None and isinstance(judged, Minted):
             judged = CeremonyFailed((bad_nonce,))
         if not isinstance(judged, Minted):
             state.happen(judged)
-            return _refused(judged.refusals)
+            return refused(judged.refusals)
         try:
             lsn = self._mint(judged, request.level_nonce, actor)
             await self._parts.keeper.durable(lsn)
@@ -157,7 +157,7 @@ class ArmDesk:
         if client_id:
             self._proposals.cancel((client_id,), "the drill failed", "gate")
         self._over(grant.grant_id, venue, placed=int(bool(client_id)), cancelled=0, remaining=int(bool(client_id)), verdict="fail")
-        return _refused((No("drill", f"expected the drill's order to rest at {venue}, found: {said}"),))
+        return refused((No("drill", f"expected the drill's order to rest at {venue}, found: {said}"),))
 
     def _far_order(self, venue: str, symbol: str) -> Proposal | None:
         """A post-only order of the smallest size, half the collar below the bid: real, and unlikely to fill while it waits to be cancelled."""
@@ -188,7 +188,7 @@ class ArmDesk:
     async def end_drill(self, request: DrillEnd) -> Frame:
         """Close the drill. It has passed only if the sentinel says so and the gate sees the order cancelled by somebody else than itself."""
         if self._drill is None or self._drill[0] != request.drill_id:
-            return _refused((No("drill", "expected the drill that is under way, found another or none; begin again"),))
+            return refused((No("drill", "expected the drill that is under way, found another or none; begin again"),))
         drill_id, client_id = self._drill
         self._drill = None
         order = self._parts.keeper.state.orders.by_id[client_id]
@@ -250,7 +250,7 @@ def _with_cap(request: ArmBegin, wall_ns: int) -> dict[str, str] | No:
     return {**environ, CAP_NAME: request.max_notional_usd}
 
 
-def _refused(refusals: tuple[No, ...]) -> Refusal:
+def refused(refusals: tuple[No, ...]) -> Refusal:
     """All reasons at once: the first one's rule, and every one in the detail, as a JSON list."""
     told = [{"rule": one.rule, "message": one.message} for one in refusals]
     return Refusal(rule=refusals[0].rule if refusals else "refused", detail=json.dumps(told))

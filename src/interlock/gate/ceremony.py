@@ -14,11 +14,13 @@ from decimal import Decimal
 import msgspec
 
 from interlock.gate.arming import LONGEST_DRILL_NS, CeremonyFailed, Challenge, Challenged, LiveGrant, Minted
+from interlock.gate.attested import Leaning
 from interlock.gate.checks import Check, Evidence, OwnCheck, only_loopback, refuse_checks
 from interlock.gate.conditions import ACKNOWLEDGEMENT, LARGEST_CAP_USD, SMALLEST_CAP_USD, Conditions, read_conditions, refuse_time
 from interlock.gate.lattice import refuse_nonce, refuse_version
 from interlock.gate.records import Armed, Binding, Endpoint, Grant, Purpose
 from interlock.gate.refusal import Refusal
+from interlock.gate.venue_reads import KeyScope
 
 NS_PER_S = 1_000_000_000
 NS_PER_HOUR = 3600 * NS_PER_S
@@ -61,6 +63,10 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     used_nonces: frozenset[str]
     boot_ns: int
     wall_ns: int
+    keys: Mapping[str, KeyScope] = {}
+    """By venue: what each that answered tells of the key just now."""
+    leanings: tuple[Leaning, ...] = ()
+    """What of the keys is known by attestations only."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -168,6 +174,7 @@ def _refuse(wish: Wish, cap_usd: Decimal | None, situation: Situation) -> tuple[
         refusals.append(Refusal("lifetime", f"expected a lifetime above 0 and at most {told}, found {wish.lifetime_ns} ns; ask for less"))
     if not 0 <= wish.mandate_after_ns <= MANDATE_AFTER_NS:
         refusals.append(Refusal("mandate", f"expected a reduce mandate of 0 to 24 h more, found {wish.mandate_after_ns} ns; ask for less"))
+    refusals += _refuse_leanings(wish, situation)
     if cap_usd is not None:
         refusals += _refuse_cap(cap_usd, wish, situation)
     refusals += _refuse_drill(wish, situation)
@@ -191,6 +198,19 @@ def _refuse_endpoints(wish: Wish, situation: Situation) -> list[Refusal]:
             Refusal("scripted", "expected a person at a terminal, found a script; a script may arm only where every endpoint is loopback")
         )
     return refusals
+
+
+def _refuse_leanings(wish: Wish, situation: Situation) -> list[Refusal]:
+    """A grant must not outlive what a person attested of its keys; the leave to reduce may."""
+    return [
+        Refusal(
+            "attestation_ends",
+            f"expected what is attested of the key at {one.venue} ({', '.join(one.facts)}) to hold as long as the grant, {wish.lifetime_ns} ns, "
+            f"found {one.until_wall_ns - situation.wall_ns} ns left of it; ask for less, or attest it anew",
+        )
+        for one in situation.leanings
+        if not situation.wall_ns + wish.lifetime_ns <= one.until_wall_ns
+    ]
 
 
 def _refuse_cap(cap_usd: Decimal, wish: Wish, situation: Situation) -> list[Refusal]:

@@ -206,7 +206,7 @@ class Commands:
                 nonce=request.nonce,
                 boot_ns=now.boot_ns,
             )
-        return await self._decided(found)
+        return await self.decided(found)
 
     async def release(self, request: Release, actor: str) -> Frame:
         """Take a person's word for what became of a quarantined order."""
@@ -226,7 +226,7 @@ class Commands:
             actor=actor,
             nonce=request.nonce,
         )
-        answer = await self._decided(record)
+        answer = await self.decided(record)
         after = state.orders.by_id[request.client_id].state
         if after is OrderState.QUARANTINED and isinstance(answer, Done):
             return Refusal(rule="release", detail=f"expected an end that fits what is known of the order, found {request.state.value}")
@@ -246,7 +246,7 @@ class Commands:
             refused = No("adjust", "expected a symbol and a price in ticks for lots, found none: lots without a price would be a gift")
         if refused is not None or account is None or amount is None:
             return _refusal(refused or No("adjust", "nonsense"))
-        return await self._decided(
+        return await self.decided(
             r.LedgerEvent(
                 boot_ns=now.boot_ns,
                 kind=r.LedgerKind.ADJUST,
@@ -279,7 +279,7 @@ class Commands:
             return _refusal(refused or No("expect", "nonsense"))
         kind = moves[request.event]
         signed = -abs(amount) if kind is r.LedgerKind.WITHDRAWAL else amount
-        return await self._decided(
+        return await self.decided(
             r.LedgerExpected(
                 boot_ns=now.boot_ns,
                 kind=kind,
@@ -297,7 +297,7 @@ class Commands:
         state = self._parts.keeper.state.lattice
         return refuse_version(seen_version, state.version) or refuse_nonce(nonce, state.nonces)
 
-    async def _decided(self, found: r.Record | No) -> Frame:
+    async def decided(self, found: r.Record | No) -> Frame:
         """Journal what a person decided, and answer when it is on disk."""
         if isinstance(found, No):
             return _refusal(found)

@@ -7,6 +7,7 @@ from typing import Any
 
 from interlock.gate import frames as f
 from interlock.gate.arm_desk import ArmDesk
+from interlock.gate.attest_desk import AttestDesk
 from interlock.gate.commands import Commands
 from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
@@ -33,6 +34,7 @@ class Desk:
         self._proposals = proposals
         self._commands = commands
         self._arm_desk = arm_desk
+        self._attest_desk = AttestDesk(parts, arm_desk.look, commands.decided)
         self._report = report
         self._enforce = enforce
 
@@ -78,6 +80,8 @@ class Desk:
                 return await self._commands.adjust(request, actor)
             case f.Expect():
                 return await self._commands.expect(request, actor)
+            case f.Attest():
+                return await self._attest_desk.attest(request, actor)
         return f.Refusal(rule="request", detail=f"{type(request).__name__} is no request")
 
     def status(self) -> f.Status:

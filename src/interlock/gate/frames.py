@@ -17,7 +17,7 @@ import msgspec
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when a frame is added or changed; both sides must speak the same."""
 
 MAX_FRAME_BYTES = 1 << 20
@@ -35,7 +35,7 @@ class Role(StrEnum):
     LOWER = "lower"
     """Stop, freeze, disarm, tighten limits: nothing that raises."""
     RAISE = "raise"
-    """A person's ceremonies: arm, resume, adopt."""
+    """A person's ceremonies: arm, resume, adopt, attest."""
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", forbid_unknown_fields=True):
@@ -276,6 +276,35 @@ class Adjust(Frame, frozen=True, kw_only=True, tag="adjust"):
     nonce: str
 
 
+class Attest(Frame, frozen=True, kw_only=True, tag="attest"):
+    """A person says what a venue does not tell of the key in use; None is what they do not say. `expires_wall_ns` is a midnight in UTC, 0 for never.
+
+    With an empty `statement` nothing is attested: the answer is what has to be typed, and of which key.
+    """
+
+    venue: str
+    account: str
+    fingerprint: str
+    trade: bool | None
+    withdraw: bool | None
+    transfer: bool | None
+    address_bound: bool | None
+    expires_wall_ns: int | None
+    for_ns: int
+    statement: str
+    scripted: bool
+    state_version: int
+    nonce: str
+
+
+class Dictated(Frame, frozen=True, kw_only=True, tag="dictated"):
+    """What has to be typed, word for word, of the key with this fingerprint; `untold` are the facts that the venue does not tell of it."""
+
+    fingerprint: str
+    phrase: str
+    untold: tuple[str, ...]
+
+
 class Done(Frame, frozen=True, kw_only=True, tag="done"):
     """It was done; what came of it, as plain data."""
 
@@ -298,15 +327,16 @@ Request = (
     | Expect
     | Release
     | Adjust
+    | Attest
 )
-Answer = Decided | Status | Challenge | Done | Refusal
+Answer = Decided | Status | Challenge | Dictated | Done | Refusal
 AnyFrame = Hello | Welcome | Request | Answer
 
 ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
     Role.INTENT: (Propose, CancelOwn, Edge, GetStatus),
     Role.READ: (GetStatus,),
     Role.LOWER: (Kill, Freeze, Disarm, Tighten, GetStatus),
-    Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, GetStatus),
+    Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, Attest, GetStatus),
 }
 """Which requests a socket takes. None of them raises anything but those of RAISE; all may look."""
 

@@ -34,6 +34,7 @@ _DECIDED = (
     records.GroupReserved,
     records.WireBegin,
     records.Released,
+    records.KeyAttested,
     records.LedgerExpected,
     records.DayRolled,
 )

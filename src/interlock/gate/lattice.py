@@ -20,6 +20,7 @@ from interlock.gate.records import (
     Foreign,
     InterlockCleared,
     InterlockTripped,
+    KeyAttested,
     KillEffective,
     KillRequested,
     LatchCleared,
@@ -178,6 +179,8 @@ def apply(state: Lattice, record: Record) -> Lattice:
             return _changed(_use(state, record.grant.grant_id))
         case Disarmed() | Foreign():
             return _changed(state)
+        case KeyAttested():
+            return _changed(_use(state, record.nonce))
         case Released() | LedgerEvent() | LedgerExpected():
             return _use(state, record.nonce)
     return state

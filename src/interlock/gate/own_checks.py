@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from interlock.gate.attested import ENDS, FACTS, Known, known
 from interlock.gate.checks import Check, OwnCheck, Verdict
 from interlock.gate.clock_watch import SkewDenial
 from interlock.gate.parts import Parts
@@ -37,7 +38,13 @@ def own_checks(parts: Parts, found: Mapping[str, VenueFinding], *, disk_problem:
     silent = [f"{venue}: {one.problem or 'it did not say'}" for venue, one in sorted(found.items()) if one.key is None]
     missing = sorted(set(parts.setup.accounts) - set(found))
     silent += [f"{venue}: not asked" for venue in missing]
-    scope = [f"{venue}: {problem}" for venue, one in sorted(found.items()) if one.key for problem in _scope(one.key, now.wall_ns)]
+    said = state.attestations
+    keys = [
+        key_problems(venue, known(venue, one.key, said.of(venue, parts.setup.accounts.get(venue, "")), now.wall_ns), now.wall_ns)
+        for venue, one in sorted(found.items())
+        if one.key
+    ]
+    scope, untold = [problem for problems, _ in keys for problem in problems], [unknown for _, unknowns in keys for unknown in unknowns]
     mode = [f"{venue}: {problem}" for venue, one in sorted(found.items()) if one.key for problem in _mode(one.key)]
     skewed = [f"{venue}: {one.skew.value}" for venue, one in sorted(found.items()) if one.skew is not None]
     fresh_ns = parts.keeper.state.sheet.account.freshness_equity_ns
@@ -52,7 +59,7 @@ def own_checks(parts: Parts, found: Mapping[str, VenueFinding], *, disk_problem:
     alone = [] if readings.sentinel_alive is True else ["it has not been seen to look"]
     watched = [] if readings.checker_alive is True else ["the checker has not been heard, or told of a violation"]
     return (
-        check(OwnCheck.KEY_SCOPE, scope, silent, "may trade, may not withdraw"),
+        check(OwnCheck.KEY_SCOPE, scope, [*silent, *untold], "may trade, may not withdraw"),
         check(OwnCheck.VENUE_CLOCK, skewed, silent, "within bounds"),
         check(OwnCheck.ACCOUNT_MODE, mode, silent, "one-way"),
         check(OwnCheck.MARGIN, [], poor, "worth known"),
@@ -64,19 +71,35 @@ def own_checks(parts: Parts, found: Mapping[str, VenueFinding], *, disk_problem:
     )
 
 
-def _scope(key: KeyScope, wall_ns: int) -> list[str]:
-    found = []
-    if key.trade is not True:
-        found.append("the key may not trade")
-    if key.withdraw is not False:
-        found.append("the key may withdraw; make one that may not")
-    if key.transfer is not False:
-        found.append("the key may transfer; make one that may not")
-    if key.address_bound is not True:
-        found.append("the key is not bound to an address")
-    if key.expires_wall_ns and key.expires_wall_ns - wall_ns < LEAST_KEY_LIFE_NS:
-        found.append("the key expires within a day")
-    return found
+_GOOD = {"trade": True, "withdraw": False, "transfer": False, "address_bound": True}
+_BAD = {
+    "trade": "the key may not trade",
+    "withdraw": "the key may withdraw; make one that may not",
+    "transfer": "the key may transfer; make one that may not",
+    "address_bound": "the key is not bound to an address",
+    ENDS: "the key expires within a day",
+}
+_UNTOLD = {
+    "trade": ("whether the key may trade", "--trade yes"),
+    "withdraw": ("whether the key may withdraw", "--withdraw no"),
+    "transfer": ("whether the key may transfer", "--transfer no"),
+    "address_bound": ("whether the key is bound to an address", "--address-bound yes"),
+    ENDS: ("when the key ends", "--expires YYYY-MM-DD"),
+}
+
+
+def key_problems(venue: str, about: Known, wall_ns: int) -> tuple[list[str], list[str]]:
+    """What is bad about a key, and what nobody tells of it: each with its venue, and the latter with the command by which a person can."""
+    bad, unknown = [], []
+    lapsed = f"; what was attested does not hold: {about.lapsed}" if about.lapsed else ""
+    for name in FACTS:
+        value = getattr(about.key, name)
+        if value is None:
+            what, option = _UNTOLD[name]
+            unknown.append(f"{venue}: not known {what}{lapsed}; look there, and `interlock attest --venue {venue} {option}`")
+        elif (value and value - wall_ns < LEAST_KEY_LIFE_NS) if name == ENDS else value is not _GOOD[name]:
+            bad.append(f"{venue}: {_BAD[name]}")
+    return bad, unknown
 
 
 def _mode(key: KeyScope) -> list[str]:

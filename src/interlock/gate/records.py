@@ -21,7 +21,7 @@ from interlock.gate.limit_sheet import LimitSheet
 DUPLICATE_ID = "duplicate client id"
 """The reason of a `SendUnknown` whose id the venue already knows: somebody has sent it before."""
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised when a kind or field is added or changed; segments carry it."""
 
 
@@ -206,6 +206,29 @@ class KillRequested(Record, frozen=True, kw_only=True, tag="kill_req"):
 
 class KillEffective(Record, frozen=True, kw_only=True, tag="kill"):
     """No new risk leaves this gate any more in this process life."""
+
+
+class KeyAttested(Record, frozen=True, kw_only=True, tag="attest"):
+    """A person says, in the words that the gate dictated (`statement`), what a venue does not tell of a key; None is what they did not say.
+
+    It holds for the key with this fingerprint (`venue_reads.fingerprint_of`) and no other, from `wall_ns` to `until_wall_ns`. `expires_wall_ns` is
+    when the key ends, 0 for never. `scripted`: no person typed it, which is taken on loopback only.
+    """
+
+    venue: str
+    account: str
+    fingerprint: str
+    trade: bool | None
+    withdraw: bool | None
+    transfer: bool | None
+    address_bound: bool | None
+    expires_wall_ns: int | None
+    statement: str
+    actor: str
+    scripted: bool
+    nonce: str
+    wall_ns: int
+    until_wall_ns: int
 
 
 # Limits
@@ -661,6 +684,7 @@ AnyRecord = (
     | Armed
     | Disarmed
     | Drilled
+    | KeyAttested
     | LimitsTightened
     | KillRequested
     | KillEffective

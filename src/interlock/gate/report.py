@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from interlock.gate import arming, pairs, references
-from interlock.gate.ceremony import NS_PER_S
+from interlock.gate import arming, attested, pairs, references
+from interlock.gate.ceremony import NS_PER_HOUR, NS_PER_S
 from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
 from interlock.gate.permission import warnings_due
@@ -88,6 +89,34 @@ def _shared(parts: Parts) -> list[dict[str, Any]]:
                     "kill": "cancels everybody's orders on the account",
                 }
             )
+    return found
+
+
+WARNED_NS = 7 * attested.NS_PER_DAY
+"""How long before its end an attestation is warned of."""
+
+
+def attestations(parts: Parts, fingerprints: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What persons said of keys, and whether it holds for the keys in use, whose fingerprints are by venue."""
+    wall_ns, found = parts.clock().wall_ns, []
+    for one in parts.keeper.state.attestations.newest:
+        ours = parts.setup.accounts.get(one.venue) == one.account
+        lapsed = attested.lapse(one, fingerprints.get(one.venue, ""), wall_ns) if ours else "it is of an account that is not the gate's"
+        left_ns = one.until_wall_ns - wall_ns
+        found.append(
+            {
+                "venue": one.venue,
+                "account": one.account,
+                "fingerprint": one.fingerprint,
+                "facts": list(attested.words(one)),
+                "by": one.actor,
+                "scripted": one.scripted,
+                "until": datetime.fromtimestamp(one.until_wall_ns // NS_PER_S, UTC).isoformat(),
+                "holds": not lapsed,
+                "reason": lapsed,
+                "warning": f"ends in {left_ns // NS_PER_HOUR} h: attest it anew" if not lapsed and left_ns <= WARNED_NS else "",
+            }
+        )
     return found
 
 

@@ -18,6 +18,7 @@ import msgspec
 from interlock.domain.errors import Refused
 from interlock.gate import records
 from interlock.gate.arming import Arming, Machine
+from interlock.gate.attested import Attestations
 from interlock.gate.drill import Drills
 from interlock.gate.in_force import InForce
 from interlock.gate.journal import Disk, Mark, SnapshotFile, latest_snapshot, recover
@@ -62,6 +63,7 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, kw_only
     losses: Losses
     limits: InForce
     drills: Drills
+    attestations: Attestations
     groups: dict[str, Group]
     permits: dict[str, Permitted]
     incarnation: str

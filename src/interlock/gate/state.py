@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from interlock.gate import arming, drill, in_force, ledger, losses, orders, throttles
+from interlock.gate import arming, attested, drill, in_force, ledger, losses, orders, throttles
 from interlock.gate.arming import Arming, Event, LiveGrant, Machine, Minted
+from interlock.gate.attested import Attestations
 from interlock.gate.drill import Drills
 from interlock.gate.in_force import InForce
 from interlock.gate.lattice import Lattice
@@ -98,6 +99,7 @@ class GateState:
     """
 
     __slots__ = (
+        "attestations",
         "boots",
         "denied_boot_ns",
         "drills",
@@ -131,6 +133,8 @@ class GateState:
         self.losses = Losses()
         self.drills = Drills()
         """What was proven of the sentinel, over process lives."""
+        self.attestations = Attestations()
+        """What persons said of keys, over process lives."""
         self.groups: dict[str, Group] = {}
         """By name: groups of this process life whose time is not long over, the oldest first. Times of another life are not compared with ours."""
         self.incarnation = ""
@@ -238,6 +242,7 @@ class GateState:
         self.throttles = throttles.apply(self.throttles, record)
         self.losses = losses.apply(self.losses, record, self.sheet)
         self.drills = drill.apply(self.drills, record)
+        self.attestations = attested.apply(self.attestations, record)
 
     def _forget_notes(self) -> None:
         """Drop the notes about what the ledger has forgotten, so that they do not grow for ever."""
@@ -295,6 +300,7 @@ class GateState:
             self.throttles.digest_parts(),
             self.losses.digest_parts(),
             self.drills.digest_parts(),
+            self.attestations.digest_parts(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -31,6 +31,7 @@ from interlock.gate.venue_reads import (
     OrderList,
     ReadFailed,
     ShownOrder,
+    fingerprint_of,
 )
 from interlock.venues.budget import GATE, Meter, Spend
 from interlock.venues.fake import budget, wire
@@ -109,6 +110,7 @@ class FakeReads:
     ) -> None:
         self.venue = venue
         self.account = account
+        self.fingerprint = fingerprint_of(account)  # there are no keys here
         self._port = port
         self._clock = clock
         self._timeout_ns = timeout_ns
@@ -174,10 +176,13 @@ class FakeReads:
         """Whose key it is and what it may do."""
         said = await self._ask(self._turn(), wire.ReadPermissions(receive_window_ns=self._window_ns))
         may = _body(said, wire.Permissions)
-        if not (may.account and may.expires_ns >= 0 and _short(may.account, may.position_mode, may.margin_mode)):
+        if not (
+            may.account and (may.expires_ns is None or may.expires_ns >= 0) and _short(may.account, may.position_mode, may.margin_mode)
+        ):
             raise ReadFailed(f"what the key may do makes no sense: account {may.account[:LONGEST_TEXT]!r}, expires at {may.expires_ns}")
         return KeyScope(
             account=may.account,
+            fingerprint=self.fingerprint,
             trade=may.trade,
             withdraw=may.withdraw,
             transfer=may.transfer,

@@ -1,7 +1,7 @@
 """What the gate reads from a real venue, in the gate's own terms.
 
 A number that makes no sense fails the read, or leaves the row out where the list can be read again; only a crossed or empty book of a rate is passed
-on, because the references judge it. Where a venue does not tell what the gate asks, it is told as what denies.
+on, because the references judge it. What a venue does not tell of a key is told as not known.
 """
 
 from __future__ import annotations
@@ -30,14 +30,13 @@ from interlock.gate.venue_reads import (
     OrderList,
     ReadFailed,
     ShownOrder,
+    fingerprint_of,
 )
 from interlock.venues.port import AccountMode, KeyFacts, Nonsense, OrderSeen, Page, PositionSeen, Talk
 from interlock.venues.tiering import share_of
 
 HISTORY_NS: Final = 4 * 86_400 * NS_PER_S
 """How far back orders that ended are listed: a day longer than any venue lists those without a fill."""
-ENDED_WALL_NS: Final = 1
-"""The end of a key that no one knows: long ago."""
 SPOT: Final = "spot"
 MOST_READS: Final = 1_000
 
@@ -68,8 +67,7 @@ class LiveReads:
     """Reads one account. `lists_ns` is the limit of one read of a list with all its pages, and of the listings.
 
     `symbol_of` tells the symbol of an order of ours; one that it does not know is looked for in every symbol. Executions and ledger events "from the
-    beginning" are those since `begins_venue_ns`, and 0 is as far back as the venue tells, which for Bybit takes minutes. `key_ends_wall_ns` is when
-    the key ends where the venue does not tell it, as whoever made the key wrote it down; None: nobody did, and then it counts as ended.
+    beginning" are those since `begins_venue_ns`, and 0 is as far back as the venue tells, which for Bybit takes minutes.
     """
 
     def __init__(
@@ -80,10 +78,10 @@ class LiveReads:
         lists_ns: int,
         history_ns: int = HISTORY_NS,
         begins_venue_ns: int = 0,
-        key_ends_wall_ns: int | None = None,
     ) -> None:
         self.venue = access.venue
         self.account = access.account
+        self.fingerprint = fingerprint_of(access.key.access)
         self.meter = access.meter
         self._access = access
         self._reads = access.reads
@@ -91,7 +89,6 @@ class LiveReads:
         self._lists_ns = lists_ns
         self._history_ns = history_ns
         self._begins_venue_ns = begins_venue_ns
-        self._key_ends_wall_ns = key_ends_wall_ns
         self._ways = _WAYS[access.venue]
         self._trading: dict[str, bool] = {}
         """By symbol, as the listings said last: some venues do not tell it with the book."""
@@ -170,7 +167,7 @@ class LiveReads:
     # The account
 
     async def key(self) -> KeyScope:
-        """Whose key it is and what it may do. What the venue does not tell is no leave to trade, and a leave to withdraw or transfer."""
+        """Whose key it is and what it may do, as far as the venue tells it."""
         facts = await self._access.hold(self._reads.key(self._access.key.access), timeout_ns=self._lists_ns)
         mode = await self._access.hold(self._reads.mode(), timeout_ns=self._lists_ns)
         if not (facts.account and is_short(facts.account, mode.position, mode.margin)):
@@ -178,16 +175,14 @@ class LiveReads:
         return self._scope(facts, mode)
 
     def _scope(self, facts: KeyFacts, mode: AccountMode) -> KeyScope:
-        ends_wall_ns = self._key_ends_wall_ns
-        if facts.expires_ms is not None:
-            ends_wall_ns = facts.expires_ms * NS_PER_MS
         return KeyScope(
             account=facts.account,
-            trade=facts.trade is True,
-            withdraw=facts.withdraw is not False,
-            transfer=facts.transfer is not False,
-            address_bound=facts.address_bound is True,
-            expires_wall_ns=ENDED_WALL_NS if ends_wall_ns is None else ends_wall_ns,
+            fingerprint=self.fingerprint,
+            trade=facts.trade,
+            withdraw=facts.withdraw,
+            transfer=facts.transfer,
+            address_bound=facts.address_bound,
+            expires_wall_ns=None if facts.expires_ms is None else facts.expires_ms * NS_PER_MS,
             # At a spot venue there is no mode of positions, and what is there is paid in full.
             position_mode="" if mode.position == SPOT else mode.position,
             margin_mode="cash" if mode.margin == SPOT else mode.margin,

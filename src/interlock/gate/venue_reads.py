@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -48,16 +49,22 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyScope(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose key it is and what it may do. `expires_wall_ns` of 0: never."""
+    """Whose key it is and what it may do. None: the venue does not tell, which is neither yes nor no. `expires_wall_ns` of 0: never."""
 
     account: str
-    trade: bool
-    withdraw: bool
-    transfer: bool
-    address_bound: bool
-    expires_wall_ns: int
+    fingerprint: str
+    trade: bool | None
+    withdraw: bool | None
+    transfer: bool | None
+    address_bound: bool | None
+    expires_wall_ns: int | None
     position_mode: str
     margin_mode: str
+
+
+def fingerprint_of(access: str) -> str:
+    """By what a key is known where it may not be told: the first 16 hexadecimal digits of SHA-256 of the access key."""
+    return sha256(access.encode()).hexdigest()[:16]
 
 
 class ShownOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,10 +123,11 @@ class Holdings(msgspec.Struct, frozen=True):
 
 
 class VenueReads(Protocol):
-    """One account at one venue, read only. Every method raises `ReadFailed`."""
+    """One account at one venue, read only. Every method raises `ReadFailed`. `fingerprint` is that of the key in use (`fingerprint_of`)."""
 
     venue: str
     account: str
+    fingerprint: str
 
     async def quote(self, symbol: str) -> Quote:
         """Best bid and ask, mark where there is one, and whether it trades; stamped with the time of receipt."""

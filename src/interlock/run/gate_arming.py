@@ -8,6 +8,7 @@ from typing import Any
 
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import records as r
+from interlock.gate.attested import leanings
 from interlock.gate.ceremony import Situation
 from interlock.gate.checks import Check, OwnCheck, Verdict
 from interlock.gate.clock_watch import skew_denial
@@ -19,7 +20,7 @@ from interlock.gate.money_watch import MoneyWatch
 from interlock.gate.own_checks import VenueFinding, own_checks
 from interlock.gate.parts import Parts
 from interlock.gate.refusal import Refusal
-from interlock.gate.report import report
+from interlock.gate.report import attestations, report
 from interlock.gate.venue_reads import ReadFailed
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_venue import SKEW_GOOD_FOR_NS, VenueDesk
@@ -56,6 +57,7 @@ class ArmingView:
         parts = self._parts
         checks = own_checks(parts, findings, disk_problem=self._conditions.disk_problem, drill=self._drill_check())
         state, now = parts.keeper.state, parts.look()
+        keys = {venue: one.key for venue, one in findings.items() if one.key is not None}
         return Situation(
             binding=parts.readings.binding,
             endpoints=self._config.endpoints,
@@ -69,6 +71,8 @@ class ArmingView:
             used_nonces=state.lattice.nonces | state.arming.used,
             boot_ns=now.boot_ns,
             wall_ns=now.wall_ns,
+            keys=keys,
+            leanings=leanings(state.attestations, parts.setup.accounts, keys, now.wall_ns),
         )
 
     async def _finding(self, desk: VenueDesk) -> tuple[str, VenueFinding]:
@@ -115,8 +119,13 @@ class ArmingView:
         """How the gate stands, for people and pages."""
         undrilled = set(self._undrilled())
         symbols = tuple(f"{part.venue}/{part.symbols[0]}" for part in self._config.venues if part.venue in undrilled)
+        fingerprints = {venue: desk.reads.fingerprint for venue, desk in self._desks.items()}
         unmarked = tuple(f"{what}: {', '.join(names)}" for what, names in sorted(self._money.missing.items()))
-        return {**report(self._parts, self.why_not(), symbols, unmarked), "venue_limits": self._venue_limits()}
+        return {
+            **report(self._parts, self.why_not(), symbols, unmarked),
+            "venue_limits": self._venue_limits(),
+            "attestations": attestations(self._parts, fingerprints),
+        }
 
     def _venue_limits(self) -> list[dict[str, Any]]:
         """What is known to be used of each limit that a venue declared, by all together."""

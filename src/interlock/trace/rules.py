@@ -22,6 +22,8 @@ Rule = Callable[[State, Entry, Facts], Iterator[Finding]]
 _ID_WIDTH, _EPOCH_AT, _SEQUENCE_AT = 27, 4, 11
 _DIGITS: Final = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 _LONGEST_DRILL_NS: Final = 60_000_000_000
+_LONGEST_ATTESTATION_NS: Final = 30 * 86_400_000_000_000
+_KEY_FACTS: Final = ("trade", "withdraw", "transfer", "address_bound", "expires_wall_ns")
 _MICRO: Final = Decimal("0.000001")
 
 
@@ -89,6 +91,20 @@ def s5(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
         yield Finding("S5", "expected every account explained in this process life before the level rises, found otherwise", lsn=entry.lsn)
     if state.killing_lsn:
         yield Finding("S5", f"expected no raise after the kill of record {state.killing_lsn}, found one", lsn=entry.lsn)
+
+
+def s5_attest(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
+    """What a venue does not tell of a key, a person says: by name, with a fresh nonce, in words, for 30 days at most. A script may on loopback."""
+    about = entry.fields
+    if not (about["actor"] and about["nonce"] and about["statement"]) or about["nonce"] in state.nonces:
+        yield Finding("S5", f"expected a person with a fresh nonce to attest in words, found {about['actor']!r}", lsn=entry.lsn)
+    lives_ns = about["until_wall_ns"] - about["wall_ns"]
+    if not 0 < lives_ns <= _LONGEST_ATTESTATION_NS:
+        yield Finding("S5", f"expected an attestation for 30 days at most, found one for {lives_ns} ns", lsn=entry.lsn)
+    if not about["fingerprint"] or all(about[name] is None for name in _KEY_FACTS):
+        yield Finding("S5", "expected an attestation of something and of a key, found one of nothing", lsn=entry.lsn)
+    if about["scripted"] and state.boot.get("endpoint") != "loopback":
+        yield Finding("S5", "expected a person to attest where an endpoint is not loopback, found a script", lsn=entry.lsn)
 
 
 def s7_epoch(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
@@ -376,6 +392,7 @@ def s29_drill(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "boot": (s28_boot,),
     "epoch": (s7_epoch,),
+    "attest": (s5_attest,),
     "arm": (s3, s4),
     "tighten": (s4_tighten, s11_tighten),
     "drill": (s29_drill,),

@@ -182,7 +182,7 @@ class State:
 
     def fold(self, entry: Entry) -> None:
         """Take one record up; kinds that no rule asks about change nothing."""
-        if entry.kind in ("boot", "tick", "arm", "kill_req", "day", "tighten"):
+        if entry.kind in ("boot", "tick", "arm", "kill_req", "day", "tighten", "attest"):
             self.wall_offset_ns = int(entry.fields["wall_ns"]) - entry.boot_ns
         handler = _HANDLERS.get(entry.kind)
         if handler is not None:
@@ -239,6 +239,10 @@ def _epoch(state: State, entry: Entry) -> None:
 
 def _tighten(state: State, entry: Entry) -> None:
     state.limits, state.limits_lsn, state.sheet = entry.fields["after"], entry.lsn, entry.fields["sheet"]
+
+
+def _attest(state: State, entry: Entry) -> None:
+    state.nonces.add(entry.fields["nonce"])
 
 
 def _arm(state: State, entry: Entry) -> None:
@@ -555,6 +559,7 @@ _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "boot": _boot,
     "epoch": _epoch,
     "tighten": _tighten,
+    "attest": _attest,
     "arm": _arm,
     "disarm": _disarm,
     "kill_req": _kill,

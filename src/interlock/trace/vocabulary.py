@@ -60,6 +60,10 @@ def _one_of(*allowed: str | int) -> Holds:
     return lambda value: not isinstance(value, bool) and value in allowed and type(value) is type(allowed[0])
 
 
+def _or_none(holds: Holds) -> Holds:
+    return lambda value: value is None or holds(value)
+
+
 def _list(*parts: Holds) -> Holds:
     """A list of rows with these columns, or of single values where there is one."""
 
@@ -195,6 +199,22 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "remaining": _count,
         "verdict": _one_of("pass", "fail", "unknown"),
         "wall_ns": _time,
+    },
+    "attest": {
+        "venue": _text,
+        "account": _text,
+        "fingerprint": _text,
+        "trade": _or_none(_flag),
+        "withdraw": _or_none(_flag),
+        "transfer": _or_none(_flag),
+        "address_bound": _or_none(_flag),
+        "expires_wall_ns": _or_none(_time),
+        "statement": _text,
+        "actor": _text,
+        "scripted": _flag,
+        "nonce": _text,
+        "wall_ns": _time,
+        "until_wall_ns": _time,
     },
     "tighten": {
         "before": _text,

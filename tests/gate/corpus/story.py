@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 
 
 def live(world: World) -> None:
-    """Three process lives: trade, amend, lose an answer, tighten, freeze; a crash with an order in flight; a power cut; a kill, and a gate that began
-    anew.
+    """Three process lives: trade, amend, lose an answer, tighten, attest, freeze; a crash with an order in flight; a power cut; a kill, and a gate
+    that began anew.
     """
     world.boot()
     world.ready()
@@ -47,6 +47,7 @@ def live(world: World) -> None:
     assert world.propose(world.proposal(away=60, lots=2))[0].rule == "max_order_lots"
     world.cancel(world.place(away=60))
     world.hear()
+    world.attest(withdraw=False, expires_wall_ns=0)
     world.freeze(r.Level.REDUCE_ONLY)
     assert world.propose(world.proposal())[0].result == "DENY"
     world.crash()

@@ -423,14 +423,14 @@ class Instruments(Message, frozen=True, kw_only=True, tag="instrument_list"):
 
 
 class Permissions(Message, frozen=True, kw_only=True, tag="key"):
-    """Whose key it is and what it may do. `expires_ns` of 0: never."""
+    """Whose key it is and what it may do. `expires_ns` of 0: never; None of anything: this venue does not tell it."""
 
     account: str
-    trade: bool
-    withdraw: bool
-    transfer: bool
-    address_bound: bool
-    expires_ns: int
+    trade: bool | None
+    withdraw: bool | None
+    transfer: bool | None
+    address_bound: bool | None
+    expires_ns: int | None
     position_mode: str
     margin_mode: str
 
