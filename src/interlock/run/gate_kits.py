@@ -43,6 +43,8 @@ class Paces:
     market_ns: int = 100 * NS_PER_MS
     equity_ns: int = NS_PER_S
     reconcile_ns: int = 5 * NS_PER_S
+    catches_up: bool = True
+    """Whether everything is read after a gap before it is reconciled, which reads all of it again."""
 
 
 def paces_at(venue: str, symbols: int) -> Paces:
@@ -50,7 +52,7 @@ def paces_at(venue: str, symbols: int) -> Paces:
     weight of a minute."""
     market_ns = ROUNDS_EVERY_NS[venue] * symbols
     if venue == "binance_usdm":
-        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S)
+        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S, catches_up=False)
     return Paces(market_ns=market_ns, reconcile_ns=(10 if venue == "upbit" else 5) * NS_PER_S)
 
 

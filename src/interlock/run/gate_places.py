@@ -29,6 +29,9 @@ T = TypeVar("T")
 VISIBILITY_LAG_NS = NS_PER_S
 """How long the venues' lists may lag behind their matching: none of them says; an order that is missing from them sooner proves nothing."""
 ASK_NS = 5 * NS_PER_S
+CLOCK_NS = 12 * NS_PER_S
+"""In place of a receive window where requests carry no time: a quarter of it is how wide the interval of the venue's clock may be. Upbit's has the
+whole seconds of a date, and nothing depends on it but that the host's clock makes sense."""
 _BEATEN = frozenset({"binance_usdm"})
 """Venues that cancel by themselves when beats stay away, for every account."""
 _UNEXPIRING = frozenset({"upbit"})
@@ -70,6 +73,7 @@ def placed_part(venue: str, sheet: LimitSheet, path: Path) -> VenuePart:
         raise UsageError(f"limits, venue {venue}: expected one symbol or more, found none")
     if len(sheet.venues[venue].accounts) != 1:
         raise UsageError(f"limits, venue {venue}: expected one account, found {len(sheet.venues[venue].accounts)}")
+    more = {"receive_window_ns": CLOCK_NS} if venue in _UNEXPIRING else {}
     return VenuePart(
         venue=venue,
         account=sheet.venues[venue].accounts[0],
@@ -78,6 +82,7 @@ def placed_part(venue: str, sheet: LimitSheet, path: Path) -> VenuePart:
         dead_man=venue in _BEATEN,
         places=path,
         visibility_lag_ns=VISIBILITY_LAG_NS,
+        **more,
     )
 
 

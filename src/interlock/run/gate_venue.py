@@ -114,8 +114,9 @@ class VenueDesk:
                 self._begun = await self._take_over()
             if self._begun and self._gaps:
                 self._gaps = False
-                await self._watch.catch_up(self.reads)
                 self._reconcile_at_ns = 0
+                if self.kit.paces.catches_up:
+                    await self._watch.catch_up(self.reads)
             if self._begun and now_ns >= self._reconcile_at_ns:
                 self._reconcile_at_ns = now_ns + self.kit.paces.reconcile_ns
                 await self._reconciler.round()

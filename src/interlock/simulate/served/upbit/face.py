@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import web
@@ -27,7 +28,7 @@ from interlock.simulate.served.upbit.statistics import History
 from interlock.simulate.served.upbit.streams import Stream
 from interlock.simulate.served.upbit.texts import encode
 from interlock.simulate.served.upbit.words import Wrong, error_body, reply_of
-from interlock.simulate.served.venue import Change, Event, MarketStep, OrderChanged
+from interlock.simulate.served.venue import Change, Event, MarketStep, OrderChanged, SimVenue
 
 CLIENT_ADDRESS: Final = "127.0.0.1"
 """Where every client comes from: the doors are on loopback alone."""
@@ -171,8 +172,8 @@ class UpbitFace(Face):
         except Wrong:
             return Wanted(call.verb, authenticated=True)
         if call.verb == "place":
-            content = {name: value for name, value in params.pairs if name in ("market", "side", "ord_type", "price", "volume")}
-            return Wanted("place", True, params.get("market"), ((params.get("identifier"), 0),), (content,))
+            asked = _asked(self.venue, dict(params.pairs))
+            return Wanted("place", True, params.get("market"), ((params.get("identifier"), 0),), () if asked is None else (asked,))
         return Wanted(call.verb, True, *self._about(call.verb, params))
 
     def _about(self, verb: str, params: Params) -> tuple[str, tuple[tuple[str, int], ...]]:
@@ -320,3 +321,19 @@ async def _turned_away(request: web.Request, wrong: Wrong) -> web.StreamResponse
     await socket.send_bytes(encode(error_body("INVALID_AUTH", f"인증 정보가 올바르지 않습니다. ({wrong.name})")))
     await socket.close()
     return socket
+
+
+def _asked(venue: SimVenue, values: Mapping[str, str]) -> dict[str, Any] | None:
+    """Price and size in ticks and lots, as a checker reckons exposure from them; None where they are none. A market order is worth the mark."""
+    market = venue.markets.get(values.get("market", ""))
+    if market is None:
+        return None
+    instrument = market.instrument
+    try:
+        price = Decimal(values["price"]) if values.get("price") and values.get("volume") else market.mark
+        size = Decimal(values["volume"]) if values.get("volume") else Decimal(values["price"]) / market.mark
+        ticks, lots = int(price // instrument.quantum), instrument.floor_lots(size)
+    except (ArithmeticError, KeyError, ValueError):
+        return None
+    side = -1 if values.get("side") == "ask" else 1
+    return {"ticks": ticks, "tick": f"{instrument.quantum:f}", "lots": lots, "symbol": instrument.symbol, "side": side}
