@@ -270,6 +270,54 @@ def test_what_the_venue_tells_later_counts_more() -> None:
     using(use)
 
 
+@pytest.mark.parametrize(
+    ("told", "said", "detail"),
+    [
+        ({}, {"account": "second"}, "expected the gate's own account at 'bybit' (main), found 'second'; look at the status"),
+        ({}, {"venue": "upbit"}, "expected the gate's own account at 'upbit' (none there), found 'main'; look at the status"),
+        ({"withdraw": True}, {}, "expected of withdraw what the venue tells, yes, found no; look again"),
+        ({"trade": False}, {}, "expected of trade what the venue tells, no, found yes; look again"),
+        (
+            {"expires_wall_ns": ENDS},
+            {"expires_wall_ns": 0},
+            "expected of expires_wall_ns what the venue tells, 2027-01-31, found never; look again",
+        ),
+        (
+            {"expires_wall_ns": -1},
+            {"expires_wall_ns": 0},
+            "expected of expires_wall_ns what the venue tells, -1 ns, found never; look again",
+        ),
+        ({}, dict(UNTOLD), f"expected something that the venue does not tell of the key ({', '.join(FACTS)}), found none of it; leave it"),
+        ({"trade": True}, {**UNTOLD, "trade": True}, "(withdraw, transfer, address_bound, expires_wall_ns), found none of it"),
+        (
+            {"trade": True, "withdraw": False, "transfer": False, "address_bound": True, "expires_wall_ns": 0},
+            {},
+            "expected something that the venue does not tell of the key (nothing), found none of it; leave it",
+        ),
+        ({}, {"fingerprint": "x"}, f"expected the key in use, {KEY}, found 'x'; begin again"),
+        ({}, {"statement": "x"}, f"expected '{WORDS}', found 'x'; type it as it stands there"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_found(told: dict[str, Any], said: dict[str, Any], detail: str) -> None:
+    async def use(world: FlipWorld) -> None:
+        world.venue.scope = msgspec.structs.replace(world.venue.scope, **told)
+        answer = await say(world, **said)
+        assert isinstance(answer, f.Refusal)
+        assert detail in "; ".join(one["message"] for one in json.loads(answer.detail))
+
+    using(use)
+
+
+def test_a_key_that_ends_now_has_ended() -> None:
+    async def use(world: FlipWorld) -> None:
+        world.clock.wall_ns = ENDS
+        assert rules(await say(world)) == ["attest_ends"]
+        world.clock.wall_ns = ENDS - 1
+        assert isinstance(await say(world), f.Done)
+
+    using(use)
+
+
 # While a grant lives
 
 
@@ -320,6 +368,19 @@ def test_a_weaker_attestation_ends_the_grant_and_leaves_the_leave_to_reduce(chan
         # What has ended is not ended again.
         if ended:
             assert (await attested(world, "9" * 32, for_ns=1))["disarmed"] is False
+
+    using(use)
+
+
+@pytest.mark.parametrize(("less_ns", "ended"), [(0, False), (1, True)])
+def test_a_newer_attestation_carries_the_grant_to_its_end_or_ends_it(less_ns: int, ended: bool) -> None:
+    async def use(world: FlipWorld) -> None:
+        await attested(world)
+        assert isinstance(await arm(world), f.Done)
+        live = world.keeper.state.live
+        assert live is not None
+        left_ns = live.grant.expires_boot_ns - world.clock.boot_ns
+        assert (await attested(world, "d" * 32, for_ns=left_ns - less_ns))["disarmed"] is ended
 
     using(use)
 

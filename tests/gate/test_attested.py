@@ -84,6 +84,10 @@ def test_every_fact_is_in_the_digest(name: str) -> None:
 # When it holds
 
 
+def test_thirty_days_are_the_most() -> None:
+    assert LONGEST_NS == 30 * 24 * 3_600 * 1_000_000_000
+
+
 @pytest.mark.parametrize(
     ("changes", "fingerprint", "at_ns", "why"),
     [

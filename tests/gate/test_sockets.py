@@ -39,6 +39,21 @@ REQUESTS: tuple[Frame, ...] = (
     frames.Resume(level=Level.RUN, latch="", scope=Scope.ALL, subject="", state_version=0, nonce="n"),
     frames.Expect(event="deposit", venue="bybit", amount="500", currency="USDT", within_ns=1, nonce="n"),
     frames.Release(client_id="c", state=OrderState.ABSENT, filled_lots=0, state_version=0, nonce="n"),
+    frames.Attest(
+        venue="bybit",
+        account="main",
+        fingerprint="0123456789abcdef",
+        trade=None,
+        withdraw=False,
+        transfer=None,
+        address_bound=None,
+        expires_wall_ns=0,
+        for_ns=1,
+        statement="",
+        scripted=True,
+        state_version=1,
+        nonce="n",
+    ),
     frames.Adjust(venue="bybit", currency="USDT", amount="1", symbol="", lots=0, ticks=0, state_version=0, nonce="n"),
 )
 

@@ -52,6 +52,55 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "(state.purpose is not Purpose.TRADE)",
         "`_over` ends nothing where there is no grant",
     ),
+    Equivalent(
+        _GATE + "attest_desk.py",
+        "AttestDesk.attest",
+        "if against or key is None:",
+        "against or key is None",
+        "(against)",
+        "without a key there is something against it: the type checker alone asks for both",
+    ),
+    Equivalent(
+        _GATE + "attest_desk.py",
+        "AttestDesk._disarm",
+        "carried = found.leaning is not None and ends_wall_ns <= found.leaning.until_wall_ns",
+        "found.leaning is not None and ends_wall_ns <= found.leaning.until_wall_ns",
+        "(ends_wall_ns <= found.leaning.until_wall_ns)",
+        "what is recorded attests something that is not told, so that it is leaned on: the type checker alone asks",
+    ),
+    Equivalent(
+        _GATE + "attest_desk.py",
+        "_refuse_facts",
+        "if ends and not (wall_ns < ends < LATEST_WALL_NS and ends % NS_PER_DAY == 0):",
+        "wall_ns < ends < LATEST_WALL_NS",
+        "(wall_ns < ends <= LATEST_WALL_NS)",
+        "the latest time is no midnight",
+    ),
+    Equivalent(
+        _GATE + "attest_desk.py",
+        "_refuse_facts",
+        "if said is None or told is None or said == told or (name == ENDS and said and (not told or said < told)):",
+        "said < told",
+        "(said <= told)",
+        "that the two are the same was asked before",
+    ),
+    Equivalent(
+        _GATE + "attest_desk.py",
+        "_shown",
+        'return day(value) if 0 <= value < LATEST_WALL_NS else f"{value} ns"',
+        "0 <= value < LATEST_WALL_NS",
+        "(0 <= value <= LATEST_WALL_NS)",
+        "how one time of the year 2262 is told decides nothing",
+    ),
+    *(
+        Equivalent(_GATE + "attested.py", "", "Said = KeyScope | KeyAttested | Attest", before, after, _TYPES)
+        for before, after in (
+            ("KeyScope | KeyAttested", "(KeyScope)"),
+            ("KeyScope | KeyAttested", "(KeyAttested)"),
+            ("KeyScope | KeyAttested | Attest", "(KeyScope | KeyAttested)"),
+            ("KeyScope | KeyAttested | Attest", "(Attest)"),
+        )
+    ),
     *(
         Equivalent(_GATE + "arming.py", "", "Event = Record | Challenged | CeremonyFailed | Minted", before, after, _TYPES)
         for before, after in (

@@ -80,7 +80,7 @@ class AttestDesk:
         grant = state.live.grant
         found = known(record.venue, key, record, record.wall_ns)
         ends_wall_ns = record.wall_ns + grant.expires_boot_ns - record.boot_ns
-        carried = found.leaning is None or ends_wall_ns <= found.leaning.until_wall_ns
+        carried = found.leaning is not None and ends_wall_ns <= found.leaning.until_wall_ns
         if carried and not any(key_problems(record.venue, found, record.wall_ns)):
             return False
         self._parts.take(r.Disarmed(boot_ns=record.boot_ns, reason="attested anew, and by less", actor=record.actor))
@@ -90,8 +90,8 @@ class AttestDesk:
 def refusals(request: Attest, key: KeyScope | None, account: str | None, situation: Situation) -> tuple[No, ...]:
     """Everything but the words that stands against an attestation; `account` is the gate's own at that venue."""
     found = []
-    if account is None or request.account != account:
-        own = "none there" if account is None else account
+    if request.account != account:
+        own = account or "none there"
         found.append(
             No("account", f"expected the gate's own account at {request.venue!r} ({own}), found {request.account!r}; look at the status")
         )
@@ -125,7 +125,7 @@ def _refuse_facts(request: Attest, key: KeyScope, wall_ns: int) -> list[No]:
         )
     for name in FACTS:
         said, told = getattr(request, name), getattr(key, name)
-        if said is None or told is None or said == told or (name == ENDS and said and (not told or said <= told)):
+        if said is None or told is None or said == told or (name == ENDS and said and (not told or said < told)):
             continue
         # What the venue stops telling one day must not have been attested against its word.
         found.append(
