@@ -51,7 +51,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "journal/snapshots",
         "journal/writer",
     ),
-    "egress": ("egress", "connection", "keeper", "core"),
+    "egress": ("egress", "connection", "order_line", "keeper", "core"),
 }
 """Rooms of the gate and their modules; what is in none is not mutated."""
 

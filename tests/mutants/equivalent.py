@@ -174,7 +174,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     *(
         Equivalent(_GATE + "connection.py", function, at, "socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL", after, why)
         for function, at in (
-            ("OrderConnection.place", "count = self._socket.send(frame, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)"),
+            ("OrderConnection.place", "count = self._socket.send(sealed, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)"),
             ("OrderConnection.flush", "count = self._socket.send(self._tail, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)"),
         )
         for after, why in (("(socket.MSG_DONTWAIT)", _SIGNAL), ("(socket.MSG_NOSIGNAL)", _SEND))
@@ -621,34 +621,26 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         _GATE + "egress.py",
-        "Egress._open_line",
+        "Egress._write",
         "left_ns = max(planned.deadline_boot_ns - self._clock().boot_ns, 0)",
         "0",
         "1",
         "no time and a nanosecond both end in the next turn of the loop",
     ),
-    Equivalent(
-        _GATE + "egress.py",
-        "Egress.cancel_due",
-        "line.expect(self._cancels, (client_id, 0), now.boot_ns, self._answer_ns)",
-        "0",
-        "1",
-        "of an answer to a cancel nobody asks about which revision it is",
-    ),
     Equivalent(_GATE + "keeper.py", "Keeper._unanswered", "return False", "False", "None", "nobody asks more than whether it is true"),
     Equivalent(
-        _GATE + "egress.py",
-        "_Line.abort",
+        _GATE + "order_line.py",
+        "OrderLine.abort",
         "descriptor, self._descriptor = self._descriptor, -1",
         "1",
         "2",
         "any number below 0 is no descriptor",
     ),
     Equivalent(
-        _GATE + "egress.py",
-        "_Line.abort",
-        "timer.cancel()",
-        "timer.cancel()",
+        _GATE + "order_line.py",
+        "OrderLine.abort",
+        "flight.timer.cancel()",
+        "flight.timer.cancel()",
         "pass",
         "a timer that fires on a line that was given up finds nothing in flight",
     ),

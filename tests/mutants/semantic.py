@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _EGRESS = "src/interlock/gate/egress.py"
 _CONNECTION = "src/interlock/gate/connection.py"
+_LINE = "src/interlock/gate/order_line.py"
 _CORE = "src/interlock/gate/core.py"
 _KEEPER = "src/interlock/gate/keeper.py"
 _ABSENCE = "src/interlock/gate/absence.py"
@@ -111,17 +112,17 @@ SEMANTIC = (
     Semantic(
         "client retry on",
         _EGRESS,
-        "        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)\n",
+        "        line.expect(self._wire.number(*about), planned.frame, about, self._clock().boot_ns, self._answer_ns)\n",
         """
         async def again() -> None:
-            (await self._line("place", self._placement_answer, self._placement_lost)).connection.place(planned.frame, lambda: "")
+            (await self._placing_line()).connection.place(planned.frame, lambda: "")
 
-        def lost(about: tuple[str, int], reason: str) -> None:
-            self._placement_lost(about, reason)
+        def lost(which: Write, reason: str) -> None:
+            self._placement_lost(which, reason)
             asyncio.get_running_loop().create_task(again())
 
         line._lost = lost
-        line.expect(number, (planned.client_id, planned.revision), self._clock().boot_ns, self._answer_ns)
+        line.expect(self._wire.number(*about), planned.frame, about, self._clock().boot_ns, self._answer_ns)
 """,
         "an order whose answer was lost is placed a second time",
         (_T_EGRESS,),
@@ -129,8 +130,8 @@ SEMANTIC = (
     Semantic(
         "the rest of a frame follows",
         _CONNECTION,
-        "        if count == len(frame):\n",
-        "        if count < len(frame):\n            self._tail = frame[count:]\n        if count:\n",
+        "        if count == len(sealed):\n",
+        "        if count < len(sealed):\n            self._tail = sealed[count:]\n        if count:\n",
         "an order of which a part was written is completed later, when nothing checks it any more",
         (_T_CONNECTION,),
     ),
@@ -168,7 +169,7 @@ SEMANTIC = (
     ),
     Semantic(
         "no abort at the deadline of an answer",
-        _EGRESS,
+        _LINE,
         '        timer = self._loop.call_later(within_ns / 1e9, self.abort, "no answer in time")\n',
         '        timer = self._loop.call_later(within_ns / 1e9, self._lost, about, "no answer in time")\n',
         "the order is unknown, and its frame may still leave on the connection that stays",
@@ -217,25 +218,25 @@ SEMANTIC = (
     Semantic(
         "cancel behind the barrier",
         _EGRESS,
-        "        for client_id in client_ids:\n            order = self._keeper.state.orders.by_id[client_id]\n",
+        "        known = self._keeper.state.orders.by_id\n",
         "        if self._keeper.journal.durable_lsn < self._keeper.journal.last_lsn:\n            return\n"
-        "        for client_id in client_ids:\n            order = self._keeper.state.orders.by_id[client_id]\n",
+        "        known = self._keeper.state.orders.by_id\n",
         "a disk that stalls holds up the cancels",
         (_T_EGRESS, _T_REVIEW, _T_WAY_OUT),
     ),
     Semantic(
         "cancel on the connection of placements",
         _EGRESS,
-        "            line = self._cancelling\n",
-        "            line = self._placing\n",
+        "            line, now = self._cancelling.free(), self._clock()\n",
+        "            line, now = self._placing.free(), self._clock()\n",
         "a placement that does not get away holds up the cancels",
         (_T_EGRESS, _T_REVIEW, _T_WAY_OUT),
     ),
     Semantic(
         "cancels go on after a kill",
         _EGRESS,
-        "        if self._keeper.state.lattice.killed:\n            return\n",
-        "",
+        "            if line is None or self._keeper.state.lattice.killed:\n",
+        "            if line is None:\n",
         "cancels of the gate race the sweep of the sentinel",
         (_T_REVIEW,),
     ),
@@ -274,7 +275,7 @@ SEMANTIC = (
     Semantic(
         "other bytes than permitted",
         _CORE,
-        "    if permitted.body_hash != hashlib.sha256(planned.frame).hexdigest():\n",
+        "    if permitted.body_hash != hashlib.sha256(setup.wires[planned.venue].body(planned.frame)).hexdigest():\n",
         "    if permitted.body_hash is None:\n",
         "what leaves is not what was decided about",
         (_T_REVIEW,),
