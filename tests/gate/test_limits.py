@@ -177,9 +177,21 @@ def test_a_product_rounds_up_or_is_refused(a: int, b: int, numerator: int, denom
     if min(a, b, numerator) < 0 or denominator <= 0:
         assert found == -1
     elif found >= 0:
-        assert 0 <= found - Fraction(a * b * numerator, denominator) < 1
+        exact = Fraction(a * b * numerator, denominator)
+        assert 0 <= found - exact < 1 + exact / 10**9
     else:
         assert a * b * max(1, numerator) > limits.MAX_PRODUCT
+
+
+@given(st.integers(1, 10**11), st.integers(10**6, 2 * 10**8), st.integers(10**6, 10**7), st.integers(9, 15))
+def test_the_worth_of_coins_in_won_can_be_reckoned(lots: int, ticks: int, numerator: int, tens: int) -> None:
+    """Sizes in 10^-8 of a coin at prices of a hundred million won: up to a thousand coins, and never less than exact."""
+    if lots * ticks > limits.MAX_PRODUCT:
+        assert limits.product_up(lots, ticks, numerator, 10**tens) == -1
+        return
+    found, exact = limits.product_up(lots, ticks, numerator, 10**tens), Fraction(lots * ticks * numerator, 10**tens)
+    assert compiled_product_up(lots, ticks, numerator, 10**tens) == found
+    assert exact <= found < 1 + exact * (1 + Fraction(1, 10**9))
 
 
 @given(signed, signed)

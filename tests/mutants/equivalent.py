@@ -761,7 +761,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             ),
             (
                 "product_up",
-                "if numerator > 1 and product > MAX_PRODUCT // numerator:",
+                "while numerator > 1 and product > MAX_PRODUCT // numerator:",
                 "a product by itself has been checked already",
                 (
                     ("numerator > 1", "(numerator >= 1)"),

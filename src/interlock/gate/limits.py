@@ -62,7 +62,11 @@ def outside(value: int, bound: int) -> bool:
 
 
 def product_up(a: int, b: int, numerator: int, denominator: int) -> int:
-    """a * b * numerator / denominator, rounded up; -1 if a part is negative, the denominator not positive or a product could overflow."""
+    """a * b * numerator / denominator, rounded up; -1 if a part is negative, the denominator not positive or a product could overflow.
+
+    A product that is too large is rounded up in its last digits instead, as far as the denominator has tens: one in at least 10^9 for numerators up
+    to 10^8. Prices in won and sizes in 10^-8 of a coin need that.
+    """
     if not (a >= 0 and b >= 0 and numerator >= 0 and denominator > 0):
         return -1
     if a == 0 or b == 0:
@@ -70,8 +74,11 @@ def product_up(a: int, b: int, numerator: int, denominator: int) -> int:
     if (a >= SMALL or b >= SMALL) and product_overflows(a, b):
         return -1
     product = a * b
-    if numerator > 1 and product > MAX_PRODUCT // numerator:
-        return -1
+    while numerator > 1 and product > MAX_PRODUCT // numerator:
+        if denominator % 10 != 0:
+            return -1
+        product = -(-product // 10)
+        denominator //= 10
     return -(-(product * numerator) // denominator)
 
 
