@@ -396,7 +396,8 @@ async def crowded(bench: Bench, client_id: str, waiting_bytes: int) -> tuple[int
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     while found[-1].unsent_bytes() < waiting_bytes:
-        bench.egress.cancel_due([client_id] * 50)
+        for _ in range(50):
+            bench.egress.cancel_due([client_id])
         written += 50
     return written, found[-1]
 

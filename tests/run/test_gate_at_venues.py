@@ -250,6 +250,22 @@ def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(home: Home,
     assert client_id not in there.hand.open_ids(venue)
 
 
+@pytest.mark.parametrize("home", ["bybit", "binance_usdm"], indirect=True)
+def test_an_order_that_never_arrived_is_proven_absent(home: Home) -> None:
+    venue, there = home
+    there.hand.happen({"fault": "error_without_accepting", "venue": venue, "verb": "place"})
+    client_id = there.propose(venue, share="0.985")
+    there.until(lambda: there.order(client_id).get("state") == "unknown")
+    # What proves it are later orders of ours in the same lists: one that rests and one that has ended.
+    rests, ended = (there.propose(venue, share=share) for share in ("0.986", "0.987"))
+    there.until(lambda: there.order(ended).get("state") == "open")
+    there.cancel(ended)
+    there.until(lambda: there.over(client_id, ended), 100)
+    there.cancel(rests)
+    there.until(lambda: there.over(rests))
+    assert there.copies(client_id) == 1
+
+
 def test_a_fill_that_is_told_twice_or_not_at_all_counts_once(home: Home) -> None:
     venue, there = home
     before, market = there.position(venue), MARKETS[venue]

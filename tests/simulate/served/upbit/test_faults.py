@@ -164,7 +164,7 @@ def test_every_request_with_a_key_is_witnessed_before_its_effect(bench: Bench) -
     bench.call("POST", "orders", **BASE, identifier=name)
     line = bench.lines[-1]
     assert (line["verb"], line["class"], line["client_id"], line["target"]) == ("place", "RISK+", name, "POST /v1/orders")
-    assert line["orders"] == [BASE]
+    assert line["orders"] == [{"ticks": 50_000_000, "tick": "1", "lots": 100_000, "symbol": "KRW-BTC", "side": 1}]
     before = len(bench.lines)
     bench.run(bench.send("GET", "ticker", "markets=KRW-BTC"))
     assert len(bench.lines) == before
