@@ -250,7 +250,7 @@ def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(home: Home,
     assert client_id not in there.hand.open_ids(venue)
 
 
-@pytest.mark.parametrize("home", ["bybit", "binance_usdm"], indirect=True)
+@pytest.mark.parametrize("home", ["bybit"], indirect=True)
 def test_an_order_that_never_arrived_is_proven_absent(home: Home) -> None:
     venue, there = home
     there.hand.happen({"fault": "error_without_accepting", "venue": venue, "verb": "place"})
