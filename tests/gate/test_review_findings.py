@@ -606,10 +606,10 @@ class Peer:
 class Bench:
     """Egress with a paper journal against a peer."""
 
-    def __init__(self, answer_ns: int, meter: Meter | None = None) -> None:
+    def __init__(self, answer_ns: int, meter: Meter | None = None, wire: FakeWire | None = None) -> None:
         self.peer = Peer()
         self.world = World()
-        self.wire = FakeWire(2 * S)
+        self.wire = FakeWire(2 * S) if wire is None else wire
         self.world.setup = Setup(
             accounts={"bybit": "main"},
             wires={"bybit": self.wire},

@@ -175,7 +175,8 @@ class LinePool(Generic[T]):
     async def _add(self, known: int) -> None:
         async with self._connecting:
             if len(self._lines) == known:  # nobody else did meanwhile
-                self._lines.append(await self._make())
+                line = await self._make()
+                self._lines.append(line)  # not before: the list is another one by now if a line has ended meanwhile
 
     def _drop(self) -> None:
         """Forget the lines that have ended, and give up those on which nothing went for too long."""
