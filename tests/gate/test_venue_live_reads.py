@@ -91,7 +91,8 @@ def test_the_reader_is_what_the_gate_asks_for(there: Ground, venue: str) -> None
 def test_a_quote_is_the_book_of_now(there: Ground, venue: str) -> None:
     kinds, before = KINDS[venue], now().boot_ns
     quote = there.reading(venue, lambda reads: reads.quote(kinds.symbol))
-    assert (quote.venue, quote.symbol, quote.trading) == (venue, kinds.symbol, True)
+    # Upbit's listings do not say whether a market takes orders, so that nothing does before its statuses were read (the next test).
+    assert (quote.venue, quote.symbol, quote.trading) == (venue, kinds.symbol, venue != "upbit")
     assert before <= quote.boot_ns <= now().boot_ns
     assert is_sound(quote)
     there_price = there.price(venue, kinds.symbol) / instrument(venue).quantum

@@ -117,7 +117,8 @@ class LiveReads:
             bid_ticks=top.bid_ticks,
             ask_ticks=top.ask_ticks,
             mark_ticks=int(mark.to_integral_value()),
-            trading=top.trading and self._trading.get(symbol, True),
+            # Where the book does not say it, nothing trades before the venue has said so.
+            trading=top.trading and self._trading.get(symbol, not self._ways.statuses_apart),
             boot_ns=heard_ns if len(sent) == 1 else sent[0],
         )
 
