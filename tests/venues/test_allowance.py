@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from interlock.venues.allowance import Allowance, Told
+from interlock.venues.allowance import Allowance
 from interlock.venues.binance_usdm.trade import Trade as BinanceTrade
 from interlock.venues.budget import SENTINEL, Spend
 from interlock.venues.bybit.trade import Trade as BybitTrade
-from interlock.venues.http_budgets import HTTP_BUDGETS
-from interlock.venues.port import Ask, Heard, OrderVerbs
+from interlock.venues.metering import METERING, metering_of
+from interlock.venues.port import Ask, Heard, OrderVerbs, Refused
 from interlock.venues.request import Call, Method
 from interlock.venues.trouble import Doing, Explained
 from interlock.venues.upbit.trade import Trade as UpbitTrade
@@ -19,6 +19,7 @@ from interlock.venues.upbit.trade import Trade as UpbitTrade
 S = 1_000_000_000
 MS = 1_000_000
 UPBIT, BINANCE, BYBIT = UpbitTrade({}), BinanceTrade({}), BybitTrade({})
+VERBS: dict[str, OrderVerbs] = {"upbit": UPBIT, "binance_usdm": BINANCE, "bybit": BYBIT}
 IDS = tuple(f"mk01{number}" for number in range(20))
 
 
@@ -32,7 +33,7 @@ class Clock:
 
 def made(venue: str) -> tuple[Allowance, Clock]:
     clock = Clock()
-    return Allowance(HTTP_BUDGETS[venue], SENTINEL, clock), clock
+    return Allowance(metering_of(venue), SENTINEL, clock), clock
 
 
 def read(budget: str, weight: int = 1) -> Ask:
@@ -56,21 +57,29 @@ def taken(of: Allowance, ask: Ask, spend: Spend, most: int = 1_000) -> int:
     ],
 )
 def test_what_a_request_takes(venue: str, ask: Ask, cost: dict[str, int]) -> None:
-    assert HTTP_BUDGETS[venue].cost(ask) == cost
+    assert METERING[venue].cost(ask) == cost
 
 
 @pytest.mark.parametrize(
-    ("venue", "ask", "headers", "told"),
+    ("venue", "ask", "headers", "name", "left", "forgotten_s"),
     [
-        ("upbit", read("default"), {"remaining-req": "group=default; min=1800; sec=29"}, {"default": Told(used=1, reset_in_ms=1_000)}),
-        ("binance_usdm", read("weight"), {"x-mbx-used-weight-1m": "2000"}, {"weight": Told(used=2_000, reset_in_ms=15_000)}),
-        ("bybit", read("realtime"), {"x-bapi-limit-status": "49"}, {"realtime": Told(used=1, reset_in_ms=1_000)}),
-        ("bybit", read("ip"), {"x-bapi-limit-status": "49"}, {}),
+        ("upbit", read("default"), {"remaining-req": "group=default; min=1800; sec=12"}, "default", 12, 1),
+        ("binance_usdm", read("weight"), {"x-mbx-used-weight-1m": "2000"}, "weight", 400, 15),
+        ("bybit", read("realtime"), {"x-bapi-limit": "50", "x-bapi-limit-status": "4"}, "realtime", 4, 1),
     ],
 )
-def test_what_an_answer_tells(venue: str, ask: Ask, headers: dict[str, str], told: dict[str, Told]) -> None:
-    assert HTTP_BUDGETS[venue].told(ask, Heard(200, headers), 1_800_000_045_000) == told
-    assert HTTP_BUDGETS[venue].told(ask, Heard(200), 1_800_000_045_000) == {}
+def test_what_an_answer_tells_holds_until_the_venue_s_window_is_over(
+    venue: str, ask: Ask, headers: dict[str, str], name: str, left: int, forgotten_s: int
+) -> None:
+    of, clock = made(venue)
+    whole = of.free(name)
+    of.heard(ask, Heard(200), clock.now_ns)
+    assert of.free(name) == whole
+    of.heard(ask, Heard(200, headers | {"date": "Sat, 21 Nov 2026 12:00:45 GMT"}), clock.now_ns)
+    clock.now_ns += forgotten_s * S - 1
+    assert of.free(name) == left
+    clock.now_ns += 1
+    assert of.free(name) == whole
 
 
 @pytest.mark.parametrize(
@@ -88,10 +97,9 @@ def test_what_an_answer_tells(venue: str, ask: Ask, headers: dict[str, str], tol
     ],
 )
 def test_for_how_long_a_refused_cancel_leaves_the_venue_alone(venue: str, heard: Heard, wait_ms: int) -> None:
-    verbs: dict[str, OrderVerbs] = {"upbit": UPBIT, "binance_usdm": BINANCE, "bybit": BYBIT}
-    said = verbs[venue].answered(heard, Doing.CANCEL)
+    said = VERBS[venue].answered(heard, Doing.CANCEL)
     assert isinstance(said, Explained)
-    assert HTTP_BUDGETS[venue].left_alone_ms(heard, said) == wait_ms
+    assert METERING[venue].left_alone_ms(heard, said) == wait_ms
 
 
 def test_lists_stop_before_cancels() -> None:
@@ -112,24 +120,37 @@ def test_what_others_used_leaves_less_to_cut_a_batch_to() -> None:
     batch = BYBIT.cancel_batch("BTCUSDT", IDS)
     assert of.free("cancel-batch") == 10
     assert of.wait_ns(batch, Spend.LOWER) > 0
-    of.heard(batch, Heard(200, {"x-bapi-limit-status": "4"}), asked_ns=clock.now_ns, venue_ms=1)
+    of.heard(batch, Heard(200, {"x-bapi-limit-status": "4"}), asked_ns=clock.now_ns)
     clock.now_ns += MS
     assert of.free("cancel-batch") == 4
     assert of.take(BYBIT.cancel_batch("BTCUSDT", IDS[:4]), Spend.LOWER) == 0
     assert of.free("cancel-batch") == 0
 
 
-@pytest.mark.parametrize(("status", "stopped"), [(429, {Spend.READ}), (418, {Spend.READ, Spend.LOWER}), (403, {Spend.READ, Spend.LOWER})])
-def test_a_refused_list_stops_lists_and_a_ban_everything(status: int, stopped: set[Spend]) -> None:
-    of, clock = made("binance_usdm")
-    said = BINANCE.answered(Heard(status), Doing.CANCEL)
+def test_what_the_gate_keeps_for_its_prices_holds_no_list_of_the_sentinel_back() -> None:
+    of, _ = made("binance_usdm")
+    assert taken(of, read("weight", 40), Spend.READ) == 54  # nine tenths of 2,400
+
+
+@pytest.mark.parametrize(
+    ("venue", "budget", "status", "stopped"),
+    [
+        ("binance_usdm", "weight", 429, {Spend.READ}),
+        ("binance_usdm", "weight", 418, {Spend.READ, Spend.LOWER}),
+        ("upbit", "default", 418, {Spend.READ, Spend.LOWER}),
+        ("bybit", "realtime", 403, {Spend.READ, Spend.LOWER}),
+    ],
+)
+def test_a_refused_list_stops_lists_and_a_ban_everything(venue: str, budget: str, status: int, stopped: set[Spend]) -> None:
+    of, clock = made(venue)
+    said = VERBS[venue].answered(Heard(status), Doing.CANCEL)
     assert isinstance(said, Explained)
-    of.refused(Spend.READ, said, 5 * S)
+    of.refused(Spend.READ, Refused(said, 5_000))
     for spend in (Spend.READ, Spend.LOWER):
         assert of.refused_ns(spend) == (5 * S if spend in stopped else 0)
-        assert (of.take(read("weight"), spend) > 0) is (spend in stopped)
+        assert (of.take(read(budget), spend) > 0) is (spend in stopped)
     clock.now_ns += 5 * S
-    assert not any(of.take(read("weight"), spend) for spend in (Spend.READ, Spend.LOWER))
+    assert not any(of.take(read(budget), spend) for spend in (Spend.READ, Spend.LOWER))
 
 
 def test_threads_that_share_it_take_no_more_than_there_is() -> None:

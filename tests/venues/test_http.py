@@ -307,6 +307,15 @@ def test_an_endpoint_that_cannot_be(where: Where, host: str, port: int, tls: boo
         Endpoint(where, host, port, tls)
 
 
+@pytest.mark.parametrize("pin", ["", "A" * 64, "0" * 63, "0" * 65, "g" * 64])
+def test_what_cannot_be_a_pin_is_refused(pin: str) -> None:
+    with pytest.raises(UsageError, match="expected pins of 64 hexadecimal digits"):
+        Endpoint(Where.TESTNET, "api-testnet.bybit.com", 443, pins=(pin,))
+    with pytest.raises(UsageError, match="with TLS"):
+        Endpoint(Where.LOOPBACK, "127.0.0.1", 80, tls=False, pins=("0" * 64,))
+    assert Endpoint(Where.TESTNET, "api-testnet.bybit.com", 443, pins=("0" * 64,)).context() is not None
+
+
 def test_the_host_header_names_a_port_that_is_not_the_usual() -> None:
     assert Endpoint(Where.REAL, "api.bybit.com", 443).authority_host == "api.bybit.com"
     assert Endpoint(Where.LOOPBACK, "127.0.0.1", 8080, tls=False).authority_host == "127.0.0.1:8080"

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from tests.venues.captures import depth
-from tests.venues.feeds import bybit_book, bybit_resolve, encoded, upbit_book, upbit_resolve
+from tests.venues.feeds import BASE_MS, bybit_book, bybit_resolve, encoded, upbit_book, upbit_resolve
 
 from interlock.domain.clock import NS_PER_S, ManualClock
 from interlock.domain.errors import UsageError
+from interlock.domain.instruments import Instrument
 from interlock.market.shipped import SHIPPED
 from interlock.venues.binance_usdm.public import Feed as BinanceFeed
 from interlock.venues.binance_usdm.subscriptions import STREAMS_MAX, BooksWire, MarketWire
@@ -21,10 +22,10 @@ from interlock.venues.bybit.subscriptions import PublicWire as BybitWire
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.feed import Reject, Taken
 from interlock.venues.http_reader import ReadBroken
-from interlock.venues.live import Fresh, LiveFeed, PublicFeed, PublicWire, Stale
-from interlock.venues.port import Heard
+from interlock.venues.live import VENUE_TIME, Fresh, LiveFeed, PublicFeed, PublicWire, Stale
+from interlock.venues.port import Access, Heard, Refused
 from interlock.venues.public_parts import describing_call, public_lines
-from interlock.venues.request import Call
+from interlock.venues.request import Call, Method
 from interlock.venues.socket import OnEnd, OnFrame, SocketBroken
 from interlock.venues.upbit.public import Feed as UpbitFeed
 from interlock.venues.upbit.subscriptions import PublicWire as UpbitWire
@@ -61,7 +62,7 @@ class World:
     """A feed on connections that a test plays. `answers` are given to what is asked over HTTP, in order."""
 
     def __init__(self, wire: PublicWire, feed: PublicFeed, symbols: tuple[str, ...]) -> None:
-        self.clock = ManualClock(10**18)
+        self.clock = ManualClock(BASE_MS * 1_000_000)
         self.clock.advance(NS_PER_S)
         self.sockets: list[FakeSocket] = []
         self.failures = 0
@@ -157,7 +158,7 @@ def test_a_book_is_fresh_stale_and_fresh_again() -> None:
         world.clock.advance(STALE_NS)
         assert world.live.freshness("BTCUSDT") == Fresh(STALE_NS)
         world.clock.advance(NS_PER_S)
-        assert world.live.freshness("BTCUSDT") == Stale("no change for 3000 ms")
+        assert world.live.freshness("BTCUSDT") == Stale("no change for 3000 ms", quiet=True)
         world.socket.on_frame(encoded(bybit_book("delta", 101, [("100.0", "2")], [], 50)))
         assert world.live.freshness("BTCUSDT") == Fresh(0)
         assert world.live.freshness("ETHUSDT") == Stale("no whole book since the last break")
@@ -271,7 +272,7 @@ def test_an_old_connection_is_made_anew() -> None:
 
 def test_a_book_of_binance_is_asked_for_until_one_fits() -> None:
     world = binance()
-    fits = encoded({"lastUpdateId": 98, "E": 1_700_000_000_001, "T": 1_700_000_000_000, "bids": [["100.0", "1"]], "asks": [["100.1", "1"]]})
+    fits = encoded({"lastUpdateId": 98, "E": BASE_MS + 4_001, "T": BASE_MS + 4_000, "bids": [["100.0", "1"]], "asks": [["100.1", "1"]]})
     world.answers = [ReadBroken("late"), Heard(429, {}, b"{}"), Heard(200, {}, fits.replace(b"98", b"10")), Heard(200, {}, fits)]
 
     async def story() -> None:
@@ -287,6 +288,77 @@ def test_a_book_of_binance_is_asked_for_until_one_fits() -> None:
         assert world.live.counts.rejected == {"snapshot: HTTP 429": 1, "out of order": 1}
         await world.pass_s(1.1)
         assert len(world.asked) == 4
+
+    play(world, story)
+
+
+@pytest.mark.parametrize("apart_s", [-6, 6])
+def test_what_has_a_time_far_from_ours_is_counted_and_its_book_not_used_until_one_of_now_comes(apart_s: int) -> None:
+    world = bybit()
+
+    def at(update: int, apart_ms: int) -> bytes:
+        now_ms = world.clock.now_ns() // 1_000_000 - BASE_MS
+        return encoded(bybit_book("delta", update, [("100.0", str(update))], [], now_ms + apart_ms))
+
+    async def story() -> None:
+        await world.until(lambda: bool(world.sockets))
+        world.socket.on_frame(SNAPSHOT)
+        if apart_s < 0:
+            world.clock.advance(5 * NS_PER_S)  # a stream that falls behind; its own time never goes back
+        world.socket.on_frame(at(101, 4_900 * (1 if apart_s > 0 else -1)))
+        assert isinstance(world.live.freshness("BTCUSDT"), Fresh), "the control: almost as far"
+        if apart_s < 0:
+            world.clock.advance(2 * NS_PER_S)
+        world.socket.on_frame(at(102, apart_s * 1_000))
+        assert world.live.freshness("BTCUSDT") == Stale("the time of its last change, by the venue, is too far from ours")
+        assert world.live.counts.rejected == {VENUE_TIME: 1}
+        assert isinstance(world.said[-1], Taken), "what follows tells what is different from it"
+        if apart_s > 0:
+            world.clock.advance(7 * NS_PER_S)
+        world.socket.on_frame(at(103, 0))
+        assert isinstance(world.live.freshness("BTCUSDT"), Fresh)
+        assert len(world.socket.sent) == 1, "nothing was missed, so nothing is asked for"
+
+    play(world, story)
+
+
+def test_a_connection_that_says_nothing_of_now_is_made_anew() -> None:
+    world = bybit()
+
+    async def story() -> None:
+        await world.until(lambda: bool(world.sockets))
+        first = world.socket
+        first.on_frame(SNAPSHOT)
+        world.clock.advance(20 * NS_PER_S)
+        for update in (101, 102):
+            first.on_frame(encoded(bybit_book("delta", update, [("100.0", str(update))], [], update)))
+            world.clock.advance(3 * NS_PER_S)
+        assert len(world.sockets) == 1, "the control: not for as long yet"
+        first.on_frame(encoded(bybit_book("delta", 103, [("100.0", "7")], [], 103)))
+        await world.until(lambda: len(world.sockets) == 2)
+        assert world.live.counts.ends["the time of its messages is too far from ours"] == 1
+
+    play(world, story)
+
+
+def test_a_book_that_is_not_whole_again_in_time_gets_another_connection_once() -> None:
+    world = bybit()
+
+    async def story() -> None:
+        await world.until(lambda: bool(world.sockets))
+        first = world.socket
+        first.on_frame(SNAPSHOT)
+        await world.pass_s(0.1)
+        first.on_frame(encoded(bybit_book("delta", 105, [], [], 60)))
+        await world.pass_s(0.1)
+        await world.pass_s(4.0)
+        assert len(world.sockets) == 1
+        await world.pass_s(2.0)
+        await world.until(lambda: len(world.sockets) == 2)
+        assert world.live.counts.ends["a book was not whole again in time"] == 1
+        for _ in range(3):
+            await world.pass_s(4.0)
+        assert len(world.sockets) == 2, "it never had one on this connection: a symbol without a book does not cost the others theirs"
 
     play(world, story)
 
@@ -337,6 +409,31 @@ def test_the_lines_of_each_venue() -> None:
     with pytest.raises(UsageError, match="expected upbit, binance_usdm or bybit"):
         public_lines("kraken", ("A",), resolve)  # type: ignore[arg-type]
     assert describing_call("upbit", ("A", "B")).query == "markets=A,B"
+
+
+def test_trades_are_left_out_where_nobody_wants_them() -> None:
+    def resolve(symbol: str) -> Instrument:
+        raise ValueError(symbol)
+
+    for venue in ("upbit", "bybit", "binance_usdm"):
+        for trades in (True, False):
+            lines = public_lines(venue, ("A",), resolve, trades=trades)
+            said = " ".join(line.wire.path + b" ".join(line.wire.hello()).decode() for line in lines)
+            assert ("rade" in said) is trades
+            assert "depth" in said or "orderbook" in said
+            assert ("markPrice" in said or "tickers" in said) is (venue != "upbit")
+
+
+def test_the_book_that_is_asked_for_counts_against_the_limits_and_a_refusal_is_one() -> None:
+    calls = {venue: Call(Method.GET, "/fapi/v1/depth", "symbol=A&limit=1000") for venue in ("bybit", "binance_usdm")}
+    asked = {venue: next(public_lines(venue, ("A",), bybit_resolve)[0].snapshot(call)) for venue, call in calls.items()}
+    assert [(asked[venue].call, asked[venue].access) for venue in calls] == [(call, Access.PUBLIC) for call in calls.values()]
+    assert (asked["bybit"].budget, asked["binance_usdm"].budget, asked["binance_usdm"].weight) == ("", "weight", 20)
+    for venue, raises in (("bybit", StopIteration), ("binance_usdm", Refused)):
+        talk = public_lines(venue, ("A",), bybit_resolve)[0].snapshot(calls[venue])
+        next(talk)
+        with pytest.raises(raises):
+            talk.send(Heard(429, {"retry-after": "7"}, b'{"code":-1003,"msg":"Too many requests."}'))
 
 
 def test_more_than_a_connection_takes_is_refused() -> None:

@@ -25,8 +25,8 @@ MS, S = 1_000_000, 1_000_000_000
 DATE = {"date": "Sat, 21 Nov 2026 12:00:50 GMT"}
 
 
-def asked(budget: str, weight: int = 1, path: str = "/a") -> Ask:
-    return Ask(Call(Method.GET, path), Access.PUBLIC, budget, weight)
+def asked(budget: str, weight: int = 1, path: str = "/a", access: Access = Access.PUBLIC) -> Ask:
+    return Ask(Call(Method.GET, path), access, budget, weight)
 
 
 class Clock:
@@ -126,11 +126,14 @@ def test_a_rate_refusal_without_a_time_is_one_for_a_second(code: str) -> None:
 def test_long_lists_leave_a_part_of_the_minute_s_weight_to_light_reads() -> None:
     clock = Clock()
     _, pace = paced("binance_usdm", clock)
+    a_list, a_book = asked("weight", 40, access=Access.SIGNED), asked("weight", 20)
     heavy = 0
-    while not pace.wait_ns(asked("weight", 40)):
-        pace.goes(asked("weight", 40))
+    while not pace.wait_ns(a_list):
+        pace.goes(a_list)
         heavy += 40
     assert heavy == 640
+    assert pace.wait_ns(a_list) > 0
+    assert pace.wait_ns(a_book) == 0, "the book with which prices begin is no list"
     light = 0
     for _ in range(50):
         while not pace.wait_ns(asked("weight", 10)) and light < 550:
@@ -139,7 +142,7 @@ def test_long_lists_leave_a_part_of_the_minute_s_weight_to_light_reads() -> None
         clock.ns += S
     assert (heavy, light) == (640, 550)
     clock.ns += 10 * S
-    assert pace.wait_ns(asked("weight", 40)) == 0, "a minute later lists have room again"
+    assert pace.wait_ns(a_list) == 0, "a minute later lists have room again"
     # What is not weighed by the minute is not held back by it.
     assert pace.wait_ns(asked("wallet")) == 0
 
@@ -186,7 +189,7 @@ def long_talk(requests: int) -> Talk[int]:
 
 def few(units: int, interval_ms: int) -> Metering:
     limits = (Limit("few", units, interval_ms * MS, alone=True),)
-    return Metering(limits, lambda one: {"few": one.weight}, lambda one, heard: {}, frozenset())
+    return Metering(limits, lambda one: {"few": one.weight}, lambda one, heard: {}, frozenset(), lambda heard, said: 0)
 
 
 def talker(reader: HttpReader, metering: Metering, meter: Meter, timeout_s: float = 10) -> Talker:

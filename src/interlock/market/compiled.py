@@ -17,6 +17,7 @@ import numba
 import numpy as np
 
 _SOURCES = (
+    "engine/side.py",
     "gate/limits.py",
     "market/book.py",
     "market/ladders.py",

@@ -1,4 +1,4 @@
-"""The three venues by name: what reads an account, what orders there, and what follows it."""
+"""The three venues by name: what reads an account, and what follows it. Who imports this can send no order: see `order_parts`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
 from interlock.venues.binance_usdm import account as binance_account
 from interlock.venues.binance_usdm import account_stream as binance_stream
-from interlock.venues.binance_usdm import trade as binance_trade
 from interlock.venues.bybit import account as bybit_account
 from interlock.venues.bybit import account_stream as bybit_stream
-from interlock.venues.bybit import trade as bybit_trade
-from interlock.venues.port import AccountFeed, AccountReads, OrderVerbs
+from interlock.venues.port import AccountFeed, AccountReads
 from interlock.venues.upbit import account as upbit_account
 from interlock.venues.upbit import account_stream as upbit_stream
-from interlock.venues.upbit import trade as upbit_trade
 
 Instruments = Mapping[str, Instrument]
 _READS: Final[Mapping[str, Callable[[Instruments], AccountReads]]] = {
@@ -24,10 +21,8 @@ _READS: Final[Mapping[str, Callable[[Instruments], AccountReads]]] = {
     "binance_usdm": binance_account.Account,
     "bybit": bybit_account.Account,
 }
-_VERBS: Final[Mapping[str, Callable[[Instruments], OrderVerbs]]] = {
-    "upbit": upbit_trade.Trade,
-    "binance_usdm": binance_trade.Trade,
-    "bybit": bybit_trade.Trade,
+_WALLETLESS: Final[Mapping[str, Callable[[Instruments], AccountReads]]] = {
+    "binance_usdm": lambda instruments: binance_account.Account(instruments, wallet=False),
 }
 _FEEDS: Final[Mapping[str, Callable[[Instruments], AccountFeed]]] = {
     "upbit": upbit_stream.AccountStream,
@@ -36,16 +31,13 @@ _FEEDS: Final[Mapping[str, Callable[[Instruments], AccountFeed]]] = {
 }
 
 
-def reads_at(venue: str, instruments: Instruments) -> AccountReads:
-    """The reads of an account. Raises UsageError for a venue that is none of ours."""
-    _require(venue)
-    return _READS[venue](instruments)
+def reads_at(venue: str, instruments: Instruments, *, wallet: bool = True) -> AccountReads:
+    """The reads of an account. `wallet`: whether there is a host that tells what the key may do (`Hosts.wallet`), which only Binance asks for.
 
-
-def verbs_at(venue: str, instruments: Instruments) -> OrderVerbs:
-    """The orders of an account. Raises UsageError for a venue that is none of ours."""
+    Raises UsageError for a venue that is none of ours.
+    """
     _require(venue)
-    return _VERBS[venue](instruments)
+    return _READS[venue](instruments) if wallet else _WALLETLESS.get(venue, _READS[venue])(instruments)
 
 
 def feed_at(venue: str, instruments: Instruments) -> AccountFeed:

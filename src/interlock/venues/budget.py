@@ -28,6 +28,14 @@ LONGEST_REFUSAL_NS = 600_000_000_000
 """A refusal for longer is a number that makes no sense, or one that a person has to look at; it is asked again after that."""
 
 
+class NoRoom(Exception):
+    """The limits leave no room for a request in the time that it has. Nothing was sent; `wait_ns` is how long to wait at least."""
+
+    def __init__(self, wait_ns: int) -> None:
+        super().__init__(f"what may be used of the venue's limits is used up for {wait_ns} ns")
+        self.wait_ns = wait_ns
+
+
 class Spend(StrEnum):
     """What a request is for, in the order in which it is given up."""
 
@@ -45,7 +53,7 @@ Cost = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many units in an interval. `alone`: only one side ever uses it, so that nothing of it is kept for the other.
+    """So many units in an interval. `alone`: only the gate is held to it, so that nothing of it is kept for the sentinel.
 
     Raises UsageError for one that would let nothing through, or has no interval.
     """
@@ -69,7 +77,7 @@ class Part:
 
     def ceiling(self, limit: Limit, spend: Spend, units: int) -> int | None:
         """Up to how many of `units` may be used; None for no bound."""
-        if spend is Spend.LOWER:
+        if spend is Spend.LOWER or (limit.alone and not self.place):
             return None
         return units if limit.alone else units * (self.read if spend is Spend.READ else self.place) // 1_000
 

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
+from interlock.domain.clock import NS_PER_S
 from interlock.market.numbers import RATE_UNIT
 from interlock.venues.recorded import LATEST_NS
 
@@ -118,6 +119,15 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
     first_update: int = 0
     last_update: int = 0
     previous_update: int = 0
+
+
+APART_NS: Final = 5 * NS_PER_S
+"""A message whose own time is further than this from ours is of a stream that lags, or one of the two clocks is wrong."""
+
+
+def is_apart(venue_ns: int, now_ns: int) -> bool:
+    """Whether what the venue says of the time of a message is too far from ours, the wall clock's. One without a time is not."""
+    return venue_ns != 0 and abs(now_ns - venue_ns) > APART_NS
 
 
 class Refusal(Exception):

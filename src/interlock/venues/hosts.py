@@ -5,8 +5,8 @@ Sources: the venues' own pages on connecting. Binance's test streams are on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,6 +29,16 @@ class Hosts:
     private: Endpoint
     trade: Endpoint | None
     wallet: Endpoint | None
+
+    @property
+    def public_rest(self) -> Endpoint:
+        """Where public requests go for whoever has no way to the side of orders: on loopback the public side answers them too."""
+        return self.public if self.rest.where is Where.LOOPBACK else self.rest
+
+    @property
+    def all(self) -> tuple[Endpoint, ...]:
+        """Every one that there is."""
+        return tuple(one for one in (self.rest, self.public, self.private, self.trade, self.wallet) if one is not None)
 
 
 def _tls(where: Where, host: str) -> Endpoint:
@@ -79,8 +89,32 @@ def hosts_of(venue: str, where: Where) -> Hosts:
     found = _KNOWN.get((venue, where))
     if found is None:
         has = [known.value for name, known in _KNOWN if name == venue]
-        raise UsageError(f"{venue}: expected {' or '.join(has) or 'a known venue'}, found {where.value!r}")
+        raise UsageError(
+            f"{venue}: expected endpoint {' or '.join(has) or 'of a known venue'}, found {where.value!r}; the venue has no other world"
+        )
     return found
+
+
+def pinned(hosts: Hosts, pins: Mapping[str, Sequence[str]]) -> Hosts:
+    """The same hosts, with the keys that their certificates may have, by host. Raises UsageError for a host without pins, and for pins of another."""
+    names = {one.host for one in hosts.all}
+    if missing := sorted(names - {host for host, keys in pins.items() if keys}):
+        raise UsageError(
+            f"pins: expected one or more for every host, found none for {', '.join(missing)}; docs/gate.md says how one is read"
+        )
+    if strange := sorted(set(pins) - names):
+        raise UsageError(f"pins: expected hosts among {', '.join(sorted(names))}, found {', '.join(strange)}; there are no other hosts")
+
+    def one(endpoint: Endpoint) -> Endpoint:
+        return replace(endpoint, pins=tuple(pins[endpoint.host]))
+
+    return Hosts(
+        rest=one(hosts.rest),
+        public=one(hosts.public),
+        private=one(hosts.private),
+        trade=None if hosts.trade is None else one(hosts.trade),
+        wallet=None if hosts.wallet is None else one(hosts.wallet),
+    )
 
 
 def hosts_on_loopback(venue: str, places: Mapping[str, Any]) -> Hosts:

@@ -31,7 +31,7 @@ from interlock.venues.trouble import Doing, Explained, Trouble
 T = TypeVar("T")
 
 RESTS_MS = 1_000
-"""How long a venue that limits the rate without naming a time is left alone."""
+"""How long a venue that limits the rate is left alone at least."""
 PATIENCE_NS = 2 * NS_PER_S
 """For room that comes within so long, of one call of a method, it waits: the longest window of a venue's cancels (Upbit's of "cancel all")."""
 
@@ -232,7 +232,7 @@ class HttpCancelOnly:
     def _require(self, said: Accepted | Explained, heard: Heard) -> None:
         """Raise VenueTrouble for a refusal; that an order is over already is none."""
         if isinstance(said, Explained) and said.trouble not in _OVER:
-            raise self._trouble(said, self._allowance.left_alone_ms(heard, said), Spend.LOWER)
+            raise self._trouble(Refused(said, self._allowance.metering.left_alone_ms(heard, said)), Spend.LOWER)
 
     # Requests
 
@@ -252,7 +252,7 @@ class HttpCancelOnly:
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
         except Refused as refused:
-            raise self._trouble(refused.explained, refused.retry_after_ms, Spend.READ) from refused
+            raise self._trouble(refused, Spend.READ) from refused
         except Nonsense as error:
             self._http.close()
             raise _Senseless(str(error)) from error
@@ -271,7 +271,7 @@ class HttpCancelOnly:
             heard = self._http.ask(signed, self._timeout_ns)
         except BlockingBroken as error:
             raise VenueTrouble(f"no answer: {error}") from error
-        self._allowance.heard(asked, heard, asked_ns, stamp.timestamp_ms)
+        self._allowance.heard(asked, heard, asked_ns)
         return heard
 
     def _await_room(self, asked: Ask, spend: Spend) -> None:
@@ -291,11 +291,12 @@ class HttpCancelOnly:
     def _is_soon(self, wait_ns: int) -> bool:
         return monotonic_ns() + wait_ns <= self._patient_until_ns
 
-    def _trouble(self, explained: Explained, retry_after_ms: int, spend: Spend) -> VenueTrouble:
-        limited = explained.trouble is Trouble.RATE_LIMIT
+    def _trouble(self, refused: Refused, spend: Spend) -> VenueTrouble:
+        explained = refused.explained
         self._mistimed = self._mistimed or explained.trouble is Trouble.CLOCK_SKEW
-        rests_ns = (max(retry_after_ms, RESTS_MS) if limited else retry_after_ms) * NS_PER_MS
-        if limited:
-            self._allowance.refused(spend, explained, rests_ns)
-        kind = VenueTrouble if rests_ns else _Refusal
-        return kind(f"{explained.trouble.value}: {explained.hint} (HTTP {explained.status}, {explained.code})", rests_ns)
+        if explained.trouble is Trouble.RATE_LIMIT:
+            refused = Refused(explained, max(refused.retry_after_ms, RESTS_MS))
+            self._allowance.refused(spend, refused)
+        kind = VenueTrouble if refused.retry_after_ms else _Refusal
+        said = f"{explained.trouble.value}: {explained.hint} (HTTP {explained.status}, {explained.code})"
+        return kind(said, refused.retry_after_ms * NS_PER_MS)

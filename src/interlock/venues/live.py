@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from interlock.domain.clock import NS_PER_S, Clock
 from interlock.venues.endpoint import Endpoint
-from interlock.venues.feed import BookChange, Reject, Taken
+from interlock.venues.feed import BookChange, Reason, Reject, Taken, is_apart
 from interlock.venues.held_book import HeldBook
 from interlock.venues.http_reader import ReadBroken
 from interlock.venues.port import Heard
@@ -26,6 +26,12 @@ FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 15.0
 RENEW_EVERY_NS: Final = NS_PER_S
 """A symbol's whole book is asked for at most so often: venues count what is asked."""
+MEND_WITHIN_NS: Final = 5 * NS_PER_S
+"""A book that was whole on a connection and is not again within this, and a connection that says nothing but what is of another time for so long, are
+not mended by asking: another connection is made, with which times begin anew."""
+VENUE_TIME: Final = "venue time"
+"""Under which messages are counted as rejected whose own time is too far from ours. What they say of a book is kept, because the next ones say what
+is different from it, and not used."""
 
 
 class PublicFeed(Protocol):
@@ -85,9 +91,10 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A book may not be used, and why."""
+    """A book may not be used, and why. `quiet`: it is whole and nothing is known against it, but it has not changed for long."""
 
     reason: str
+    quiet: bool = False
 
 
 Freshness = Fresh | Stale
@@ -105,7 +112,8 @@ class Counts:
 
 
 OnFrame = Callable[[bytes, int, Taken | Reject], None]
-"""Told each frame, when it was received (wall clock, ns) and what came of it; also answers to snapshot calls."""
+"""Told each frame, when it was received (wall clock, ns) and what came of it; also answers to snapshot calls. Of what has a time that is too far from
+ours (`feed.is_apart`) nothing but books may be kept."""
 Ask = Callable[[Call], "asyncio.Future[Heard]"]
 
 
@@ -144,6 +152,12 @@ class LiveFeed:
         self._ended: asyncio.Future[str] | None = None
         self._opened_ns = self._heard_ns = self._pinged_ns = 0
         self._book_ns: dict[str, int] = {}
+        self._apart: set[str] = set()
+        """Symbols of which the last change had a time that is too far from ours."""
+        self._astray_ns: dict[str, int] = {}
+        """By symbol: since when all that is told of its book is of another time, or from before what was told already."""
+        self._broken_ns: dict[str, int] = {}
+        """By symbol: since when its book is not whole that was so on this connection; -1 while it is."""
         self._renewed_ns: dict[str, int] = {}
         self._asking: dict[str, asyncio.Future[Heard]] = {}
 
@@ -154,8 +168,11 @@ class LiveFeed:
             return Stale("not connected")
         if book is None or not book.usable:
             return Stale("no whole book since the last break")
+        if symbol in self._apart:
+            # Not as a quiet one: what is asked for besides carries no time of the venue's that would say more.
+            return Stale("the time of its last change, by the venue, is too far from ours")
         age_ns = self._clock.monotonic_ns() - self._book_ns.get(symbol, 0)
-        return Stale(f"no change for {age_ns // 1_000_000} ms") if age_ns > self._stale_ns else Fresh(age_ns)
+        return Stale(f"no change for {age_ns // 1_000_000} ms", quiet=True) if age_ns > self._stale_ns else Fresh(age_ns)
 
     def connect_anew(self, reason: str) -> None:
         """End this connection, so that another begins with whole books."""
@@ -185,6 +202,9 @@ class LiveFeed:
         self._ended = ended
         self._feed.lose()
         self._book_ns.clear()
+        self._apart.clear()
+        self._astray_ns.clear()
+        self._broken_ns.clear()
         self._renewed_ns.clear()
 
         def on_end(reason: str) -> None:
@@ -228,14 +248,40 @@ class LiveFeed:
         self._note(frame, self._feed.take(frame))
 
     def _note(self, frame: bytes, said: Taken | Reject) -> None:
+        now_ns = self._clock.now_ns()
         if isinstance(said, Taken):
-            self.counts.taken[said.what] += 1
+            apart = is_apart(said.venue_ns, now_ns)
+            if apart:
+                self.counts.rejected[VENUE_TIME] += 1
+            else:
+                self.counts.taken[said.what] += 1
             for event in said.events:
                 if isinstance(event, BookChange):
-                    self._book_ns[event.symbol] = self._clock.monotonic_ns()
+                    self._changed(event.symbol, apart=apart)
         else:
             self.counts.rejected[said.reason.value] += 1
-        self._on_frame(frame, self._clock.now_ns(), said)
+            if said.reason is Reason.OUT_OF_ORDER:
+                self._stray(said.symbol)
+        self._on_frame(frame, now_ns, said)
+
+    def _changed(self, symbol: str, *, apart: bool) -> None:
+        self._book_ns[symbol] = self._clock.monotonic_ns()
+        book = self._feed.book(symbol)
+        if book is not None and book.usable:
+            self._broken_ns[symbol] = -1
+        if apart:
+            self._apart.add(symbol)
+            self._stray(symbol)
+        else:
+            self._apart.discard(symbol)
+            self._astray_ns.pop(symbol, None)
+
+    def _stray(self, symbol: str) -> None:
+        """Something of another time was told of a book: the connection lags, or one of the clocks is wrong or has gone back. One that is not told of
+        any more may be quiet, and is left alone."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._astray_ns.setdefault(symbol, now_ns) > MEND_WITHIN_NS and self._ended is not None:
+            self._end("the time of its messages is too far from ours")
 
     def _tick(self, lives_ns: int) -> None:
         socket, now_ns = self._socket, self._clock.monotonic_ns()
@@ -261,7 +307,14 @@ class LiveFeed:
     def _renew(self, socket: Socket, symbol: str, now_ns: int) -> None:
         """Ask for the whole book of a symbol that has none, not too often."""
         book = self._feed.book(symbol)
-        if (book is not None and book.usable) or now_ns - self._renewed_ns.get(symbol, self._opened_ns) < RENEW_EVERY_NS:
+        if book is not None and book.usable:
+            return
+        if self._broken_ns.get(symbol) == -1:
+            self._broken_ns[symbol] = now_ns
+        if now_ns - self._broken_ns.get(symbol, now_ns) > MEND_WITHIN_NS:
+            self._end("a book was not whole again in time")
+            return
+        if now_ns - self._renewed_ns.get(symbol, self._opened_ns) < RENEW_EVERY_NS:
             return
         self._renewed_ns[symbol] = now_ns
         self.counts.renewals += 1

@@ -14,11 +14,11 @@ from typing import Final
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.venues.binance_usdm import budgets as binance
-from interlock.venues.budget import Cost, Limit, Meter, Spend
+from interlock.venues.budget import Cost, Limit, Meter, NoRoom, Spend
 from interlock.venues.bybit import budgets as bybit
-from interlock.venues.port import Ask, Heard, Refused
-from interlock.venues.talking import NoRoom
-from interlock.venues.trouble import Trouble
+from interlock.venues.bybit.replies import left_alone_ms as bybit_left_alone_ms
+from interlock.venues.port import Access, Ask, Heard, Refused
+from interlock.venues.trouble import Explained, Trouble
 from interlock.venues.upbit import budgets as upbit
 
 UNNAMED_NS: Final = NS_PER_S
@@ -27,18 +27,25 @@ UNNAMED_NS: Final = NS_PER_S
 
 HEAVY: Final = 20
 LISTS: Final = Limit("weight-lists", 650, 60 * NS_PER_S, alone=True)
-"""Our own, for Binance's reads that weigh `HEAVY` or more: what reads may use in a minute less what prices need, which go stale behind lists."""
+"""Our own, for Binance's signed reads that weigh `HEAVY` or more: what reads may use in a minute less what prices need, which go stale behind
+lists. The whole book by which the stream of prices begins weighs as much, and is no list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metering:
-    """The limits of one venue. `cost` is what a request takes of them; `banned` are the statuses after which nothing at all is asked."""
+    """The limits of one venue. `cost` is what a request takes of them; `banned` are the statuses after which nothing at all is asked.
+
+    `left_alone_ms`: for how long the venue wants to be left alone after a refusal, 0 where it does not say. `aligned`: whether its windows begin at
+    whole multiples of their length, by its own clock.
+    """
 
     limits: tuple[Limit, ...]
     cost: Callable[[Ask], Cost]
     told: Callable[[Ask, Heard], Mapping[str, tuple[int, int]]]
     """By limit (how much it is, how much of it all together have used), as an answer says."""
     banned: frozenset[int]
+    left_alone_ms: Callable[[Heard, Explained], int]
+    aligned: bool = False
 
     def interval_ns(self, name: str) -> int:
         """How long the windows of a limit are."""
@@ -55,7 +62,8 @@ def _own(asked: Ask) -> Cost:
 
 def _binance_cost(asked: Ask) -> Cost:
     own = _own(asked)
-    return {**own, LISTS.name: asked.weight} if own.get(binance.WEIGHT, 0) >= HEAVY else own
+    heavy = own.get(binance.WEIGHT, 0) >= HEAVY and asked.access is not Access.PUBLIC
+    return {**own, LISTS.name: asked.weight} if heavy else own
 
 
 def _bybit_cost(asked: Ask) -> Cost:
@@ -80,16 +88,30 @@ def _bybit_told(asked: Ask, heard: Heard) -> Mapping[str, tuple[int, int]]:
 
 
 METERING: Final[Mapping[str, Metering]] = {
-    "upbit": Metering(_limits(upbit.BUDGETS, frozenset()), _own, _upbit_told, frozenset({418})),
+    "upbit": Metering(
+        _limits(upbit.BUDGETS, frozenset()),
+        _own,
+        _upbit_told,
+        frozenset({418}),
+        lambda heard, _: upbit.wait_ms(heard.status, heard.headers),
+    ),
     "binance_usdm": Metering(
         (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), LISTS),
         _binance_cost,
         _binance_told,
         frozenset({403, 418}),
+        lambda heard, _: binance.wait_ms(heard.status, heard.headers),
+        aligned=True,
     ),
-    "bybit": Metering(_limits(bybit.BUDGETS, frozenset({"create", "create-batch", "amend"})), _bybit_cost, _bybit_told, frozenset({403})),
+    "bybit": Metering(
+        _limits(bybit.BUDGETS, frozenset({"create", "create-batch", "amend"})),
+        _bybit_cost,
+        _bybit_told,
+        frozenset({403}),
+        bybit_left_alone_ms,
+    ),
 }
-"""By venue. Alone are limits that only placements use: the sentinel makes none."""
+"""By venue. Alone are limits of placements, of which the sentinel makes none, and of our own lists."""
 
 
 def metering_of(venue: str) -> Metering:
@@ -104,6 +126,19 @@ def refusal_ns(refused: Refused) -> int:
     if refused.explained.trouble is not Trouble.RATE_LIMIT:
         return 0
     return refused.retry_after_ms * NS_PER_MS or UNNAMED_NS
+
+
+def take_told(meter: Meter, metering: Metering, asked: Ask, heard: Heard, *, asked_ns: int, now_ns: int) -> None:
+    """Tell a meter what an answer says of the limits; its request went out at `asked_ns`."""
+    for name, (units, used) in metering.told(asked, heard).items():
+        reset_ns = _reset_ns(heard, metering.interval_ns(name)) if metering.aligned else 0
+        meter.told(name, units=units, used=used, reset_in_ns=reset_ns, asked_ns=asked_ns, now_ns=now_ns)
+
+
+def take_refused(meter: Meter, metering: Metering, spend: Spend, refused: Refused, now_ns: int) -> None:
+    """Tell a meter of a refusal: because of the rate, this kind of request stops for a while, and all kinds after a ban."""
+    if for_ns := refusal_ns(refused):
+        meter.refused(spend, for_ns, now_ns, banned=refused.explained.status in metering.banned)
 
 
 class MeteredPace:
@@ -129,16 +164,11 @@ class MeteredPace:
 
     def came(self, asked: Ask, heard: Heard, went_ns: int) -> None:
         """Take what the answer says of the limits. Whether it is a refusal the talk finds out: `refused`."""
-        now_ns = self._now_ns()
-        for name, (units, used) in self._metering.told(asked, heard).items():
-            reset_ns = _reset_ns(heard, self._metering.interval_ns(name))
-            self._meter.told(name, units=units, used=used, reset_in_ns=reset_ns, asked_ns=went_ns, now_ns=now_ns)
+        take_told(self._meter, self._metering, asked, heard, asked_ns=went_ns, now_ns=self._now_ns())
 
     def refused(self, refused: Refused) -> None:
-        """The venue refused: because of the rate, this kind of request stops for a while, and all kinds after a ban."""
-        if for_ns := refusal_ns(refused):
-            banned = refused.explained.status in self._metering.banned
-            self._meter.refused(self._spend, for_ns, self._now_ns(), banned=banned)
+        """The venue refused a request of this kind."""
+        take_refused(self._meter, self._metering, self._spend, refused, self._now_ns())
 
     def refused_ns(self) -> int:
         """For how long the venue still wants to be left alone."""

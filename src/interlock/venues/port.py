@@ -177,7 +177,10 @@ AccountEvent = OrderSeen | FillSeen | LedgerSeen | BalanceSeen | PositionSeen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """Whose key it is and what it may do. None: the venue does not tell, which is neither yes nor no. `expires_ms` 0: never; None: not told."""
+    """Whose key it is and what it may do. None: the venue does not tell, which is neither yes nor no. `expires_ms` 0: never; None: not told.
+
+    `trade` is about orders in our markets, `reads_only` about everything that a key can be good for at the venue: nothing but looking.
+    """
 
     account: str
     trade: bool | None
@@ -185,6 +188,7 @@ class KeyFacts:
     transfer: bool | None
     address_bound: bool | None
     expires_ms: int | None
+    reads_only: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,8 +318,8 @@ class AccountReads(Protocol):
         """
         ...
 
-    def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
-        """Orders that ended since then, as far back as the venue tells."""
+    def ended_orders(self, since_ns: int, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
+        """Orders that ended since then, as far back as the venue tells; `symbols` as of `open_orders`."""
         ...
 
     def fills(self, cursor: str) -> Talk[Page[FillSeen]]:

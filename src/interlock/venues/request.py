@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from interlock.domain.errors import UsageError
@@ -30,6 +31,11 @@ class Pair(StrEnum):
 
     RSA = "RSA"
     ED25519 = "Ed25519"
+
+
+def fingerprint_of(access: str) -> str:
+    """By what a key is known where it may not be told: the first 16 hexadecimal digits of SHA-256 of the access key."""
+    return sha256(access.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,11 @@ class Key:
                 raise UsageError(
                     f"{name}: expected printable characters without blanks, found {len(part)} characters with others; copy it anew"
                 )
+
+    @property
+    def fingerprint(self) -> str:
+        """By what the key is known where it may not be told (`fingerprint_of`)."""
+        return fingerprint_of(self.access)
 
     def pair(self, taken: Collection[Pair] = ()) -> KeyPair | None:
         """The pair, if the secret is one. Raises UsageError for a kind that is not among those that a venue takes."""

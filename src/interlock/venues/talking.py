@@ -12,20 +12,14 @@ from typing import Protocol, TypeVar
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
+from interlock.venues.budget import NoRoom
 from interlock.venues.http_reader import HttpReader
 from interlock.venues.port import Access, Ask, Heard, Stamp, Talk
 from interlock.venues.request import Key, SignedCall
 
+__all__ = ("NoRoom", "Pace", "Sign", "Talker")
 T = TypeVar("T")
 Sign = Callable[[Key, Ask, Stamp], SignedCall]
-
-
-class NoRoom(Exception):
-    """The limits leave no room for a request in the time that it has. Nothing was sent; `wait_ns` is how long to wait at least."""
-
-    def __init__(self, wait_ns: int) -> None:
-        super().__init__(f"what may be used of the venue's limits is used up for {wait_ns} ns")
-        self.wait_ns = wait_ns
 
 
 class Pace(Protocol):

@@ -135,7 +135,9 @@ def test_a_top_that_cannot_be(ticker: dict[str, str], mark: dict[str, str]) -> N
 
 def test_the_key_and_whose_it_is() -> None:
     found, asked = scripted(account().key("dbefbc80"), [ok([BALANCE, {**BALANCE, "asset": "BNB"}]), ok(KEY)])
-    assert found == KeyFacts(account="SgsR", trade=True, withdraw=False, transfer=False, address_bound=True, expires_ms=None)
+    assert found == KeyFacts(
+        account="SgsR", trade=True, withdraw=False, transfer=False, address_bound=True, expires_ms=None, reads_only=False
+    )
     assert [(each.call.path, each.budget) for each in asked] == [
         ("/fapi/v3/balance", "weight"),
         ("/sapi/v1/account/apiRestrictions", "wallet"),
@@ -145,7 +147,11 @@ def test_the_key_and_whose_it_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "facts"),
     [
-        ({"enableFutures": False}, {"trade": False}),
+        ({"enableFutures": False, "enableSpotAndMarginTrading": None}, {"trade": False, "reads_only": None}),
+        ({"enableFutures": False, "enableSpotAndMarginTrading": False}, {"reads_only": True}),
+        ({"enableFutures": False, "enableSpotAndMarginTrading": True}, {"trade": False, "reads_only": False}),
+        ({"enableFutures": None, "enableSpotAndMarginTrading": False}, {"reads_only": None}),
+        ({"enableFutures": False, "enableSpotAndMarginTrading": False, "enableVanillaOptions": True}, {"reads_only": False}),
         ({"enableReading": False}, {"trade": False}),
         ({"enableReading": None}, {"trade": None}),
         ({"enableWithdrawals": True}, {"withdraw": True}),

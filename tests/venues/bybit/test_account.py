@@ -202,14 +202,14 @@ KEY_FACTS: dict[str, Any] = {
     "expiredAt": "1970-01-01T00:00:00Z",
     "userID": 1448939,
 }
-FACTS = KeyFacts(account="1448939", trade=True, withdraw=False, transfer=False, address_bound=True, expires_ms=0)
+FACTS = KeyFacts(account="1448939", trade=True, withdraw=False, transfer=False, address_bound=True, expires_ms=0, reads_only=False)
 
 
 @pytest.mark.parametrize(
     ("changes", "facts"),
     [
         ({}, {}),
-        ({"readOnly": 1}, {"trade": False}),
+        ({"readOnly": 1}, {"trade": False, "reads_only": True}),
         ({"permissions": {"ContractTrade": ["Order"], "Wallet": ["Withdraw"]}}, {"trade": False, "withdraw": True}),
         ({"permissions": {"ContractTrade": ["Order", "Position"], "Wallet": ["AccountTransfer"]}}, {"transfer": True}),
         ({"permissions": {"ContractTrade": ["Order", "Position"], "Wallet": ["SubMemberTransfer"]}}, {"transfer": True}),

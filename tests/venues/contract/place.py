@@ -100,6 +100,8 @@ class Place:
         there = (await self.house.open())[venue]
         http, ws = ("https", "wss") if self.tls else ("http", "ws")
         addresses = {"rest": f"{http}://{there.orders}", "ws_public": f"{ws}://{there.public}", "ws_private": f"{ws}://{there.orders}"}
+        if self.traits.derivatives:
+            addresses["ws_trade"] = f"{ws}://{there.orders}"
         self.hosts = hosts_on_loopback(venue, {venue: addresses} | ({"ca": str(authority)} if authority else {}))
         self.key = Key(there.access, there.secret)
         for key in self.face.parts.keys.all():

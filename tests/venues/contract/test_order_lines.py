@@ -1,148 +1,43 @@
-"""The gate's own lines for orders, over the wire against each venue: one frame for one order, what its answer proves, and nothing twice."""
+"""The gate's own lines for orders, over the wire against each venue and by each way that it has: one frame for one order, what its answer proves, and
+nothing twice."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count, product
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import msgspec
 import pytest
-from tests.venues.contract.place import WINDOW_MS, Place
+from tests.venues.contract.place import Place
 from tests.venues.contract.traits import VENUES
+from tests.venues.contract.wired import EPOCHS, SECOND_NS, Lines, WiredPlace, intent, opened_by, state_of
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.ids import ClientId
 from interlock.domain.orders import OrderState, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.connecting import connect_to
-from interlock.gate.connection import Wrote
-from interlock.gate.order_line import LinePool, OrderLine
-from interlock.gate.order_wire import ToCancel
-from interlock.gate.readings import Now
-from interlock.gate.venue_http_wire import HttpOrderWire
+from interlock.gate.venue_socket_wire import VENUES as WITH_SOCKET
 from interlock.simulate.served.faults import Fault
-from interlock.venues.budget import GATE, Meter, Spend
-from interlock.venues.metering import metering_of
-from interlock.venues.port import OrderWanted
+from interlock.venues.budget import Spend
 
-EPOCHS = count(1_800_000_001)
-SECOND_NS = NS_PER_S
+WAYS = [one for one in product(VENUES, (False, True), ("rest", "socket")) if one[2] == "rest" or one[0] in WITH_SOCKET]
 
 
-@pytest.fixture(scope="module", params=list(product(VENUES, (False, True))), ids=lambda one: f"{one[0]}{', TLS' if one[1] else ''}")
+@pytest.fixture(scope="module", params=WAYS, ids=lambda one: f"{one[0]} by {one[2]}{', TLS' if one[1] else ''}")
 def opened(request: pytest.FixtureRequest) -> Iterator[Place]:
-    venue, tls = request.param
-    with tempfile.TemporaryDirectory(prefix="lines-") as folder:
-        made = Place(VENUES[venue], Path(folder), tls=tls)
-        made.open()
+    venue, tls, way = request.param
+    with opened_by(venue, tls=tls, by_socket=way == "socket") as made:
         yield made
-        made.close()
 
 
-def intent(place: Place, order: OrderWanted, revision: int = 0, client_id: str = "", **instead: Any) -> r.Intent:
-    given: dict[str, Any] = {
-        "boot_ns": 1,
-        "client_id": client_id or str(ClientId("line", next(EPOCHS), 1, 5)),
-        "revision": revision,
-        "group": "",
-        "strategy": "s",
-        "venue": place.traits.venue,
-        "account": "main",
-        "symbol": order.instrument.symbol,
-        "side": order.side,
-        "type": order.type,
-        "tif": order.tif,
-        "reduce_only": order.reduce_only,
-        "ticks": order.ticks,
-        "lots": order.lots,
-        "sequence": 1,
-        "created_boot_ns": 1,
-        "deadline_boot_ns": 2,
-        "books": (),
-    }
-    return r.Intent(**{**given, **instead})
-
-
-class Lines:
-    """The wire of a place, lines that are opened when they are needed, and what came of each write."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.wire = HttpOrderWire(place.traits.venue, place.verbs, place.key, place.hosts.rest, WINDOW_MS * NS_PER_MS)
-        self.meter = Meter(metering_of(place.traits.venue).limits, GATE)
-        self.records: list[r.Record] = []
-        self.lost: list[str] = []
-        self.cancels = 0
-        self.boot_ns = SECOND_NS
-        self.pool: LinePool[Sequence[Any]] = LinePool(2, self.wire.idle_ns, self.now, self._line)
-
-    def now(self) -> Now:
-        return Now(self.boot_ns, self.place.sim.now_ms() * NS_PER_MS)
-
-    async def _line(self) -> OrderLine[Sequence[Any]]:
-        return OrderLine(
-            await connect_to(self.place.hosts.rest, "line"),
-            self.wire.reader(),
-            self.now,
-            heard=self._heard,
-            lost=lambda about, why: self.lost.append(f"{about[1]}: {why}"),
-            changed=self.pool.stir,
-        )
-
-    def _heard(self, answer: object, about: Sequence[Any], asked_ns: int) -> None:
-        what, *ids = about
-        spend = Spend.LOWER if what == "cancel" else Spend.PLACE
-        self.wire.count(self.meter, spend, answer, asked_ns=asked_ns, now_ns=self.boot_ns)
-        if what == "cancel":
-            self.records += self.wire.cancels_answered(answer, ids, self.boot_ns)
-        else:
-            self.records.append(self.wire.answered(answer, ids[0], ids[1], self.boot_ns))
-
-    async def write(self, wanted: r.Intent, within_ns: int = 10 * SECOND_NS) -> r.Record | str:
-        """Write an order, and what its answer is as a record; or why there was none."""
-        self.place.clock.advance(SECOND_NS)
-        make = self.wire.amendment if wanted.revision else self.wire.placement
-        frame = make(wanted, self.now().wall_ns)
-        line = await self.pool.take()
-        assert line.connection.place(frame, lambda: "").wrote is Wrote.WHOLE
-        line.expect(1, frame, ("place", wanted.client_id, wanted.revision), self.boot_ns, within_ns)
-        return await self._outcome()
-
-    async def cancel(self, ids: Sequence[str], symbol: str) -> list[r.Record]:
-        self.place.clock.advance(SECOND_NS)
-        self.cancels += 1
-        asked = self.wire.cancellation([ToCancel(one, symbol) for one in ids], self.cancels, self.now().wall_ns)
-        line = await self.pool.take()
-        assert line.connection.lower(asked.frame).wrote is Wrote.WHOLE
-        line.expect(2, asked.frame, ("cancel", *ids), self.boot_ns, 10 * SECOND_NS)
-        await self.place.until(lambda: len(self.records) >= len(ids) or self.lost)
-        found, self.records = self.records, []
-        return found
-
-    async def _outcome(self) -> r.Record | str:
-        await self.place.until(lambda: self.records or self.lost)
-        return self.records.pop() if self.records else self.lost.pop()
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.abort("the test ends")
-
-
-def state_of(said: r.Record | str) -> OrderState:
-    assert isinstance(said, r.Answered), said
-    return said.state
-
-
-async def test_orders_are_accepted_each_written_once(place: Place) -> None:
+async def test_orders_are_accepted_each_written_once(place: WiredPlace) -> None:
     with Lines(place) as lines:
         for side in (Side.BUY, Side.SELL):
             order = intent(place, place.wanted(side))
@@ -155,7 +50,17 @@ async def test_orders_are_accepted_each_written_once(place: Place) -> None:
         assert any(used for used, _ in lines.meter.standing(lines.boot_ns).values()), "the venue told what was used"
 
 
-async def test_one_order_is_one_request_for_ever_and_another_is_another(place: Place) -> None:
+async def test_the_venue_sees_the_very_bytes_that_a_permit_is_for(place: WiredPlace) -> None:
+    with Lines(place) as lines:
+        order = intent(place, place.wanted())
+        place.clock.advance(SECOND_NS)
+        permitted = hashlib.sha256(lines.wire.body(lines.wire.placement(order, lines.now().wall_ns + SECOND_NS))).hexdigest()
+        await lines.write(order)
+        (seen,) = (line for line in place.lines if line["client_id"] == order.client_id)
+        assert (seen["verb"], seen["body_hash"]) == ("place", permitted)
+
+
+async def test_one_order_is_one_request_for_ever_and_another_is_another(place: WiredPlace) -> None:
     wire = Lines(place).wire
     order = intent(place, place.wanted())
     assert wire.placement(order, 10**18) == wire.placement(order, 10**18)
@@ -164,7 +69,7 @@ async def test_one_order_is_one_request_for_ever_and_another_is_another(place: P
     assert wire.number(order.client_id, 0) != wire.number(order.client_id, 1)
 
 
-async def test_an_amend_changes_the_order_in_place_where_the_venue_can(place: Place) -> None:
+async def test_an_amend_changes_the_order_in_place_where_the_venue_can(place: WiredPlace) -> None:
     with Lines(place) as lines:
         wanted = place.wanted()
         order = intent(place, wanted)
@@ -180,7 +85,7 @@ async def test_an_amend_changes_the_order_in_place_where_the_venue_can(place: Pl
 
 
 @pytest.mark.parametrize("many", [1, 5])
-async def test_cancels_end_what_they_name_and_nothing_else(place: Place, many: int) -> None:
+async def test_cancels_end_what_they_name_and_nothing_else(place: WiredPlace, many: int) -> None:
     with Lines(place) as lines:
         rest = place.rest_truly(many + 1)
         said = await lines.cancel([one.client_id for one in rest[:many]], place.symbol)
@@ -194,7 +99,7 @@ async def test_cancels_end_what_they_name_and_nothing_else(place: Place, many: i
         assert not place.truth(rest[-1].client_id).state.final
 
 
-async def test_a_definitive_no_is_a_rejection(place: Place) -> None:
+async def test_a_definitive_no_is_a_rejection(place: WiredPlace) -> None:
     with Lines(place) as lines:
         much = replace(place.wanted(), lots=place.lots(4_000_000))
         said = await lines.write(intent(place, much))
@@ -204,7 +109,7 @@ async def test_a_definitive_no_is_a_rejection(place: Place) -> None:
         assert state_of(await lines.write(intent(place, place.wanted()))) is not OrderState.REJECTED
 
 
-async def test_an_id_that_an_order_has_already_decides_nothing_about_that_order(place: Place) -> None:
+async def test_an_id_that_an_order_has_already_decides_nothing_about_that_order(place: WiredPlace) -> None:
     with Lines(place) as lines:
         order = intent(place, place.wanted())
         await lines.write(order)
@@ -229,7 +134,9 @@ UNCLEAR: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("fault", UNCLEAR, ids=lambda one: "-".join(map(str, one.values())))
-async def test_what_is_no_clear_answer_leaves_the_outcome_open_and_nothing_is_written_again(place: Place, fault: dict[str, Any]) -> None:
+async def test_what_is_no_clear_answer_leaves_the_outcome_open_and_nothing_is_written_again(
+    place: WiredPlace, fault: dict[str, Any]
+) -> None:
     with Lines(place) as lines:
         assert place.strike(verb="place", **fault)
         order = intent(place, place.wanted())
@@ -241,7 +148,7 @@ async def test_what_is_no_clear_answer_leaves_the_outcome_open_and_nothing_is_wr
         assert state_of(await lines.write(intent(place, place.wanted()))) is not OrderState.REJECTED, "the next line is another one"
 
 
-async def test_a_refusal_because_of_the_rate_stops_its_kind_and_leaves_cancels(place: Place) -> None:
+async def test_a_refusal_because_of_the_rate_stops_its_kind_and_leaves_cancels(place: WiredPlace) -> None:
     with Lines(place) as lines:
         rest = place.rest_truly(1)
         assert place.strike(Fault.RATE_LIMITED, verb="place")
@@ -254,7 +161,7 @@ async def test_a_refusal_because_of_the_rate_stops_its_kind_and_leaves_cancels(p
         assert place.truth(rest[0].client_id).state.final
 
 
-async def test_what_the_venue_would_refuse_is_known_beforehand(place: Place) -> None:
+async def test_what_the_venue_would_refuse_is_known_beforehand(place: WiredPlace) -> None:
     wire, far = Lines(place).wire, place.wanted()
     wall_ns = place.sim.now_ms() * NS_PER_MS
 
@@ -271,7 +178,7 @@ async def test_what_the_venue_would_refuse_is_known_beforehand(place: Place) -> 
         assert objection(reduce_only=True) != ""
 
 
-async def test_the_least_order_is_one_that_the_venue_takes(place: Place) -> None:
+async def test_the_least_order_is_one_that_the_venue_takes(place: WiredPlace) -> None:
     with Lines(place) as lines:
         for side, share in ((Side.BUY, "0.9613"), (Side.SELL, "1.0387")):
             instrument = place.instrument()
@@ -285,7 +192,7 @@ async def test_the_least_order_is_one_that_the_venue_takes(place: Place) -> None
             assert lots == instrument.min_lots == 1 or lines.wire.objection(fewer, lines.now().wall_ns) != ""
 
 
-async def test_a_line_that_idled_is_replaced_before_it_is_used(place: Place) -> None:
+async def test_a_line_that_idled_is_replaced_before_it_is_used(place: WiredPlace) -> None:
     with Lines(place) as lines:
         first = await lines.pool.take()
         assert await lines.pool.take() is first
@@ -297,31 +204,37 @@ async def test_a_line_that_idled_is_replaced_before_it_is_used(place: Place) -> 
         assert not first.connection.is_open
 
 
-async def test_two_requests_need_two_lines_and_a_third_waits_for_an_answer(place: Place) -> None:
+async def test_two_requests_take_two_lines_and_a_third_has_to_wait_only_where_they_are_answered_in_turn(place: WiredPlace) -> None:
     with Lines(place) as lines:
         assert place.strike(Fault.STALL, verb="place")
-        flying = []
+        flying, ids = [], []
         for _ in range(2):
             order = intent(place, replace(place.wanted(), tif=TimeInForce.POST_ONLY))
             frame = lines.wire.placement(order, lines.now().wall_ns)
             line = await lines.pool.take()
-            line.connection.place(frame, lambda: "")
+            line.place(frame, lambda: "")
             line.expect(1, frame, ("place", order.client_id, 0), lines.boot_ns, NS_PER_S)
             flying.append(line)
-            assert not line.has_room
+            ids.append(order.client_id)
+            assert line.has_room is place.by_socket
+            await lines.pool.fill()
         assert flying[0] is not flying[1]
+        await place.until(lambda: all(place.copies(one) for one in ids))
+        if place.by_socket:
+            assert (await lines.pool.take()) in flying
+            return
         third = await lines.pool.take()
         assert lines.records or lines.lost, "an answer, or the end of a line, made room"
         assert third.has_room
 
 
-async def test_a_stranger_gets_no_request(place: Place) -> None:
-    if not place.hosts.rest.tls:
-        assert place.hosts.rest.context() is None, "without a certificate there is none to look at"
+async def test_a_stranger_gets_no_request(place: WiredPlace) -> None:
+    if not place.entry.tls:
+        assert place.entry.context() is None, "without a certificate there is none to look at"
         return
     place.lines.clear()
     with pytest.raises(ssl.SSLError):
-        await connect_to(replace(place.hosts.rest, authority=None), "line")
+        await connect_to(replace(place.entry, authority=None), "line")
     assert place.lines == []
     with Lines(place) as lines:
         assert isinstance(await lines.write(intent(place, place.wanted())), r.Answered)

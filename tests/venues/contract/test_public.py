@@ -9,7 +9,7 @@ from tests.venues.contract.market import Market
 from tests.venues.contract.place import Place
 
 from interlock.simulate.served.faults import Fault
-from interlock.venues.live import Fresh, Stale
+from interlock.venues.live import VENUE_TIME, Fresh, Stale
 
 TROUBLES: tuple[dict[str, Any], ...] = (
     {"fault": Fault.GAP, "count": 5},
@@ -55,6 +55,21 @@ async def test_after_trouble_the_book_is_the_venue_s_again(place: Place, trouble
         # A stream that is numbered notices; of one without numbers every message is whole.
         if trouble["fault"] is Fault.GAP and place.traits.derivatives:
             assert sum(market.books.counts.rejected.values()) >= 1
+
+
+@pytest.mark.parametrize("skew_ms", [-300_000, 300_000], ids=["behind", "ahead"])
+async def test_a_stream_that_is_minutes_away_is_used_for_nothing_until_it_is_back(place: Place, skew_ms: int) -> None:
+    symbols = place.traits.symbols[:2]
+    async with Market(place, symbols) as market:
+        await market.settled()
+        assert VENUE_TIME not in market.books.counts.rejected, "the control"
+        assert place.strike(Fault.CLOCK_SKEW, ms=skew_ms)
+        # On a connection that has begun before, time that goes back is refused by the feed itself; another is made, and there it is far from ours.
+        await market.until(lambda: market.books.counts.rejected[VENUE_TIME])
+        await market.until(lambda: all(isinstance(market.freshness(symbol), Stale) for symbol in symbols))
+        assert place.strike(Fault.CLOCK_SKEW, ms=0)
+        await market.settled()
+        assert all(isinstance(market.freshness(symbol), Fresh) for symbol in symbols)
 
 
 async def test_after_every_connection_broke_the_book_is_the_venue_s_again(place: Place) -> None:

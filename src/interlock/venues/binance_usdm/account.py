@@ -56,7 +56,8 @@ _MARGIN_TYPES: Final = {"CROSSED": "cross", "ISOLATED": "isolated"}
 
 class _KeyRow(msgspec.Struct, frozen=True):
     """{"ipRestrict":true,"createTime":1698645219000,"enableReading":true,"enableWithdrawals":false,"enableInternalTransfer":false,
-    "enableFutures":true,"permitsUniversalTransfer":false}; older pages have tradingAuthorityExpirationTime as well."""
+    "enableFutures":true,"permitsUniversalTransfer":false,"enableSpotAndMarginTrading":false,"enableMargin":false,"enableVanillaOptions":false,
+    "enablePortfolioMarginTrading":false,"enableFixApiTrade":false}; older pages have tradingAuthorityExpirationTime as well."""
 
     ipRestrict: bool | None = None
     enableReading: bool | None = None
@@ -64,6 +65,11 @@ class _KeyRow(msgspec.Struct, frozen=True):
     enableInternalTransfer: bool | None = None
     permitsUniversalTransfer: bool | None = None
     enableFutures: bool | None = None
+    enableSpotAndMarginTrading: bool | None = None
+    enableMargin: bool | None = None
+    enableVanillaOptions: bool | None = None
+    enablePortfolioMarginTrading: bool | None = None
+    enableFixApiTrade: bool | None = None
     tradingAuthorityExpirationTime: Count | None = None
 
 
@@ -188,6 +194,7 @@ class Account:
             transfer=_either(facts.enableInternalTransfer, facts.permitsUniversalTransfer),
             address_bound=facts.ipRestrict,
             expires_ms=facts.tradingAuthorityExpirationTime,
+            reads_only=_reads_only(facts),
         )
 
     def mode(self) -> Talk[AccountMode]:
@@ -299,9 +306,9 @@ class Account:
             unreadable = unreadable or bool(others or strange)
         return Page(tuple(found), "", now_ms * NS_PER_MS, unreadable)
 
-    def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
+    def ended_orders(self, since_ns: int, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
         """See `history`."""
-        return (yield from history.ended_orders(self.instruments, since_ns))
+        return (yield from history.ended_orders(self.instruments, since_ns, symbols))
 
     def fills(self, cursor: str) -> Talk[Page[FillSeen]]:
         """See `history`."""
@@ -320,6 +327,15 @@ def _both(one: bool | None, other: bool | None) -> bool | None:
     if one is False or other is False:
         return False
     return None if one is None or other is None else True
+
+
+def _reads_only(facts: _KeyRow) -> bool | None:
+    """Not known where one of the two kinds of orders that every key is told about is not; the others are told as far as the venue has them."""
+    known = (facts.enableFutures, facts.enableSpotAndMarginTrading)
+    others = (facts.enableMargin, facts.enableVanillaOptions, facts.enablePortfolioMarginTrading, facts.enableFixApiTrade)
+    if any((*known, *others)):
+        return False
+    return None if None in known else True
 
 
 def _either(one: bool | None, other: bool | None) -> bool | None:

@@ -96,15 +96,15 @@ def _listed(path: str, query: str, weight: int, start_ms: int, now_ms: int) -> T
 # Orders
 
 
-def ended_orders(instruments: Instruments, since_ns: int) -> Talk[Page[OrderSeen]]:
-    """Orders of our symbols that ended since then. The venue's windows are by the time of placement, so it begins 7 days earlier.
+def ended_orders(instruments: Instruments, since_ns: int, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
+    """Orders of our symbols, or of some of them, that ended since then. Windows are by the time of placement, so it begins 7 days earlier.
 
     Of an order that was cancelled without a fill the venue tells for three days.
     """
     now_ms = yield from clock_ms()
     newest: dict[tuple[str, str], OrderSeen] = {}
     unreadable = False
-    for symbol in instruments:
+    for symbol in symbols or instruments:
         told = yield from _listed("/fapi/v1/allOrders", f"symbol={text(symbol)}&", 5, since_ns // NS_PER_MS - WINDOW_MS, now_ms)
         orders, others = readable(told, lambda row: order_seen(order_row(row), instruments))
         unreadable = unreadable or bool(others)

@@ -14,7 +14,8 @@ from interlock.venues.binance_usdm.rules import Listing, day_of, listing, ours
 from interlock.venues.binance_usdm.wire import ExchangeInfo, SymbolInfo
 from interlock.venues.dollars import inverted
 from interlock.venues.feed import Count
-from interlock.venues.port import Nonsense, RateSeen, Talk, TopSeen
+from interlock.venues.port import Heard, Nonsense, RateSeen, Talk, TopSeen
+from interlock.venues.request import Call
 
 DOLLAR_SYMBOL: Final = "USDCUSDT"
 
@@ -101,6 +102,13 @@ def dollars(currency: str) -> Talk[RateSeen]:
         amount(best.askPrice, "ask"),
         f"binance_usdm {DOLLAR_SYMBOL} perpetual inverted, USDC as USD",
     )
+
+
+def whole_book(call: Call) -> Talk[Heard]:
+    """The answer to a request for the levels of a book, which weighs 20 for a thousand of them. Raises Refused."""
+    heard = yield public(call.path, call.query, weight=20)
+    read(heard)
+    return heard
 
 
 def top(instrument: Instrument) -> Talk[TopSeen]:

@@ -59,10 +59,11 @@ class BooksWire(_Streams):
 
 
 class MarketWire(_Streams):
-    """Trades and mark prices of some symbols."""
+    """Mark prices of some symbols, and their trades if they are wanted."""
 
-    def __init__(self, symbols: tuple[str, ...]) -> None:
-        super().__init__("market", [f"{symbol.lower()}@{stream}" for symbol in symbols for stream in ("aggTrade", "markPrice@1s")])
+    def __init__(self, symbols: tuple[str, ...], *, trades: bool = True) -> None:
+        streams = ("aggTrade", "markPrice@1s") if trades else ("markPrice@1s",)
+        super().__init__("market", [f"{symbol.lower()}@{stream}" for symbol in symbols for stream in streams])
 
     def snapshot_call(self, symbol: str) -> Call | None:
         """None: there is no book here."""

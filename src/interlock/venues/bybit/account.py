@@ -289,7 +289,7 @@ class Account:
         found, others = history.readable(rows, lambda row: order_seen(row, self.instruments))
         return Page(tuple(found), "", min(stamps) * NS_PER_MS, bool(others))
 
-    def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
+    def ended_orders(self, since_ns: int, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
         """Orders that ended since then. Of those placed before it the latest 500 are listed, none after a restart of theirs; `order` finds each."""
         now_ms = (yield from self.clock()) // NS_PER_MS
         return (yield from history.ended_orders(self.instruments, since_ns, now_ms))

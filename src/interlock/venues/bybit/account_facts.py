@@ -85,6 +85,7 @@ def key_facts(result: bytes) -> KeyFacts:
         transfer=None if wallet_rights is None else bool(_TRANSFERS & set(wallet_rights)),
         address_bound=bound,
         expires_ms=_expires_ms(found.expiredAt, bound=bound is True),
+        reads_only=bool(found.readOnly),
     )
 
 

@@ -249,7 +249,7 @@ class Account:
         listed, steady = yield from history.open_orders()
         return self._page(listed.values(), now_ns, steady=steady)
 
-    def ended_orders(self, since_ns: int) -> Talk[Page[OrderSeen]]:
+    def ended_orders(self, since_ns: int, symbols: Sequence[str] = ()) -> Talk[Page[OrderSeen]]:
         """Orders that were created up to 7 days before then, or later, and have ended; the venue tells no time of the end. At most 28 days back."""
         now_ns = yield from self.clock()
         now_ms = now_ns // NS_PER_MS

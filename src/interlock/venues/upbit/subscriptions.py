@@ -13,7 +13,9 @@ PATH: Final = "/websocket/v1"
 
 
 class PublicWire:
-    """Order book and trades of some markets. A request replaces the one before it on a connection, so that everything is asked for in one.
+    """Order book of some markets, and their trades if they are wanted.
+
+    A request replaces the one before it on a connection, so that everything is asked for in one.
 
     `units`: how many levels a side (1, 5, 15 or 30).
     """
@@ -24,14 +26,14 @@ class PublicWire:
     lives_s = 0.0
     silent_s = 70.0
 
-    def __init__(self, symbols: tuple[str, ...], units: int = 15, ticket: str = "interlock") -> None:
+    def __init__(self, symbols: tuple[str, ...], units: int = 15, ticket: str = "interlock", *, trades: bool = True) -> None:
         if units not in (1, 5, 15, 30):
             raise ValueError(f"expected 1, 5, 15 or 30 levels a side, found {units}")
         self._request = msgspec.json.encode(
             [
                 {"ticket": ticket},
                 {"type": "orderbook", "codes": [f"{symbol}.{units}" for symbol in symbols], "level": 0},
-                {"type": "trade", "codes": list(symbols)},
+                *([{"type": "trade", "codes": list(symbols)}] if trades else []),
                 {"format": "DEFAULT"},
             ]
         )
