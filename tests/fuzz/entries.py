@@ -24,6 +24,7 @@ from tests.venues.upbit import talks as upbit
 from tests.venues.upbit.test_fuzz import FRAMES as UPBIT_FRAMES
 from tests.venues.upbit.test_fuzz import TALKS as UPBIT_TALKS
 
+from interlock.gate.web_socket import Came, Incoming, Opcode, SocketTrouble
 from interlock.venues.binance_usdm import socket_entry as binance_socket
 from interlock.venues.binance_usdm.account import Account as BinanceAccount
 from interlock.venues.binance_usdm.account_stream import AccountStream as BinanceStream
@@ -31,6 +32,7 @@ from interlock.venues.binance_usdm.trade import Trade as BinanceTrade
 from interlock.venues.bybit import socket_entry as bybit_socket
 from interlock.venues.bybit.account_stream import AccountStream as BybitStream
 from interlock.venues.bybit.trade import Trade as BybitTrade
+from interlock.venues.feed import MAX_FRAME_BYTES
 from interlock.venues.http_wire import Answers, HttpTrouble
 from interlock.venues.port import Accepted, AccountFeed, Ask, Heard, Nonsense, OrderVerbs, Refused, Talk, Told
 from interlock.venues.trouble import Doing, Explained
@@ -289,6 +291,38 @@ HTTP = (
 )
 
 
+# WebSocket itself: in one piece and byte by byte it says the same
+
+
+def frames(data: bytes) -> bool:
+    """Whether anything was told. No message is longer than may be, and the end of a connection is the last that is told."""
+    whole, cut = frames_of((data,)), frames_of(data[at : at + 1] for at in range(len(data)))
+    assert whole == cut
+    told = whole[0]
+    assert all(len(one.payload) <= MAX_FRAME_BYTES for one in told)
+    assert all(one.opcode is not Opcode.CLOSE for one in told[:-1])
+    return bool(told)
+
+
+def frames_of(pieces: Iterable[bytes]) -> tuple[list[Came], bool]:
+    """What is told, and whether trouble came after it."""
+    incoming, found = Incoming(), []
+    try:
+        for piece in pieces:
+            for one in incoming.feed(piece):
+                found.append(one)
+    except SocketTrouble:
+        return found, True
+    return found, False
+
+
+FRAMES = (
+    b"\x81\x02{}\x89\x05alive\x88\x02\x03\xe9",
+    b"\x01\x01{\x8a\x00\x00\x00\x80\x01}",
+    b"\x82\x7e\x00\x7e" + b"y" * 126,
+)
+
+
 # A defect made on purpose, which a search has to find
 
 
@@ -351,4 +385,5 @@ ENTRIES: dict[str, Entry] = {
     "bybit_reads": reads(scripts(BYBIT_TALKS.values()), bybit.rows().body),
     "upbit_reads": reads(scripts(UPBIT_TALKS.values()), b"[]"),
     "http": Entry(http, HTTP),
+    "web_socket": Entry(frames, FRAMES),
 }

@@ -48,6 +48,7 @@ from interlock.gate.desk import Desk
 from interlock.gate.drill import drill_verdict
 from interlock.gate.egress import Egress
 from interlock.gate.exposure import universe_of
+from interlock.gate.following import Following
 from interlock.gate.frames import Role
 from interlock.gate.journal import Journal, JournalFailed, JournalFull, Options, open_journal
 from interlock.gate.lattice import Kill
@@ -239,7 +240,8 @@ class FlipWorld:
         commands = Commands(parts, proposals)
         arm_desk = ArmDesk(parts, proposals, self._situation, "sentinel.sock", about.build)
         self.attendant = Attendant(parts, lambda: cancels_called_for(keeper.state, self.clock(), universe=readings.references.universe))
-        self.desk = Desk(parts, proposals, commands, arm_desk, dict, self.attendant.enforce)
+        following = Following(lambda: keeper.state, lambda: self.clock().boot_ns)
+        self.desk = Desk(parts, proposals, commands, following, arm_desk, dict, self.attendant.enforce)
         await self.egress.restore()
         await self._settle_in()
 

@@ -308,6 +308,28 @@ class World:
         )
         self._do(lambda: self.alive.tell(record))
 
+    def unsent(self, client_id: str, permit_lsn: int) -> None:
+        """It is written down that an order which another gate permitted was not sent to this account."""
+        record = r.Unsent(
+            boot_ns=self.now().boot_ns,
+            client_id=client_id,
+            revision=0,
+            strategy="making",
+            venue=self.venue,
+            account=ACCOUNT,
+            symbol=SYMBOL,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            tif=TimeInForce.POST_ONLY,
+            reduce_only=False,
+            ticks=1_000,
+            lots=1,
+            notional_usd=Decimal(10),
+            permitted_boot_ns=self.now().boot_ns,
+            permit_lsn=permit_lsn,
+        )
+        self._do(lambda: self.alive.tell(record))
+
     def kill(self, *, told: bool = True) -> None:
         """The stop word is set; with `told` the gate hears of it too. The sentinel begins its sweep."""
         life, now = self.alive, self.now()

@@ -74,10 +74,10 @@ class MemoryReads:
             return None
         return self._shown(_body(answer, wire.OrderView), "open")
 
-    async def open_orders(self) -> OrderList:
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
         return self._orders(lambda cursor: wire.ReadOpenOrders(cursor=cursor, limit=PAGE), "open")
 
-    async def history(self) -> OrderList:
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
         return self._orders(lambda cursor: wire.ReadOrderHistory(cursor=cursor, limit=PAGE), "history")
 
     async def executions(self, cursor: str) -> Executions:

@@ -30,7 +30,8 @@ from interlock.gate import frames as f
 from interlock.gate import records as r
 from interlock.gate.frames import Role
 from interlock.gate.sockets import Client
-from interlock.run.gate_launch import PASSED_ON, example_limits
+from interlock.run.children import PASSED_ON
+from interlock.run.gate_launch import example_limits
 
 Config = dict[str, Any]
 US = frozenset({os.geteuid()})

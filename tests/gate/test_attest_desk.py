@@ -18,7 +18,7 @@ from interlock.gate import records as r
 from interlock.gate import report
 from interlock.gate.attested import FACTS, LONGEST_NS, NS_PER_DAY
 from interlock.gate.frames import Role
-from interlock.gate.venue_reads import ReadFailed
+from interlock.gate.venue_reads import KeyScope, ReadFailed
 
 ENDS = 1_801_353_600 * NS_PER_S
 """2027-01-31T00:00:00Z; the world's clock begins on the 15th."""
@@ -193,6 +193,33 @@ def test_a_nonce_and_a_version_are_good_for_one() -> None:
         assert len(rules(await say(world))) == 1, "the nonce was used"
         assert rules(await say(world, state_version=version, nonce="d" * 32)) == ["stale_version"]
         assert isinstance(await say(world, nonce="d" * 32), f.Done)
+
+    using(use)
+
+
+def test_what_trips_while_the_keys_are_read_spends_no_words() -> None:
+    async def use(world: FlipWorld) -> None:
+        read = world.venue.key
+
+        async def tripping() -> KeyScope:
+            now = world.clock()
+            trip = r.InterlockTripped(
+                boot_ns=now.boot_ns,
+                name="feed_stale",
+                scope=r.Scope.SYMBOL,
+                subject="bybit/BTCUSDT",
+                level=r.Level.REDUCE_ONLY,
+                reason="old",
+                evidence={},
+            )
+            world.keeper.take(trip, now=now)
+            return await read()
+
+        seen = world.keeper.state.lattice.version
+        world.venue.key = tripping  # type: ignore[method-assign]
+        assert isinstance(await say(world, state_version=seen), f.Done)
+        assert world.keeper.state.lattice.version > seen + 1
+        assert rules(await say(world, state_version=seen, nonce="d" * 32)) == ["stale_version"]
 
     using(use)
 

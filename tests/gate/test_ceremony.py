@@ -28,7 +28,7 @@ from interlock.gate.arming import LONGEST_DRILL_NS, CeremonyFailed, Challenged, 
 from interlock.gate.ceremony import CHALLENGE_LIVES_NS, LONGEST_LIFETIME_NS, NS_PER_HOUR, Reply, Situation, answer, ask
 from interlock.gate.checks import NEVER_UNUSED, Check, OutsideCheck, OwnCheck, Verdict
 from interlock.gate.conditions import ACKNOWLEDGEMENT, ConditionRefusal, Conditions, read_conditions, read_only, read_only_refusal
-from interlock.gate.drill import DrillNeed, Drills, drill_check, drill_verdict
+from interlock.gate.drill import DrillNeed, Drills, drill_check, drill_verdict, undrilled
 from interlock.gate.records import Drilled, DrillKind, Endpoint, Purpose, Tick
 
 # The environment
@@ -476,8 +476,31 @@ def test_only_the_last_drill_of_a_venue_and_kind_is_kept() -> None:
 
 
 @pytest.mark.parametrize("endpoint", [Endpoint.LOOPBACK, Endpoint.TESTNET])
-def test_elsewhere_the_drill_is_not_used(endpoint: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, Verdict.PASS),
+        ({"wall_ns": WALL_NS - 24 * HOUR}, Verdict.PASS),
+        ({"wall_ns": WALL_NS - 24 * HOUR - 1}, Verdict.UNKNOWN),
+        ({"wall_ns": WALL_NS + 1}, Verdict.UNKNOWN),
+        ({"endpoint": Endpoint.REAL}, Verdict.UNKNOWN),
+        ({"key": "k2"}, Verdict.UNKNOWN),
+        ({"sentinel_build": "s2"}, Verdict.UNKNOWN),
+        ({"remaining": 1}, Verdict.FAIL),
+        ({"kind": DrillKind.SWEEP}, Verdict.UNKNOWN),
+    ],
+)
+def test_elsewhere_an_order_drill_is_asked_for_every_day(endpoint: Endpoint, changes: dict[str, object], verdict: Verdict) -> None:
     need = DrillNeed(venue="bybit", endpoint=endpoint, key="k1", sentinel_build="s1")
-    check = drill_check(Drills(), (need,), wall_ns=WALL_NS, boot_ns=BOOT_NS)
-    assert (check.verdict, check.configured) == (Verdict.PASS, False)
-    assert drill_check(Drills(), (need, NEED), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is Verdict.UNKNOWN
+    proven = folded(msgspec.structs.replace(result(DrillKind.ORDER, endpoint=endpoint), **changes))
+    check = drill_check(proven, (need,), wall_ns=WALL_NS, boot_ns=BOOT_NS)
+    assert (check.verdict, check.configured) == (verdict, True)
+    assert (undrilled(proven, (need,), WALL_NS) == {}) is (verdict is Verdict.PASS)
+    assert drill_check(Drills(), (need,), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is Verdict.UNKNOWN
+    assert drill_check(proven, (), wall_ns=WALL_NS, boot_ns=BOOT_NS).verdict is Verdict.UNKNOWN
+
+
+def test_the_venues_that_are_due_are_named_with_what_is_known_of_them() -> None:
+    other = DrillNeed(venue="upbit", endpoint=Endpoint.REAL, key="u", sentinel_build="s1")
+    found = undrilled(folded(SWEEP, ORDER), (NEED, other), WALL_NS)
+    assert found == {"upbit": "upbit sweep: none; upbit order: none"}

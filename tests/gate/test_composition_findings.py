@@ -60,8 +60,8 @@ from interlock.gate.state import GateState
 from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_fake_line import refusal
 from interlock.gate.venue_reads import KeyScope
-from interlock.run.gate_config import GateConfig, VenuePart, read_gate_config
-from interlock.run.gate_launch import example_limits, tags_of
+from interlock.run.gate_config import GateConfig, VenuePart, read_gate_config, tags_of
+from interlock.run.gate_launch import example_limits
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_process import Machine, ask_sentinel, clocks, now
 from interlock.run.gate_world import GateWorld
@@ -1284,7 +1284,7 @@ def test_a_grant_is_bound_to_the_code_that_puts_the_gate_together(tmp_path: Path
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
 
     def build() -> str:
-        words = [sys.executable, "-P", "-B", "-c", "from interlock.run.gate_process import build_hash; print(build_hash())"]
+        words = [sys.executable, "-P", "-B", "-c", "from interlock.run.build import build_hash; print(build_hash())"]
         env = {**bare_environment(), "PYTHONPATH": str(tmp_path)}
         return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 

@@ -66,6 +66,17 @@ def test_what_came_with_schema_2_is_in_a_journal(tmp_path: Path) -> None:
     assert {"fill", "deposit"} <= set(theirs)
 
 
+def test_what_came_with_schema_4_is_in_a_journal_and_is_no_order(tmp_path: Path) -> None:
+    folder = story.HERE / "schema-4-shadow"
+    found: list[r.Record] = []
+    recover(SystemDisk(), unpacked(folder, tmp_path), schema=4, consume=lambda _, payload: found.append(r.decode(payload)))
+    (one,) = [each for each in found if isinstance(each, r.Unsent)]
+    assert (one.client_id, one.permit_lsn) == (story.UNSENT, 9)
+    state = folded(tmp_path, 4)
+    assert story.UNSENT not in state.orders.by_id
+    assert not any(booked.client_id == story.UNSENT for booked in state.ledger.fills.values())
+
+
 def test_what_came_with_schema_3_is_in_a_journal(tmp_path: Path) -> None:
     folder = story.HERE / "schema-3-attested"
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))

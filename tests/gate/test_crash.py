@@ -222,6 +222,7 @@ class Scene:
         try:
             self.step("arm", self.arm)
             self.step("rest", lambda: self.order("rest", side, BID_TICKS - 2 * away, lots=2))
+            self.alone()
             self.step("take", lambda: self.order("take", side, BID_TICKS + 2 * side, tif=TimeInForce.IOC))
             self.gate.fault(Fault.LOSE_ACK, verb="place")
             self.step("lost", lambda: self.order("lost", side, BID_TICKS - away))
@@ -229,6 +230,11 @@ class Scene:
             self.step("cancel", lambda: self.ask(f.Role.INTENT, f.CancelOwn(client_ids=(self.orders["lost"],), reason="scenario")))
         except (Ended, Refused, ConnectionError):
             until(lambda: bool(self.gate.struck()), 5)
+
+    def alone(self) -> None:
+        """Wait until nothing of an earlier life may stand that an order could trade with: the one that rests now proves that it never arrived."""
+        with suppress(TimeoutError):
+            until(lambda: bool(self.gate.struck()) or self.gate.report()["orders"]["live"] <= 1, 45)
 
     def step(self, name: str, begin: Callable[[], object]) -> None:
         """Begin a step, and wait until everything in it has happened. Raises Ended and Refused when the gate was struck meanwhile."""

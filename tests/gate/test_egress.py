@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from interlock.gate import records as r
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import decide, want_cancels
-from interlock.gate.egress import Egress
+from interlock.gate.egress import Egress, Way
 from interlock.gate.journal import Options, SystemDisk, open_journal, recover
 from interlock.gate.keeper import Keeper
 from interlock.gate.order_line import OrderLine
@@ -108,17 +108,28 @@ EPOCHS = iter(range(1_800_000_001, 1_900_000_000))
 
 
 def with_bench(
-    folder: Path, venue: Addresses, use: Callable[[Bench], Awaitable[None]], answer_ns: int = 1_000 * MS, meter: Meter | None = None
+    folder: Path,
+    venue: Addresses,
+    use: Callable[[Bench], Awaitable[None]],
+    answer_ns: int = 1_000 * MS,
+    meter: Meter | None = None,
+    *,
+    wire: FakeWire | None = None,
+    spare: FakeWire | None = None,
+    shut: Collection[str] = (),
 ) -> None:
-    """Run `use` with everything open. Each run has an epoch of its own, so that client ids differ."""
+    """Run `use` with everything open. Each run has an epoch of its own, so that client ids differ.
+
+    `spare` is what is spoken on a second way for cancels. Connections for what is in `shut` when they are made (place, cancel, spare) fail.
+    """
+    spoken = wire or FakeWire(2_000 * MS)
 
     async def run() -> None:
         world = World(state=armed_state())
         world.state.apply(r.Epoch(boot_ns=3, number=next(EPOCHS)))
-        wire = FakeWire(2_000 * MS)
         world.setup = Setup(
             accounts={"bybit": "main"},
-            wires={"bybit": wire},
+            wires={"bybit": spoken},
             absence=world.setup.absence,
             tags={"demo": "demo"},
         )
@@ -130,13 +141,15 @@ def with_bench(
         switches = Switches()
 
         async def connect(name: str) -> OrderConnection:
+            if name.split(".")[1] in shut:
+                raise ConnectionRefusedError(name)
             return OrderConnection(socket.create_connection(("127.0.0.1", venue.venues["bybit"].orders)), name)
 
         bench: Bench
         clock = lambda: bench.now()  # noqa: E731 - the bench needs the egress first
         egress = Egress(
             "bybit",
-            wire,
+            spoken,
             world.setup,
             keeper,
             world.readings,
@@ -145,6 +158,7 @@ def with_bench(
             clock,
             answer_ns=answer_ns,
             meter=meter or Meter(budget.LIMITS, GATE),
+            spare=None if spare is None else Way(spare, connect),
         )
         bench = Bench(keeper, world, egress, switches, venue)
         await egress.open()

@@ -113,6 +113,33 @@ def test_a_grant_lives_with_its_record() -> None:
     kept.journal.close()
 
 
+def test_whoever_is_told_of_records_hears_each_that_was_folded_once_and_in_order() -> None:
+    disk = FakeDisk()
+    kept = keeper(disk)
+    told: list[str] = []
+    kept.on_record = lambda record: told.append(type(record).__name__)
+
+    async def run() -> None:
+        kept.attach(asyncio.get_running_loop())
+        kept.take(*records_until_run(), now=NOW)
+        asked, minted = aw.ceremony(aw.situation(binding=binding()))
+        kept.state.happen(asked)
+        await kept.durable(kept.mint(minted))
+        assert told == ["Boot", "Epoch", "Reconciled", "LevelSet", "Armed"]
+        disk.faults = dict.fromkeys(range(len(disk.steps), len(disk.steps) + 1_000), errno.EIO)
+        with pytest.raises(JournalFailed):
+            await kept.durable(kept.take(r.Tick(boot_ns=1, wall_ns=1), now=NOW))
+        del told[:]
+        with pytest.raises(JournalFailed):
+            kept.take(r.Epoch(boot_ns=1, number=1_900_000_000), now=NOW)
+        kept.take(latch("a person's"), now=NOW)
+        assert "Epoch" not in told, "the journal did not take it, so it was not folded"
+        assert told[0] == "LatchSet", "the journal's own"
+        assert told.count("LatchSet") == 2
+
+    asyncio.run(run())
+
+
 def test_a_refusing_disk_takes_no_permit_but_keeps_what_lowers_risk() -> None:
     disk = FakeDisk()
     kept = keeper(disk)

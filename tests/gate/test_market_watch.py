@@ -26,6 +26,7 @@ from interlock.gate.readings import Readings
 from interlock.gate.records import Disarmed
 from interlock.gate.state import GateState
 from interlock.gate.venue_reads import Listing, ReadFailed, VenueReads
+from interlock.venues.live import Stale
 
 NAME = "bybit/BTCUSDT"
 SYMBOL = SHEET.symbols["bybit:BTCUSDT"]
@@ -95,6 +96,64 @@ def test_a_venue_whose_limits_bear_less_is_asked_less_often() -> None:
             world.round()
             world.clock.pass_(5 * MS)
         assert world.venue.asked["quote BTCUSDT"] == quotes
+
+
+class Told:
+    """Prices that a venue tells by itself, as a test says."""
+
+    def __init__(self) -> None:
+        self.venue = "bybit"
+        self.says: refs.Quote | Stale = Stale("not connected")
+        self.wants_asking = False
+        self.taken: list[refs.Quote] = []
+
+    async def run(self) -> None:
+        """Nothing is followed here."""
+
+    def quote(self, symbol: str) -> refs.Quote | Stale:
+        assert symbol == "BTCUSDT"
+        return self.says
+
+    def asks(self, symbol: str) -> bool:
+        assert symbol == "BTCUSDT"
+        return self.wants_asking
+
+    def take(self, quote: refs.Quote) -> None:
+        self.taken.append(quote)
+
+
+def test_prices_that_a_venue_tells_by_itself_are_taken_and_not_asked_for() -> None:
+    told = Told()
+    world = World(prices={"bybit": told})
+    world.round()
+    assert (world.venue.asked["quote BTCUSDT"], world.venue.asked["clock"]) == (0, 1)
+    world.watch.hear("bybit")
+    assert world.problem() == "no reference was ever read"
+    assert world.watch.problem(PLACE, world.clock.boot_ns).endswith("the stream: not connected")
+    quote = asyncio.run(world.venue.quote("BTCUSDT"))
+    told.says = msgspec.structs.replace(quote, bid_ticks=quote.bid_ticks - 1)
+    world.watch.hear("bybit")
+    assert world.problem() == ""
+    assert world.readings.references.references[PLACE].quote == told.says
+    # The same again is no news, an earlier one neither, and one from ahead of our clock nothing at all.
+    before = world.readings.references
+    for earlier_ns in (0, 1, -1):
+        told.says = msgspec.structs.replace(quote, boot_ns=quote.boot_ns - earlier_ns)
+        world.watch.hear("bybit")
+        assert world.readings.references is before
+
+
+def test_prices_of_which_the_stream_says_too_little_are_asked_for() -> None:
+    told = Told()
+    world = World(prices={"bybit": told})
+    told.wants_asking = True
+    world.round()
+    assert world.venue.asked["quote BTCUSDT"] == 1
+    assert told.taken == [world.readings.references.references[PLACE].quote]
+    assert world.problem() == ""
+    told.wants_asking = False
+    world.after(S)
+    assert world.venue.asked["quote BTCUSDT"] == 1
 
 
 def test_rates_are_read_often_enough_to_stay_fresh() -> None:
@@ -219,6 +278,14 @@ def test_instruments_of_other_venues_are_not_asked_for() -> None:
     world.round()
     assert {what for what in world.venue.asked if what.startswith("quote")} == {"quote BTCUSDT"}
     assert world.watch.problem(("upbit", "KRW-BTC"), NOW) == "no limits for it"
+
+
+def test_what_a_venue_tells_by_itself_is_taken_for_its_own_instruments_alone() -> None:
+    told = Told()
+    world = World({("upbit", "KRW-BTC"): listing(symbol="KRW-BTC"), PLACE: BTC}, prices={"bybit": told})
+    told.says = asyncio.run(world.venue.quote("BTCUSDT"))
+    world.watch.hear("bybit")  # it fails on a symbol of another venue
+    assert set(world.readings.references.references) == {PLACE}
 
 
 # Rules of instruments

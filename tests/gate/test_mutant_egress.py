@@ -22,8 +22,9 @@ from interlock.gate.core import VENUE_BUDGET, Planned, recheck, want_cancels
 from interlock.gate.journal import JournalFailed
 from interlock.gate.lattice import common_level
 from interlock.gate.order_line import OrderLine
+from interlock.gate.order_wire import Said
 from interlock.gate.readings import Now
-from interlock.gate.venue_fake import FakeReader, request_id
+from interlock.gate.venue_fake import FakeReader, FakeWire, request_id
 from interlock.venues.budget import GATE, Meter, Spend
 from interlock.venues.fake import budget, wire
 
@@ -501,6 +502,43 @@ def test_an_order_waits_for_a_connection_as_long_as_it_may_wait_itself() -> None
         assert bench.state(late.client_id) is OrderState.NOT_SENT
 
     with_bench(use)
+
+
+class Late(FakeReader):
+    """A reader of a connection on which nothing may be asked before the venue has said something."""
+
+    ready = False
+
+    def feed(self, data: bytes) -> list[Said]:
+        self.ready = True
+        return []
+
+
+class LateWire(FakeWire):
+    def reader(self) -> FakeReader:
+        return Late()
+
+
+def test_a_line_counts_as_made_when_the_venue_has_let_it_in_and_none_is_made_in_its_stead() -> None:
+    async def run() -> None:
+        bench = Bench(5_000 * MS, None, LateWire(2_000 * MS))
+        opening = asyncio.ensure_future(bench.egress.open())
+        try:
+            for number, standing in enumerate(({"place": False, "cancel": True}, {"place": True, "cancel": True}), 1):
+                await settle(lambda number=number: len(bench.peer.lines) == number)  # type: ignore[misc]
+                await asyncio.sleep(0.02)
+                assert len(bench.peer.lines) == number
+                assert not opening.done()
+                bench.peer.ends[-1].sendall(b"come in")
+                await settle(lambda standing=standing: bench.egress.standing == standing)  # type: ignore[misc]
+            await opening
+            assert bench.peer.lines == ["bybit.cancel.1", "bybit.place.2"]
+        finally:
+            opening.cancel()
+            bench.egress.close()
+            bench.peer.close()
+
+    asyncio.run(run())
 
 
 def test_a_venue_that_goes_makes_no_error_in_the_loop() -> None:

@@ -16,7 +16,7 @@ from interlock.gate import records as r
 from interlock.gate.connection import OrderConnection, SealTrouble, Wrote
 from interlock.gate.core import want_cancels
 from interlock.gate.order_line import LinePool, OrderLine
-from interlock.gate.order_wire import Said
+from interlock.gate.order_wire import Said, Unwrapped
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake import FakeReader, FakeWire
 from interlock.venues.fake import wire
@@ -196,7 +196,7 @@ def test_a_line_that_was_lost_is_opened_again_before_an_order_needs_it() -> None
     with_bench(use)
 
 
-class Told:
+class Told(Unwrapped):
     """A reader that answers whatever comes, for a number of its own, until it hears the end."""
 
     at_once = 0
@@ -206,11 +206,11 @@ class Told:
         """Any number."""
 
     def feed(self, data: bytes) -> Sequence[Said]:
-        self.keeps = b"end" not in data
-        return [Said(1, data)]
+        self.keeps = self.keeps and b"end" not in data
+        return [Said(2 if data == b"two" else 1, data)]
 
 
-def test_an_answer_that_ends_the_connection_is_heard_and_then_the_line_is_over() -> None:
+def test_on_a_connection_that_the_venue_ends_nothing_new_goes_out_and_what_is_under_way_is_heard() -> None:
     heard: list[object] = []
     lost: list[str] = []
 
@@ -233,12 +233,15 @@ def test_an_answer_that_ends_the_connection_is_heard_and_then_the_line_is_over()
         await asyncio.sleep(0.02)
         assert line.has_room
         peer.send(b"end"[::-1])
+        await settle(lambda: not line.has_room)
+        assert line.connection.is_open, "what is in flight may still be answered"
+        peer.send(b"two"[::-1])
         await settle(lambda: not line.connection.is_open)
         peer.close()
 
     asyncio.run(run())
-    assert heard == [(b"one", "one")]
-    assert lost == ["two: the venue ends the connection"]
+    assert heard == [(b"one", "one"), (b"two", "two")]
+    assert lost == []
 
 
 def _readable(peer: socket.socket) -> bool:

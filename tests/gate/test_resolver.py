@@ -212,6 +212,57 @@ def test_an_order_that_never_arrived_is_proven_absent() -> None:
         assert len(b.venue.asked) == asked
 
 
+def test_the_lists_are_read_once_and_then_when_their_silence_counts() -> None:
+    with bench() as b:
+        a = b.lose(1, window_ns=5 * SECOND)
+        later_orders(b)
+        of = resolver(b)
+        rounds(b, of, 5)
+        assert (b.venue.asked.count("order"), b.venue.asked.count("history")) == (5, 1)
+        rounds(b, of, 12)
+        assert b.venue.asked.count("history") == 3
+        assert b.order_state(a) is S.ABSENT
+
+
+def test_a_wall_clock_that_went_back_puts_no_list_off() -> None:
+    with bench() as b:
+        a = b.lose(1, window_ns=5 * SECOND)
+        later_orders(b)
+        b.venue.now_ns -= HOUR_NS  # which is ours too
+        rounds(b, resolver(b), 30)
+        assert b.venue.asked.count("history") > 1
+        assert b.order_state(a) is S.UNKNOWN
+
+
+def test_only_the_lists_of_the_symbols_of_lost_orders_are_read() -> None:
+    with bench() as b:
+        b.lose(1)
+        b.open(2, symbol="ETHUSDT")
+        of = resolver(b)
+        b.run(of.round())
+        assert b.venue.asked_symbols == [(SYMBOL,)] * 2
+        b.lose(3, symbol="ETHUSDT")
+        b.wait(SECOND)
+        b.run(of.round())
+        assert b.venue.asked_symbols[2:] == [(SYMBOL, "ETHUSDT")] * 2
+
+
+def test_lists_are_not_read_for_orders_of_which_the_stream_told_meanwhile() -> None:
+    for told, read in (((), ["order", "order", "executions", "open_orders", "history"]), ((1, 2), ["order", "order"])):
+        with bench() as b:
+            b.lose(1)
+            b.lose(2)
+
+            def tell(_read: str, b: Bench = b, told: tuple[int, ...] = told) -> None:
+                if len(b.venue.asked) == 2:
+                    for number in told:
+                        b.watch.take(shown(own_id(number)))
+
+            b.venue.meanwhile = tell
+            b.run(resolver(b).round())
+            assert b.venue.asked == read
+
+
 def hidden_open(b: Bench) -> None:
     b.venue.lag_ns["open_orders"] = HOUR_NS
 

@@ -206,6 +206,20 @@ def test_the_open_orders_of_others_are_known_from_the_first_whole_list_on() -> N
         assert named(b) == {"web-2", "web-3"}
 
 
+def test_a_list_of_some_symbols_says_nothing_of_the_others() -> None:
+    with bench(shared=True) as b:
+        b.watch.take_open(b.run(b.venue.open_orders([DOGE_SPOT])), [DOGE_SPOT])
+        assert b.watch.others().open_orders is None
+        b.venue.show("web-1", symbol=DOGE)
+        b.run(b.watch.catch_up(b.venue))
+        assert named(b) == {"web-1"}
+        b.venue.show("web-1", OrderState.CANCELLED, symbol=DOGE)
+        b.watch.take_open(b.run(b.venue.open_orders([DOGE_SPOT])), [DOGE_SPOT])
+        assert named(b) == {"web-1"}
+        b.watch.take_open(b.run(b.venue.open_orders([DOGE])), [DOGE])
+        assert named(b) == set()
+
+
 def test_two_instruments_may_number_their_orders_alike() -> None:
     with bench(shared=True) as b:
         b.watch.take_open(OrderList((), b.venue.now_ns))

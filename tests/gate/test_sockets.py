@@ -27,6 +27,7 @@ QUICK = Patience(hello_s=0.3, frame_s=0.3, write_s=0.3)
 REQUESTS: tuple[Frame, ...] = (
     frames.Propose(proposals=()),
     frames.CancelOwn(client_ids=(), reason="test"),
+    frames.Follow(after=7, wait_ns=1_000),
     frames.Edge(strategy="demo", measured_bps="1", threshold_bps="2"),
     frames.GetStatus(),
     frames.Kill(source="test"),

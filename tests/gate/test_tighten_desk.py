@@ -331,6 +331,9 @@ def test_nothing_in_the_gate_keeps_a_sheet_of_its_own() -> None:
         "state.py: self.given",
         "state.py: self.throttles",  # the longest window, which no tightening changes
         "evaluate.py: _Subject",  # lives for one decision
+        "observer_process.py: self._sheet",  # it watches an account and permits nothing
+        "observer_process.py: self._observers",
+        "why_journal.py: self._sheet",  # what a journal is folded with that is read afterwards
     }
 
 

@@ -7,7 +7,7 @@ are unreadable, and what happens between the moment that a read is asked and the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -120,6 +120,8 @@ class VenueAccount:
         self.unreadable: dict[str, int] = {}
         """By read: how many of the next answers leave something out."""
         self.asked: list[str] = []
+        self.asked_symbols: list[tuple[str, ...]] = []
+        """Of each list of orders that was asked for: of which symbols, none for all."""
         self.meanwhile: Callable[[str], None] = lambda _read: None
         """Called with the name of each read, after it was asked and before it is answered."""
         self.positions: dict[str, int] = {}
@@ -172,13 +174,17 @@ class VenueAccount:
         found = [one for one in self._as_of("order") if one.report.client_id == client_id]
         return found[-1] if found else None
 
-    async def open_orders(self) -> OrderList:
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
         stamp = await self._read("open_orders")
-        return OrderList(tuple(one for one in self._as_of("open_orders") if not one.report.state.final), stamp)
+        self.asked_symbols.append(tuple(symbols))
+        mine = (one for one in self._as_of("open_orders") if not symbols or one.symbol in symbols)
+        return OrderList(tuple(one for one in mine if not one.report.state.final), stamp)
 
-    async def history(self) -> OrderList:
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
         stamp = await self._read("history")
-        ended = (one for one in self._as_of("history") if one.report.state.final)
+        self.asked_symbols.append(tuple(symbols))
+        mine = (one for one in self._as_of("history") if not symbols or one.symbol in symbols)
+        ended = (one for one in mine if one.report.state.final)
         return OrderList(tuple(msgspec.structs.replace(one, report=_of_history(one.report)) for one in ended), stamp)
 
     async def executions(self, cursor: str) -> Executions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -112,10 +113,10 @@ class Venue:
     async def order(self, client_id: str) -> ShownOrder | None:
         raise ReadFailed(f"not asked here for {client_id}")
 
-    async def open_orders(self) -> OrderList:
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
         raise ReadFailed("not asked here")
 
-    async def history(self) -> OrderList:
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
         raise ReadFailed("not asked here")
 
     async def executions(self, cursor: str) -> Executions:

@@ -44,8 +44,14 @@ def test_it_is_read_from_an_argument_and_from_a_file(tmp_path: Path) -> None:
         ({"users": []}, "nobody"),
         ({"venues": []}, "one or more"),
         ({"venues": venue() + venue()}, "different"),
-        ({"venues": venue(endpoint="real")}, "expected endpoint loopback"),
-        ({"venues": venue(endpoint="Loopback")}, "expected endpoint loopback"),
+        ({"venues": venue(endpoint="real")}, "expected endpoint loopback or testnet"),
+        ({"venues": venue(endpoint="Loopback")}, "expected endpoint loopback or testnet"),
+        ({"venues": venue(endpoint="testnet")}, "expected credential and key_fingerprint"),
+        ({"venues": venue(endpoint="testnet", port=None, places="p.json", symbols=["BTCUSDT"])}, "expected credential and key_fingerprint"),
+        ({"venues": venue(endpoint="testnet", port=None, credential="/k", symbols=["BTCUSDT"])}, "expected credential and key_fingerprint"),
+        ({"venues": venue(endpoint="testnet", port=None, credential="/k", key_fingerprint="0")}, "expected symbols"),
+        ({"venues": venue(credential="/k")}, "no key of a person"),
+        ({"venues": venue(key_fingerprint="0")}, "no key of a person"),
         ({"venues": venue(port=None)}, "either port or places, found neither"),
         ({"venues": venue(places="p.json", symbols=["BTCUSDT"])}, "either port or places, found both"),
         ({"venues": venue(port=None, places="p.json")}, "expected symbols"),
@@ -134,3 +140,28 @@ def test_no_file_and_no_json_are_told_apart(tmp_path: Path) -> None:
         read_config(str(tmp_path / "none.json"))
     with pytest.raises(BadInput, match="compare it with"):
         read_config("{")
+
+
+def at_testnet(tmp_path: Path, name: str = "bybit", **changes: str) -> Config:
+    told = {"venue": name, "endpoint": "testnet", "key": "KEY", "secret": "s", **changes}
+    (tmp_path / "k").write_text(json.dumps(told))
+    (tmp_path / "k").chmod(0o600)
+    part = venue(
+        venue=name, endpoint="testnet", port=None, credential=str(tmp_path / "k"), key_fingerprint="5ca24005b740717b", symbols=["BTCUSDT"]
+    )
+    return read_config(changed(tmp_path, venues=part))
+
+
+def test_at_testnet_it_cancels_with_the_key_of_the_gate_and_no_other(tmp_path: Path) -> None:
+    config = at_testnet(tmp_path)
+    assert read_config(config_json(config)) == config
+    client = clients(config, stamp)["bybit"]()
+    assert isinstance(client, HttpCancelOnly)
+    client.close()
+    for name, changes, says in (
+        ("bybit", {"key": "ANOTHER"}, "expected the key 5ca24005b740717b"),
+        ("bybit", {"endpoint": "real"}, "found one for 'real'"),
+        ("upbit", {}, "upbit: expected endpoint real"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            clients(at_testnet(tmp_path, name, **changes), stamp)

@@ -113,6 +113,12 @@ def attest(at: float, nonce: str = "n8", days: float = 30, **changes: Any) -> Ma
     return r("attest", at, **{**about, "scripted": True, "nonce": nonce, **times, **changes})
 
 
+def unsent(client_id: str, at: float, permit_lsn: int, **changes: Any) -> Map:
+    about = {"venue": "bybit", "account": "desk", "symbol": "BTCUSDT", "strategy": "mk", "side": 1, "type": "limit", "tif": "post_only"}
+    size = {"reduce_only": False, "ticks": 1000, "lots": 10, "notional_usd": "100", "permitted_boot_ns": int(at * S)}
+    return r("unsent", at, client_id=client_id, revision=0, **{**about, **size, "permit_lsn": permit_lsn, **changes})
+
+
 def bounded(limits: Map) -> list[Map]:
     """What a permit was judged by under these limits."""
     values = {**limits["account"], **limits["symbols"]["bybit:BTCUSDT"]}

@@ -399,6 +399,11 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S4", "a symbol that was not granted", lambda: edited(j.honest, "arm", grant=bound_to(symbols=[["bybit", "ETHUSDT", "m"]]))),
     ("S5", "a raise by automation", lambda: edited(j.honest, "level", human=False)),
     ("S5", "a raise with a nonce that was used", lambda: edited(two_lives, "level", {"nonce": "n2"}, nonce="n1")),
+    ("S1", "a fill of what was not sent", lambda: [*j.opening(), j.unsent(cid(1), 2, 9), j.fill(cid(1), 2.2, 4)]),
+    ("S1", "a report of what was not sent", lambda: [*j.opening(), j.unsent(cid(1), 2, 9), j.report(cid(1), 2.3, "open", 0)]),
+    ("S1", "an order of this journal that was not sent", lambda: [*j.honest(), j.unsent(cid(2), 30, 9)]),
+    ("S1", "a permit that was not sent twice", lambda: [*j.opening(), j.unsent(cid(1), 2, 9), j.unsent(cid(2), 3, 9)]),
+    ("S26", "a side that is none of what was not sent", lambda: [*j.opening(), j.unsent(cid(1), 2, 9, side=0)]),
     ("S5", "an attestation by nobody", lambda: [*j.honest(), j.attest(30, actor="")]),
     ("S5", "an attestation without a word", lambda: [*j.honest(), j.attest(30, statement="")]),
     ("S5", "an attestation without a nonce", lambda: [*j.honest(), j.attest(30, "")]),
@@ -679,6 +684,13 @@ def test_a_write_nobody_called_off_is_judged_by_the_witness(tmp_path: Path) -> N
     assert broken(check(tmp_path / "b" / "journal")) == ["S3"], "without a witness it may have been written"
 
 
+def test_what_was_not_sent_is_no_order_and_must_not_be_at_the_venue(tmp_path: Path) -> None:
+    records = [*j.opening(), j.unsent(cid(1), 2, 9), j.unsent(cid(2), 3, 12)]
+    assert judged(tmp_path / "a", records, []).violations == []
+    line = j.line("RISK+", "place", cid(1), 0, 4 * S, f"hash-{cid(1)}-0", [])
+    assert broken(judged(tmp_path / "b", records, [line])) == ["S1"]
+
+
 def test_a_person_attests_anywhere_and_a_script_on_loopback(tmp_path: Path) -> None:
     assert judged(tmp_path / "a", [*j.honest(), j.attest(30), j.attest(31, "n9", scripted=False, expires_wall_ns=0)]).violations == []
     elsewhere = [{**j.boot(), "endpoint": "testnet"}, j.attest(2, scripted=False)]
@@ -713,6 +725,25 @@ def test_other_truths_and_late_executions_are_no_violation(tmp_path: Path) -> No
     more = [{"venue": "bybit", "what": "order", "is": {"k": "order"}}, {**truth[0], "is": late}]
     more.append({**truth[0], "is": {**late, "client_id": "", "trade_id": "t10"}})
     assert not judged(tmp_path, j.honest(), truth=[*truth, *more]).violations
+
+
+def test_prices_in_ticks_of_the_venue_are_compared_by_facts_or_named_as_not_compared(tmp_path: Path) -> None:
+    """The witness of the simulators counts in its own ticks, and says how large one is."""
+    lines, truth = j.lines_of(j.honest()), j.truth_of(j.honest())
+    for line in lines:
+        for order in line["orders"]:
+            order.update(ticks=order["ticks"] * 10 + 5, tick="0.01")
+    for one in truth:
+        one["is"].update(ticks=one["is"]["ticks"] * 10 + 5, tick="0.01")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text('{"bybit/ETHUSDT": {"tick": "0.1", "lot": "0.001", "currency": "USDT"}}', encoding="utf-8")
+    whole = judged(tmp_path, j.honest(), lines, truth)
+    assert {"S11", "S14"} <= set(broken(whole)), "with facts both show that each price is another one"
+    assert not {"S11", "S14"} & set(whole.not_checked)
+    for known in (None, elsewhere):
+        report = check(tmp_path / "journal", witness=tmp_path / "witness.jsonl", truth=tmp_path / "truth.jsonl", facts=read_facts(known))
+        assert all("the prices of" in report.not_checked[one] and "bybit/BTCUSDT" in report.not_checked[one] for one in ("S11", "S14"))
+        assert ("the worth of an order was taken from its permit" in report.not_checked["S11"]) is (known is None)
 
 
 def test_a_witness_that_is_missing_fails(tmp_path: Path) -> None:

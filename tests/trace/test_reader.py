@@ -136,7 +136,7 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"version": 2}, "newer"), ({"schema": 4}, "newer"), ({"reader": 2}, "newer"), ({"first": 1, "number": 1, "chain": bytes(32)}, "")],
+    [({"version": 2}, "newer"), ({"schema": 5}, "newer"), ({"reader": 2}, "newer"), ({"first": 1, "number": 1, "chain": bytes(32)}, "")],
 )
 def test_a_newer_segment_is_not_guessed_at(tmp_path: Path, changes: j.Map, problem: str) -> None:
     writer = Writer(tmp_path)

@@ -104,12 +104,11 @@ def judge(
         return Missing((f"the order is {order.state}, not unknown",))
     if order.received or order.filled_lots or order.reported_lots:
         return Missing(("the venue had acknowledged or shown it: it ended in some way, which a report must tell",), hopeless=True)
-    window_ns = rule.longest_window_ns if order.receive_window_ns == WINDOW_UNKNOWN_NS else order.receive_window_ns
-    if not (order.sign_wall_ns > 0 and window_ns > 0):
+    if not (order.sign_wall_ns > 0 and _window_ns(order, rule) > 0):
         return Missing(("when it was signed, or its receive window, is not known: no time bounds its acceptance",))
     if not (clock_ns >= 0 and rule.visibility_lag_ns > 0 and rule.reads > 0):
         return Missing(("the venue's clock or the lag of its lists was not measured",))
-    not_before = order.sign_wall_ns + window_ns + rule.visibility_lag_ns + clock_ns
+    not_before = order.sign_wall_ns + counts_after_ns(order, rule, clock_ns)
     counting = tuple(s for s in sightings if s.venue_ns > not_before)
     what = [problem for source in SOURCES for problem in _lacking(orders, order, rule, source, counting)]
     if rule.execution_cursor and not any(s.execution_cursor_ns > not_before for s in counting):
@@ -117,6 +116,15 @@ def judge(
     if counting and max(s.venue_ns for s in counting) - order.sign_wall_ns > rule.retention_ns:
         what += _after_outage(aftermath, not_before)
     return Missing(tuple(what)) if what else Proven(not_before, counting)
+
+
+def counts_after_ns(order: Order, rule: AbsenceRule, clock_ns: int) -> int:
+    """How long after its signature a read begins to count that does not show an order."""
+    return _window_ns(order, rule) + rule.visibility_lag_ns + max(clock_ns, 0)
+
+
+def _window_ns(order: Order, rule: AbsenceRule) -> int:
+    return rule.longest_window_ns if order.receive_window_ns == WINDOW_UNKNOWN_NS else order.receive_window_ns
 
 
 def _lacking(orders: Orders, order: Order, rule: AbsenceRule, source: str, counting: Sequence[Sighting]) -> list[str]:

@@ -188,16 +188,18 @@ class AccountWatch:
         self._take_entries(page)
         return page
 
-    def take_open(self, listed: OrderList) -> frozenset[str]:
-        """Take the list of open orders; the client ids on it."""
+    def take_open(self, listed: OrderList, symbols: Collection[str] = ()) -> frozenset[str]:
+        """Take the list of open orders, which may leave out what is not in `symbols` if they are given; the client ids on it."""
         for shown in listed.orders:
             self.take_shown(shown)
         there = {(shown.symbol, shown.report.venue_order_id) for shown in listed.orders}
         # One that was told meanwhile may be too new for the list.
         self._theirs_open = {
-            name: shown for name, shown in self._theirs_open.items() if name in there or shown.report.venue_ns > listed.venue_ns
+            name: shown
+            for name, shown in self._theirs_open.items()
+            if name in there or shown.report.venue_ns > listed.venue_ns or (symbols and shown.symbol not in symbols)
         }
-        self._listed = True
+        self._listed |= not symbols
         return frozenset(shown.report.client_id for shown in listed.orders)
 
     def take_history(self, listed: OrderList) -> frozenset[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import ceremony, lattice
@@ -37,14 +38,20 @@ Look = Callable[[], Awaitable[Situation]]
 
 
 class ArmDesk:
-    """Answers the requests of the ceremony. `sentinel` is where the sentinel listens, for whoever runs the drill."""
+    """Answers the requests of the ceremony. `sentinel` is where the sentinel listens, for whoever runs the drill.
 
-    def __init__(self, parts: Parts, proposals: Proposals, look: Look, sentinel: str, build: str) -> None:
+    `keys` are by venue what a drill calls the key that it proves; without one it is the account.
+    """
+
+    def __init__(
+        self, parts: Parts, proposals: Proposals, look: Look, sentinel: str, build: str, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._parts = parts
         self._proposals = proposals
         self.look = look
         self._sentinel = sentinel
         self._sentinel_build = build
+        self._keys = keys
         self._drill: tuple[str, str] | None = None
         """(drill id, client id) of the drill under way."""
 
@@ -223,7 +230,7 @@ class ArmDesk:
                 kind=DrillKind.ORDER,
                 venue=venue,
                 endpoint=self._parts.life.endpoint,
-                key=self._parts.setup.accounts[venue],
+                key=self._keys.get(venue) or self._parts.setup.accounts[venue],
                 sentinel_build=self._sentinel_build,
                 authenticated=True,
                 placed=placed,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from interlock.gate import records as r
 from interlock.gate.arm_desk import LEAVING, Look, refused
 from interlock.gate.attested import ENDS, FACTS, LONGEST_NS, NS_PER_DAY, day, known, phrase, untold, words
@@ -35,7 +37,9 @@ class AttestDesk:
 
     async def attest(self, request: Attest, actor: str) -> Frame:
         """Without a statement say what has to be typed; with the right one record it. Else say everything that stands against it."""
-        situation = await self._look()
+        # What changes while the keys are read, which takes its time, is nothing that the person could have seen.
+        version = self._parts.keeper.state.lattice.version
+        situation = msgspec.structs.replace(await self._look(), state_version=version)
         if self._parts.leaving:
             return refused((LEAVING,))
         key = situation.keys.get(request.venue)

@@ -38,7 +38,7 @@ RULES: Mapping[Cause, InterlockRule] = {
         # Two seconds are twenty rounds of reading: the feed is back, not flickering. A feed that was lost twelve times in an hour, or for ten
         # minutes, is a fault of ours or an outage of the venue, and somebody should know before it trades again.
         InterlockRule(cause=Cause.FEED_STALE, quarantine_ns=2 * NS_PER_S, latch_at_trips_an_hour=12, latch_after_ns=10 * _MINUTE_NS),
-        # After a reconnect the lists are read again; five seconds leave room for that. Venues cut streams once a day, so six in an hour are a fault.
+        # Five seconds from when everything was read again. Venues cut streams once a day, so six in an hour are a fault.
         InterlockRule(cause=Cause.RECONNECT, quarantine_ns=5 * NS_PER_S, latch_at_trips_an_hour=6, latch_after_ns=10 * _MINUTE_NS),
         # A clock that jumped is watched for half a minute, fifteen samples of the venue's. Time daemons do not step three times in an hour.
         InterlockRule(cause=Cause.CLOCK, quarantine_ns=30 * NS_PER_S, latch_at_trips_an_hour=3, latch_after_ns=10 * _MINUTE_NS),
@@ -206,7 +206,7 @@ class ConditionWatch:
             since = connected_since_boot_ns.get(where)
             before = self._connected.get(where)
             if since is None or since > boot_ns:
-                problems[where] = f"the private stream of {'/'.join(where)} is not connected"
+                problems[where] = f"the private stream of {'/'.join(where)} is not connected, or what it may have missed was not read yet"
                 self._connected.pop(where, None)
                 continue
             if before is not None and before != since:

@@ -39,18 +39,18 @@ class Write(NamedTuple):
 
 
 class SealTrouble(Exception):
-    """What arrived cannot be opened; the connection is good for nothing more."""
+    """What arrived cannot be opened, or nothing more can be sealed; the connection is good for nothing more."""
 
 
 class Seal(Protocol):
-    """What stands between frames and the bytes of one socket, encryption or a socket protocol. What was sealed must be sent."""
+    """The encryption between frames and the bytes of one socket. What was sealed must be sent."""
 
     def seal(self, frame: bytes) -> bytes:
-        """The bytes of one frame, all of them."""
+        """The bytes of one frame, all of them. Raises SealTrouble once nothing can be sealed any more."""
         ...
 
     def unseal(self, data: bytes) -> tuple[bytes, bytes]:
-        """What arrived, opened, and what must be sent because of it (an answer to a ping, a new key). Raises SealTrouble."""
+        """What arrived, opened, and what must be sent because of it (a new key). Raises SealTrouble."""
         ...
 
 
@@ -102,7 +102,10 @@ class OrderConnection:
         objection = recheck()
         if objection:
             return Write(Wrote.NOTHING, objection)
-        sealed = frame if self._seal is None else self._seal.seal(frame)
+        try:
+            sealed = self._sealed(frame)
+        except SealTrouble as error:
+            return Write(Wrote.NOTHING, f"the connection failed: {error}")
         try:
             count = self._socket.send(sealed, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -119,10 +122,13 @@ class OrderConnection:
         return Write(Wrote.PART, f"the kernel took {count} of {len(sealed)} bytes")
 
     def lower(self, frame: bytes) -> Write:
-        """Write a frame that can only lower risk: what does not fit now follows with `flush`, behind what already waits."""
+        """Write what can only lower risk, or is no request: what does not fit now follows with `flush`, behind what already waits."""
         if self._socket is None:
             return Write(Wrote.NOTHING, "the connection is closed")
-        self._tail += frame if self._seal is None else self._seal.seal(frame)
+        try:
+            self._tail += self._sealed(frame)
+        except SealTrouble as error:
+            return Write(Wrote.NOTHING, f"the connection failed: {error}")
         return self.flush()
 
     def flush(self) -> Write:
@@ -138,6 +144,14 @@ class OrderConnection:
             return Write(Wrote.NOTHING, f"the connection failed: {error.strerror or error}")
         self._tail = self._tail[count:]
         return Write(Wrote.PART, "the kernel took a part") if self._tail else Write(Wrote.WHOLE)
+
+    def _sealed(self, frame: bytes) -> bytes:
+        """The bytes of a frame. Raises SealTrouble; the connection is aborted then."""
+        try:
+            return frame if self._seal is None else self._seal.seal(frame)
+        except SealTrouble:
+            self.abort()
+            raise
 
     def receive(self) -> bytes | None:
         """What has arrived, empty if nothing has; None when the peer is gone or sends what cannot be opened: then the connection is aborted."""

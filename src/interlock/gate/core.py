@@ -26,6 +26,7 @@ from interlock.gate.limit_sheet import LARGEST
 from interlock.gate.mandate import Clause, MandateRule
 from interlock.gate.order_machine import Violation
 from interlock.gate.order_state import Order, violations_after
+from interlock.gate.own_crossing import OWN_CROSSING, crossed_by
 from interlock.gate.permission import May, Permission, permission
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import CancelWanted, Deny, GroupReserved, Intent, LatchSet, Permit, Purpose, Record, Scope
@@ -356,6 +357,14 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     mandate = _mandate(may, state, readings, intent, exposure, now)
     _refuse_unresolved(setup, state, intent, mandate, now)
     _refuse_full(state, readings, intent.venue, now)
+    held = state.group(intent.group, now.boot_ns) if intent.group else None
+    # What brings a position or a leg home is not held up: the venue keeps it from trading with ours, and the rest of it may trade.
+    second = held.legs[1] if held is not None and held.legs else None
+    comes_home = bool(mandate) or (
+        second is not None and (second.venue, second.symbol, second.side) == (intent.venue, intent.symbol, intent.side)
+    )
+    if not comes_home and (crossed := crossed_by(state.orders, intent)):
+        raise _No(OWN_CROSSING, f"it could trade with {crossed}, which is ours; cancel that first, and wait for its end")
     found = evaluate(state.sheet, intent, exposure, readings.references, state.throttles, state.losses, now.boot_ns, cap)
     if isinstance(found, Denied):
         raise _No(found.rule, found.detail)

@@ -9,6 +9,7 @@ from interlock.gate import frames as f
 from interlock.gate.arm_desk import ArmDesk
 from interlock.gate.attest_desk import AttestDesk
 from interlock.gate.commands import Commands
+from interlock.gate.following import Following
 from interlock.gate.lattice import common_level
 from interlock.gate.parts import Parts
 from interlock.gate.proposals import Proposals
@@ -26,6 +27,7 @@ class Desk:
         parts: Parts,
         proposals: Proposals,
         commands: Commands,
+        following: Following,
         arm_desk: ArmDesk,
         report: Callable[[], dict[str, Any]],
         enforce: Enforce,
@@ -33,6 +35,7 @@ class Desk:
         self._parts = parts
         self._proposals = proposals
         self._commands = commands
+        self._following = following
         self._arm_desk = arm_desk
         self._attest_desk = AttestDesk(parts, arm_desk.look, commands.decided)
         self._report = report
@@ -56,6 +59,8 @@ class Desk:
                 return self._proposals.cancel_own(request)
             case f.Edge():
                 return self._commands.edge(request)
+            case f.Follow():
+                return await self._following.follow(request)
             case f.GetStatus():
                 return self.status()
             case f.Kill():

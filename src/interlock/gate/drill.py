@@ -1,4 +1,4 @@
-"""What kill drills proved, folded from their records, and whether it is recent enough to arm on real money.
+"""What kill drills proved, folded from their records, and whether it is recent enough to arm.
 
 A sweep that finds nothing to cancel proves that the key and the way to the venue work, not that a cancel does; so the two kinds are kept apart.
 What was proven outlives the process: it is about keys and the sentinel, and ages on the wall clock.
@@ -73,22 +73,36 @@ def _by_figures(drill: Drilled) -> Verdict:
 
 
 def drill_check(drills: Drills, needs: Iterable[DrillNeed], *, wall_ns: int, boot_ns: int) -> Check:
-    """The drill as a check for arming. On real: a sweep within 24 h and an order drill within 7 days, with this key and this sentinel.
+    """The drill as a check for arming, of every venue: with this key and this sentinel, as often as `_proofs` says.
 
     Only the last drill of each kind counts, so that one that failed is not hidden behind an older one. Ages are on the wall clock, because they
-    outlive the host's uptime; a time ahead of it is not known. Elsewhere than on real the check is not used.
+    outlive the host's uptime; a time ahead of it is not known. With no venue at all nothing is known.
     """
-    real = [need for need in needs if need.endpoint is not Endpoint.LOOPBACK and need.endpoint is not Endpoint.TESTNET]
-    if not real:
-        return Check(OwnCheck.DRILL.value, Verdict.PASS, "no venue on real", boot_ns, configured=False)
-    worst, detail = Verdict.PASS, []
-    for need in real:
-        for kind, good_for_ns in ((DrillKind.SWEEP, SWEEP_GOOD_FOR_NS), (DrillKind.ORDER, ORDER_GOOD_FOR_NS)):
-            verdict, what = _judge(drills, need, kind, good_for_ns, wall_ns)
-            detail.append(f"{need.venue} {kind.value}: {what}")
-            if verdict is Verdict.FAIL or worst is Verdict.PASS:
-                worst = verdict
-    return Check(OwnCheck.DRILL.value, worst, "; ".join(detail), boot_ns)
+    found = [proof for need in needs for proof in _proofs(drills, need, wall_ns)]
+    worst = max((verdict for verdict, _ in found), key=_WORSE.index, default=Verdict.UNKNOWN)
+    return Check(OwnCheck.DRILL.value, worst, "; ".join(what for _, what in found) or "no venue", boot_ns)
+
+
+def undrilled(drills: Drills, needs: Iterable[DrillNeed], wall_ns: int) -> dict[str, str]:
+    """The venues of which not all is proven, and what is known of each."""
+    proofs = {need.venue: _proofs(drills, need, wall_ns) for need in needs}
+    return {
+        venue: "; ".join(what for _, what in found)
+        for venue, found in proofs.items()
+        if any(verdict is not Verdict.PASS for verdict, _ in found)
+    }
+
+
+def _proofs(drills: Drills, need: DrillNeed, wall_ns: int) -> list[tuple[Verdict, str]]:
+    """On real a sweep within 24 h and an order drill within 7 days; elsewhere, where an order costs nothing, an order drill within 24 h."""
+    good_for_ns = {DrillKind.ORDER: 24 * NS_PER_HOUR}
+    if need.endpoint is not Endpoint.LOOPBACK and need.endpoint is not Endpoint.TESTNET:
+        good_for_ns = {DrillKind.SWEEP: SWEEP_GOOD_FOR_NS, DrillKind.ORDER: ORDER_GOOD_FOR_NS}
+    found = []
+    for kind, longest_ns in good_for_ns.items():
+        verdict, what = _judge(drills, need, kind, longest_ns, wall_ns)
+        found.append((verdict, f"{need.venue} {kind.value}: {what}"))
+    return found
 
 
 def _judge(drills: Drills, need: DrillNeed, kind: DrillKind, good_for_ns: int, wall_ns: int) -> tuple[Verdict, str]:

@@ -2,8 +2,8 @@
 
 A placement waits until its permit is on disk; then its WireBegin goes to the operating system, everything is checked once more, and the frame is
 written in one call. Without an answer by its deadline the connection is aborted, and whatever was in flight on it is unknown. Nothing is ever sent
-twice. Cancels wait for nothing: they have a connection of their own, are written before their record is synced, and are repeated until the
-order has ended.
+twice. Cancels wait for nothing: they have connections of their own, are written before their record is synced, and are repeated until the
+order has ended. Where there is a second way to the venue a cancel that is repeated takes the other one, and every cancel the one that stands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from interlock.gate import core, records
 from interlock.gate.connection import OrderConnection, Wrote
@@ -30,6 +31,20 @@ Connect = Callable[[str], Awaitable[OrderConnection]]
 """Opens a new order connection; the argument names it."""
 
 
+class Way(NamedTuple):
+    """One way to a venue."""
+
+    wire: OrderWire
+    connect: Connect
+
+
+class _Cancelling(NamedTuple):
+    """Lines for cancels, and what is spoken on them."""
+
+    wire: OrderWire
+    lines: LinePool[Sequence[str]]
+
+
 class Stop(Protocol):
     """What is read immediately before every write: the stop word and the lease."""
 
@@ -46,7 +61,8 @@ class Egress:
     """One venue's way out. `answer_ns` is how long an answer may take; everything runs in the loop that calls `open`.
 
     `meter` is what the gate keeps of the venue's limits, shared with whoever reads: a placement for which no room is left in its part is not
-    written, and a cancel is not only while the venue itself wants none.
+    written, and a cancel is not only while the venue itself wants none. `spare` is another way to the same venue, for cancels alone: a permit is for
+    the bytes of one way, so that a placement has no other.
     """
 
     def __init__(
@@ -61,6 +77,7 @@ class Egress:
         clock: Callable[[], Now],
         meter: Meter,
         answer_ns: int = 2_000_000_000,
+        spare: Way | None = None,
     ) -> None:
         self.venue = venue
         self._wire = wire
@@ -73,7 +90,11 @@ class Egress:
         self._answer_ns = answer_ns
         self._meter = meter
         self._placing: LinePool[Write] = LinePool(wire.connections, wire.idle_ns, clock, self._placing_line)
-        self._cancelling: LinePool[Sequence[str]] = LinePool(wire.connections, wire.idle_ns, clock, self._cancelling_line)
+        self._cancels_by: tuple[_Cancelling, ...] = (
+            self._cancelling_by(Way(wire, connect), "cancel"),
+            *(() if spare is None else (self._cancelling_by(spare, "spare"),)),
+        )
+        self._cancelling = self._cancels_by[0].lines
         self._due: dict[str, None] = {}
         """Cancels to be written as soon as a line has room, in order."""
         self._queue: deque[tuple[Planned, asyncio.Future[str]]] = deque()
@@ -84,11 +105,18 @@ class Egress:
     @property
     def can_cancel(self) -> bool:
         """Whether a cancel could be written now."""
-        return self._cancelling.is_open
+        return any(one.lines.is_open for one in self._cancels_by)
+
+    @property
+    def standing(self) -> dict[str, bool]:
+        """Which of its lines stand, by what they are for: place, cancel, spare."""
+        cancels = dict(zip(("cancel", "spare"), (one.lines.is_open for one in self._cancels_by), strict=False))
+        return {"place": self._placing.is_open, **cancels}
 
     async def open(self) -> None:
-        """Connect all lines."""
-        await self._cancelling.fill()
+        """Connect all lines. Raises OSError and TimeoutError."""
+        for one in self._cancels_by:
+            await one.lines.fill()
         await self._placing.fill()
 
     def close(self) -> None:
@@ -98,7 +126,8 @@ class Egress:
         self._give_up()  # a sender that was cancelled before its first step cannot do it
         self._due.clear()
         self._placing.abort("the gate ends")
-        self._cancelling.abort("the gate ends")
+        for one in self._cancels_by:
+            one.lines.abort("the gate ends")
 
     # Placements
 
@@ -168,7 +197,7 @@ class Egress:
         except (JournalFailed, JournalFull) as error:
             self._not_sent(planned, str(error))  # certain: not a byte of it was written yet
             raise
-        write = line.connection.place(planned.frame, lambda: self._objection(planned, begun=True))
+        write = line.place(planned.frame, lambda: self._objection(planned, begun=True))
         if write.wrote is not Wrote.NOTHING:
             self._meter.spent(self._wire.placement_cost, self._clock().boot_ns)
         if not line.connection.is_open:
@@ -236,23 +265,22 @@ class Egress:
     def _write_cancels(self) -> None:
         """Write what is due, as far as lines have room and the venue takes cancels. What cannot be written is asked for again by whoever owes it."""
         while self._due:
-            line, now = self._cancelling.free(), self._clock()
-            if line is None and self._cancelling.is_open:
+            wire, lines = self._way_of_next()
+            line, now = lines.free(), self._clock()
+            if line is None and lines.is_open:
                 return  # an answer makes room
             if line is None or self._keeper.state.lattice.killed:
-                self._due.clear()
-                return
-            ids = self._next_due()
+                break
+            ids = self._next_due(wire.cancels_at_once)
             if not ids:
-                continue
+                break  # all of them have ended
             orders = self._keeper.state.orders.by_id
             number = self._cancels + 1
-            asked = self._wire.cancellation([ToCancel(one, orders[one].symbol) for one in ids], number, now.wall_ns)
+            asked = wire.cancellation([ToCancel(one, orders[one].symbol) for one in ids], number, now.wall_ns)
             if self._meter.wait_ns(Spend.LOWER, asked.cost, now.boot_ns):
-                self._due.clear()
-                return
+                break  # the venue wants no request now
             self._cancels = number
-            wrote = line.connection.lower(asked.frame).wrote
+            wrote = line.lower(asked.frame).wrote
             if wrote is Wrote.NOTHING:
                 self._due.clear()
                 line.abort("the connection failed")
@@ -265,63 +293,87 @@ class Egress:
                 cancel = orders[client_id].cancel
                 attempt = 1 if cancel is None else cancel.attempts + 1
                 self._take(records.CancelSent(boot_ns=now.boot_ns, client_id=client_id, attempt=attempt))
+        self._due.clear()
 
-    def _next_due(self) -> list[str]:
+    def _way_of_next(self) -> _Cancelling:
+        """The way that the first of the cancels takes: each attempt another one, as far as they stand."""
+        ways = [one for one in self._cancels_by if one.lines.is_open] or [self._cancels_by[0]]
+        cancel = self._keeper.state.orders.by_id[next(iter(self._due))].cancel
+        first = 0 if cancel is None else cancel.attempts % len(ways)
+        turned = (*ways[first:], *ways[:first])
+        return next((one for one in turned if one.lines.free() is not None), turned[0])
+
+    def _next_due(self, at_once: int) -> list[str]:
         """Take those out that go together: of one symbol, so many as one request can end. One that has ended meanwhile needs none."""
         orders = self._keeper.state.orders.by_id
         found: list[str] = []
         symbol = ""
         for client_id in tuple(self._due):
-            order = orders.get(client_id)
-            if order is None or order.state.final:
-                del self._due[client_id]
-            elif len(found) < self._wire.cancels_at_once and symbol in ("", order.symbol):
+            order = orders[client_id]
+            if order.state.final:
+                del self._due[client_id]  # it needs none
+            elif len(found) < at_once and symbol in ("", order.symbol):
                 symbol = order.symbol
                 found.append(client_id)
                 del self._due[client_id]
         return found
 
     async def restore(self) -> None:
-        """Connect again what was lost. Raises OSError when the venue cannot be reached."""
-        await self._cancelling.fill()
+        """Keep the lines alive and connect again what was lost, each kind whatever becomes of the others. Raises OSError or TimeoutError, the first
+        of them, when the venue cannot be reached."""
+        fills = [one.lines.fill() for one in self._cancels_by]
         if self._wire.idle_ns:
-            await self._placing.fill()
+            fills.append(self._placing.fill())
+        # At once: one that waits for a venue that says nothing must not keep the others from being made.
+        for failed in await asyncio.gather(*fills, return_exceptions=True):
+            if failed is not None:
+                raise failed
 
-    def _cancel_answer(self, answer: object, about: Sequence[str], asked_ns: int) -> None:
+    def _cancel_answer(self, wire: OrderWire, answer: object, about: Sequence[str], asked_ns: int) -> None:
         now = self._clock()
-        self._wire.count(self._meter, Spend.LOWER, answer, asked_ns=asked_ns, now_ns=now.boot_ns)
-        for record in self._wire.cancels_answered(answer, about, now.boot_ns):
+        wire.count(self._meter, Spend.LOWER, answer, asked_ns=asked_ns, now_ns=now.boot_ns)
+        for record in wire.cancels_answered(answer, about, now.boot_ns):
             self._take(record)
 
     def _cancel_lost(self, about: Sequence[str], reason: str) -> None:
         """Nothing to record: a cancel is owed until the order has ended, whatever became of one of its frames."""
 
-    def _cancel_changed(self) -> None:
-        self._cancelling.stir()
-        self._write_cancels()
-
     # Lines
 
     async def _placing_line(self) -> OrderLine[Write]:
-        connection = await self._connected("place")
-        return OrderLine(
-            connection,
+        line = OrderLine(
+            await self._connected(Way(self._wire, self._connect), "place"),
             self._wire.reader(),
             self._clock,
             heard=self._placement_answer,
             lost=self._placement_lost,
             changed=self._placing.stir,
         )
+        await line.opened()
+        return line
 
-    async def _cancelling_line(self) -> OrderLine[Sequence[str]]:
-        connection = await self._connected("cancel")
-        return OrderLine(
-            connection, self._wire.reader(), self._clock, heard=self._cancel_answer, lost=self._cancel_lost, changed=self._cancel_changed
-        )
+    def _cancelling_by(self, way: Way, purpose: str) -> _Cancelling:
+        async def make() -> OrderLine[Sequence[str]]:
+            line = OrderLine(
+                await self._connected(way, purpose),
+                way.wire.reader(),
+                self._clock,
+                heard=partial(self._cancel_answer, way.wire),
+                lost=self._cancel_lost,
+                changed=self._write_cancels,
+            )
+            await line.opened()
+            return line
 
-    async def _connected(self, purpose: str) -> OrderConnection:
+        return _Cancelling(way.wire, LinePool(way.wire.connections, way.wire.idle_ns, self._clock, make))
+
+    async def _connected(self, way: Way, purpose: str) -> OrderConnection:
+        cost, boot_ns = way.wire.connection_cost, self._clock().boot_ns
+        if cost and self._meter.wait_ns(Spend.PLACE, cost, boot_ns):
+            raise ConnectionError("the venue's limits leave no room for another connection")
+        self._meter.spent(cost, boot_ns)
         self._connections += 1
-        return await self._connect(f"{self.venue}.{purpose}.{self._connections}")
+        return await way.connect(f"{self.venue}.{purpose}.{self._connections}")
 
     def _take(self, record: Record) -> int:
         return self._keeper.take(record, now=self._clock())

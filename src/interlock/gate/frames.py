@@ -17,7 +17,7 @@ import msgspec
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised when a frame is added or changed; both sides must speak the same."""
 
 MAX_FRAME_BYTES = 1 << 20
@@ -146,6 +146,54 @@ class Edge(Frame, frozen=True, kw_only=True, tag="edge"):
     strategy: str
     measured_bps: str
     threshold_bps: str
+
+
+class Follow(Frame, frozen=True, kw_only=True, tag="follow"):
+    """Ask for what changed of our orders and positions since `after`, a version that was told; 0 asks for everything that is alive.
+
+    Answered as soon as there is something, at the latest `wait_ns` later, with nothing. Whoever asks once and then no more counts as an engine
+    that is gone: its orders are cancelled.
+    """
+
+    after: int
+    wait_ns: int
+
+
+class OrderNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order of ours as the gate has it now; `lots` is the whole of it, `owed` whether a cancel of it is owed."""
+
+    client_id: str
+    strategy: str
+    venue: str
+    symbol: str
+    side: Side
+    ticks: int
+    lots: int
+    filled_lots: int
+    state: OrderState
+    owed: bool
+
+
+class PositionNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What we hold of a market, in signed lots."""
+
+    venue: str
+    symbol: str
+    lots: int
+
+
+class Followed(Frame, frozen=True, kw_only=True, tag="followed"):
+    """The answer to `Follow`: how what changed stands now, all of one moment. `whole`: everything that is alive, and not what changed.
+
+    `version` is what to ask after next. It belongs to the process life of the gate that told it.
+    """
+
+    version: int
+    whole: bool
+    level: Level
+    armed: bool
+    orders: tuple[OrderNow, ...]
+    positions: tuple[PositionNow, ...]
 
 
 class GetStatus(Frame, frozen=True, kw_only=True, tag="status"):
@@ -315,6 +363,7 @@ Request = (
     Propose
     | CancelOwn
     | Edge
+    | Follow
     | GetStatus
     | Kill
     | Freeze
@@ -329,11 +378,11 @@ Request = (
     | Adjust
     | Attest
 )
-Answer = Decided | Status | Challenge | Dictated | Done | Refusal
+Answer = Decided | Followed | Status | Challenge | Dictated | Done | Refusal
 AnyFrame = Hello | Welcome | Request | Answer
 
 ALLOWED: dict[Role, tuple[type[Frame], ...]] = {
-    Role.INTENT: (Propose, CancelOwn, Edge, GetStatus),
+    Role.INTENT: (Propose, CancelOwn, Edge, Follow, GetStatus),
     Role.READ: (GetStatus,),
     Role.LOWER: (Kill, Freeze, Disarm, Tighten, GetStatus),
     Role.RAISE: (ArmBegin, ArmAnswer, DrillEnd, Resume, Expect, Release, Adjust, Attest, GetStatus),

@@ -59,6 +59,8 @@ class Keeper:
         self.journal = journal
         self.unwritten: list[Record] = []
         self.permit_lsns: dict[tuple[str, int], int] = {}
+        self.on_record: Callable[[Record], None] = lambda _record: None
+        """Told each record once it is folded, whether or not the journal has it yet."""
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
@@ -99,6 +101,7 @@ class Keeper:
         self._catch_up()
         lsn = self.journal.append(records.encode(minted.record))
         self.state.happen(minted)
+        self.on_record(minted.record)
         return lsn
 
     def _catch_up(self) -> None:
@@ -130,6 +133,7 @@ class Keeper:
             self.permit_lsns[record.client_id, record.revision] = lsn
         elif isinstance(record, NotSent | Sent | SendUnknown):
             self.permit_lsns.pop((record.client_id, record.revision), None)
+        self.on_record(record)
         return lsn
 
     def _trouble(self, error: JournalFailed | JournalFull, now: Now) -> None:
@@ -139,6 +143,7 @@ class Keeper:
             latch = latch_for(Cause.JOURNAL, scope=Scope.ALL, subject="", reason=str(error), actor="gate", boot_ns=now.boot_ns)
             self.unwritten.append(latch)
             self.state.apply(latch)
+            self.on_record(latch)
 
     def _consequences(self, now: Now) -> Iterator[Record]:
         while found := core.consequences(self.state, now):

@@ -27,7 +27,8 @@ from interlock.gate.profit import Worth
 from interlock.gate.readings import Now, Readings
 from interlock.gate.records import Disarmed
 from interlock.gate.references import DOLLAR, References
-from interlock.gate.venue_reads import Listing, ReadFailed, VenueReads
+from interlock.gate.venue_reads import Listing, ReadFailed, VenuePrices, VenueReads
+from interlock.venues.live import Stale
 
 EVERY_NS = 100 * NS_PER_MS
 """Between the beginnings of two rounds of one venue: at most ten a second."""
@@ -164,7 +165,7 @@ class MarketWatch:
     `listings` are those that the universe of `readings.references` was made of. `more_currencies` are asked of a venue besides those that its
     instruments are quoted in: what fees are paid in. `take` is given the record of every change of an instrument's rules. `skews` holds the last
     sample of each venue's clock, `listings` what each venue said last of the configured instruments. `rounds_every_ns` is by venue, where its limits
-    do not bear a round every `EVERY_NS`.
+    do not bear a round every `EVERY_NS`. `prices` is by venue, where it tells its prices by itself: there quotes are asked for only as those say.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class MarketWatch:
         more_currencies: Mapping[str, Iterable[str]] | None = None,
         metadata_every_ns: int = METADATA_EVERY_NS,
         rounds_every_ns: Mapping[str, int] | None = None,
+        prices: Mapping[str, VenuePrices] | None = None,
     ) -> None:
         self._readings = readings
         self._limits = limits
@@ -186,6 +188,7 @@ class MarketWatch:
         self._metadata_every_ns = metadata_every_ns
         self._rounds_every_ns = {} if rounds_every_ns is None else dict(rounds_every_ns)
         self._more_currencies = {} if more_currencies is None else dict(more_currencies)
+        self._prices = {} if prices is None else dict(prices)
         self._first = dict(listings)
         self._hashes = {place: metadata_hash(listing) for place, listing in listings.items()}
         self._unlisted: set[Place] = set()
@@ -220,6 +223,15 @@ class MarketWatch:
             times.busy = False
         return Round(tuple(failures))
 
+    def hear(self, venue: str) -> None:
+        """Take in the prices that a venue has told by itself; to be called at most ten times a second."""
+        prices = self._prices[venue]
+        for place in self._first:
+            if place[0] == venue:
+                told, known = prices.quote(place[1]), self._readings.references.references.get(place)
+                if isinstance(told, refs.Quote) and (known is None or told.boot_ns > known.quote.boot_ns):
+                    self._take_quote(place, told)
+
     def problem(self, place: Place, boot_ns: int) -> str:
         """Why an instrument's market cannot be relied on now; empty if it can."""
         out = self._out.get(place)
@@ -231,7 +243,9 @@ class MarketWatch:
         age, most = boot_ns - self._of(place[0]).metadata_known_ns, METADATA_READS_MISSED * self._metadata_every_ns
         if not 0 <= age <= most:
             return f"its rules were not read within {most} ns"
-        return refs.quote_problem(self._readings.references, symbol, place, boot_ns)
+        problem = refs.quote_problem(self._readings.references, symbol, place, boot_ns)
+        told = self._prices[place[0]].quote(place[1]) if problem and place[0] in self._prices else None
+        return f"{problem}; the stream: {told.reason}" if isinstance(told, Stale) else problem
 
     def problems(self, boot_ns: int) -> dict[str, str]:
         """By "venue/symbol", for every configured instrument: `problem`."""
@@ -252,7 +266,7 @@ class MarketWatch:
 
     def _reads_due(self, reads: VenueReads, times: _Times, now: int) -> Iterable[tuple[str, Callable[[], Awaitable[None]]]]:
         for place in self._first:
-            if place[0] == reads.venue:
+            if place[0] == reads.venue and (reads.venue not in self._prices or self._prices[reads.venue].asks(place[1])):
                 yield f"quote of {place[1]}", partial(self._quote, reads, place[1])
         currencies = self._currencies(reads.venue)
         fresh = [self._limits.sheet.currencies[one].freshness_rate_ns // 4 for one in currencies]
@@ -285,7 +299,11 @@ class MarketWatch:
 
     async def _quote(self, reads: VenueReads, symbol: str) -> None:
         quote = await reads.quote(symbol)
-        place = (reads.venue, symbol)
+        if reads.venue in self._prices:
+            self._prices[reads.venue].take(quote)
+        self._take_quote((reads.venue, symbol), quote)
+
+    def _take_quote(self, place: Place, quote: refs.Quote) -> None:
         # One from ahead of our clock would keep out all that come after it.
         if (quote.venue, quote.symbol) == place and place not in self._out and quote.boot_ns <= self._clock().boot_ns:
             self._readings.references = refs.with_quote(self._readings.references, self._limits.sheet, quote)

@@ -5,7 +5,7 @@ Nothing here sends, waits or decides. An answer is whatever the venue's reader m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from interlock.gate.readings import Wire
@@ -39,23 +39,73 @@ class Said(NamedTuple):
 
 
 class AnswerReader(Protocol):
-    """The answers of one connection, from its bytes. One that was not asked for is left out: it proves nothing that the stream does not tell."""
+    """What is said on one connection: how a frame goes out, and the answers in the bytes that come. An answer that was not asked for proves nothing
+    that the stream does not tell: it is left out, or is trouble."""
 
     at_once: int
     """How many requests may be under way on the connection; 0: any number."""
+    beat_every_ns: int
+    """How often something is said to keep it alive, whatever else is; 0: never."""
+    lives_ns: int
+    """After so long another connection takes its place; 0: never."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may be asked yet; once True, it stays so."""
+        ...
 
     @property
     def keeps(self) -> bool:
-        """Whether more may be asked on the connection; once False, it stays so."""
+        """Whether more may be asked on the connection; once False, it stays so. What is under way may still be answered."""
+        ...
+
+    def begin(self, wall_ns: int) -> bytes:
+        """What is said first, on a connection that was made at that time; empty if nothing is."""
+        ...
+
+    def wrap(self, frame: bytes) -> bytes:
+        """The bytes in which one frame of the wire goes out; whether they are sent is another matter."""
         ...
 
     def expect(self, number: int, frame: bytes) -> None:
         """A request of this number goes out, in this frame."""
         ...
 
-    def feed(self, data: bytes) -> Sequence[Said]:
-        """Take bytes that arrived, at least one; what was answered with them, in order. Raises AnswerTrouble."""
+    def feed(self, data: bytes) -> Iterable[Said]:
+        """Take bytes that arrived, at least one; what was answered with them, in order. Raises AnswerTrouble, after what came before it."""
         ...
+
+    def due(self) -> bytes:
+        """What must be sent because of what arrived; it is told once."""
+        ...
+
+    def beat(self) -> bytes:
+        """What keeps the connection alive."""
+        ...
+
+
+class Unwrapped:
+    """The parts of an `AnswerReader` of a connection that needs no beginning and no care: frames go out as they are."""
+
+    beat_every_ns = 0
+    lives_ns = 0
+    ready = True
+
+    def begin(self, wall_ns: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def wrap(self, frame: bytes) -> bytes:
+        """The frame itself."""
+        return frame
+
+    def due(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def beat(self) -> bytes:
+        """Nothing."""
+        return b""
 
 
 class OrderWire(Wire, Protocol):
@@ -69,6 +119,8 @@ class OrderWire(Wire, Protocol):
     """Orders of one symbol that one request can end."""
     placement_cost: Cost
     """What a placement or an amend uses of the venue's limits."""
+    connection_cost: Cost
+    """What a new connection uses of them."""
 
     def number(self, client_id: str, revision: int) -> int:
         """The number of the request that writes one (client id, revision); at most one bears it."""

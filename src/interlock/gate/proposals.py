@@ -9,6 +9,7 @@ from interlock.domain.orders import TimeInForce
 from interlock.gate import core
 from interlock.gate.core import DENY, Effects
 from interlock.gate.exposure import Place
+from interlock.gate.following import ENGINE_GONE, Following
 from interlock.gate.frames import CancelOwn, Decided, Decision, Done, Frame, Proposal, Propose, Refusal
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.parts import Parts
@@ -93,6 +94,14 @@ class Proposals:
     def cancel_own(self, request: CancelOwn) -> Frame:
         """Cancel orders of ours. Never refused; ids that are not ours or have ended are left out, and the answer says how many are owed."""
         return Done(report={"cancelling": self.cancel(request.client_ids, request.reason or "asked for", "engine")})
+
+    async def cancel_if_gone(self, following: Following) -> None:
+        """Owe cancels for everything once the engine that followed its orders does so no more: a duty, done again and again."""
+        if following.gone:
+            following.forget()
+            if self._parts.keeper.state.orders.live:
+                self._parts.log(ENGINE_GONE + ": its orders are cancelled")
+                self.cancel((), ENGINE_GONE, "gate")
 
     def cancel(self, client_ids: Sequence[str], reason: str, actor: str) -> int:
         """Owe cancels for these orders, or for all that are alive, and send them now; how many are owed in all."""

@@ -21,7 +21,7 @@ from interlock.gate.limit_sheet import LimitSheet
 DUPLICATE_ID = "duplicate client id"
 """The reason of a `SendUnknown` whose id the venue already knows: somebody has sent it before."""
 
-SCHEMA = 3
+SCHEMA = 4
 """Raised when a kind or field is added or changed; segments carry it."""
 
 
@@ -431,6 +431,29 @@ class NotSent(Record, frozen=True, kw_only=True, tag="not_sent"):
     reason: str
 
 
+class Unsent(Record, frozen=True, kw_only=True, tag="unsent"):
+    """A gate permitted this, and nobody sent it to the account: the run is in shadow. It is no order of the account: no state, no reservation.
+
+    `permit_lsn` is where the permit stands in the journal of that gate; `permitted_boot_ns` and the rest are what it and its intent say.
+    """
+
+    client_id: str
+    revision: int
+    strategy: str
+    venue: str
+    account: str
+    symbol: str
+    side: Side
+    type: OrderType
+    tif: TimeInForce
+    reduce_only: bool
+    ticks: int
+    lots: int
+    notional_usd: Decimal
+    permitted_boot_ns: int
+    permit_lsn: int
+
+
 class Sent(Record, frozen=True, kw_only=True, tag="sent"):
     """All bytes were handed to the kernel. `sign_wall_ns` + `receive_window_ns` bounds when the venue can still take it; a window of 0: no bound."""
 
@@ -699,6 +722,7 @@ AnyRecord = (
     | GroupReserved
     | WireBegin
     | NotSent
+    | Unsent
     | Sent
     | SendUnknown
     | Answered

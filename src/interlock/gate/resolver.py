@@ -36,6 +36,9 @@ class _Trail:
     state: OrderState
     next_boot_ns: int
     pause_ns: int
+    begun_boot_ns: int
+    looked: bool = False
+    """Whether the lists were looked through for it."""
     unknown_since_boot_ns: int | None = None
     not_found: bool = False
     sightings: dict[str, list[r.Sighting]] = field(default_factory=dict)
@@ -107,7 +110,7 @@ class Resolver:
             trail = self._trails.get(client_id)
             if trail is None or (trail.state is not state and state is OrderState.UNKNOWN):
                 wait_ns = 0 if state in _LOST else self._answer_ns
-                trail = _Trail(state, now.boot_ns + wait_ns, self._first_pause_ns)
+                trail = _Trail(state, now.boot_ns + wait_ns, self._first_pause_ns, now.boot_ns)
             trail.state = state
             trails[client_id] = trail
             if order.state is not OrderState.UNKNOWN:
@@ -137,7 +140,7 @@ class Resolver:
     # What the venue says
 
     async def _ask(self) -> bool:
-        """Ask for the orders that are due, the longest overdue first; whether one of them that may never have arrived was not found."""
+        """Ask for the orders that are due, the longest overdue first; whether the lists may tell of one of them that was not found."""
         now = self._clock()
         due = sorted((trail.next_boot_ns, name) for name, trail in self._trails.items() if trail.next_boot_ns <= now.boot_ns)
         found_missing = False
@@ -149,20 +152,38 @@ class Resolver:
             if shown is not None:
                 self._watch.take_shown(shown)
             elif self._lost(client_id) is not None:
-                trail.not_found = found_missing = True
+                trail.not_found = True
+                found_missing |= self._may_tell(client_id, trail)
         return found_missing
 
+    def _may_tell(self, client_id: str, trail: _Trail) -> bool:
+        """Whether to look through the lists for an order: once at once, because they may show it, and again when their silence counts.
+
+        Between the two they cost of the venue's limits what the reads that count will need.
+        """
+        order, now, skew_hi_ns = self._keeper.state.orders.by_id[client_id], self._clock(), self._skew_hi_ns()
+        if not trail.looked or skew_hi_ns is None:
+            return True
+        counts_ns = absence.counts_after_ns(order, self._rule, skew_hi_ns)
+        # By the clock that cannot be set too: a wall clock that went back would put it off.
+        return now.wall_ns > order.sign_wall_ns + counts_ns or now.boot_ns - trail.begun_boot_ns > counts_ns
+
     async def _look_through_lists(self) -> None:
-        """One read of executions, of open and of ended orders, for all orders that are lost."""
+        """One read of executions, of open and of ended orders, for all orders that are lost, and of their symbols alone: that costs less."""
+        names = [name for name in self._trails if self._lost(name) is not None]
+        if not names:
+            return  # the stream told of them meanwhile
+        symbols = sorted({self._keeper.state.orders.by_id[name].symbol for name in names})
         await self._watch.read_executions(self._reads)
         until_venue_ns = self._watch.executions_until_venue_ns
-        names = [name for name in self._trails if self._lost(name) is not None]
-        opened = await self._reads.open_orders()
-        self._watch.take_open(opened)
+        opened = await self._reads.open_orders(symbols)
+        self._watch.take_open(opened, symbols)
         self._sight("open", opened, names, until_venue_ns)
-        ended = await self._reads.history()
+        ended = await self._reads.history(symbols)
         self._watch.take_history(ended)
         self._sight("history", ended, names, until_venue_ns)
+        for name in names:
+            self._trails[name].looked = True
 
     def _sight(self, source: str, listed: OrderList, names: Iterable[str], executions_until_venue_ns: int) -> None:
         """Keep that a list did not show an order, with the last of our own orders on the same market that it did show."""

@@ -21,6 +21,8 @@ class TlsSeal:
         self._arrived = ssl.MemoryBIO()
         self._due = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._arrived, self._due, server_hostname=host)
+        self._over = ""
+        """Why nothing more goes over it."""
 
     async def handshake(self, connection: socket.socket) -> None:
         """Meet the other side over a connected, non-blocking socket. Raises OSError (ssl.SSLError is one) for one that is not who it should be."""
@@ -47,8 +49,13 @@ class TlsSeal:
             self._arrived.write(data)
 
     def seal(self, frame: bytes) -> bytes:
-        """The records of one frame."""
-        self._tls.write(frame)
+        """The records of one frame. Raises SealTrouble once the venue has ended the stream or anything in it was wrong."""
+        if self._over:
+            raise SealTrouble(self._over)
+        try:
+            self._tls.write(frame)
+        except ssl.SSLError as error:
+            raise SealTrouble(f"TLS: {error}") from error
         return self._due.read()
 
     def unseal(self, data: bytes) -> tuple[bytes, bytes]:
@@ -58,12 +65,12 @@ class TlsSeal:
         try:
             while chunk := self._tls.read(_CHUNK):
                 opened += chunk
+            self._over = "TLS: the venue ended the stream"
         except ssl.SSLWantReadError:
             return bytes(opened), self._due.read()
         except ssl.SSLError as error:
-            if not opened:
-                raise SealTrouble(f"TLS: {error.reason or error}") from error
+            self._over = f"TLS: {error}"
         if not opened:
-            raise SealTrouble("TLS: the venue ended the stream")
-        # The end came behind an answer: the answer counts, and the next read finds the connection over.
+            raise SealTrouble(self._over)
+        # The end came behind an answer: the answer counts, nothing more is written, and the next read finds the connection over.
         return bytes(opened), b""

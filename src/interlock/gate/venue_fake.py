@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 
 from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
-from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel
-from interlock.venues.budget import Meter, Spend
+from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel, Unwrapped
+from interlock.venues.budget import Cost, Meter, Spend
 from interlock.venues.fake import budget, wire
 
 REVISIONS = 1 << 20
@@ -41,7 +42,7 @@ def request_id(client_id: str, revision: int) -> int:
     return int(client_id[at : at + SEQUENCE_WIDTH], 36) * REVISIONS + revision
 
 
-class FakeReader:
+class FakeReader(Unwrapped):
     """The answers of one connection (`AnswerReader`)."""
 
     at_once = 0
@@ -77,6 +78,7 @@ class FakeWire:
     idle_ns = 0
     cancels_at_once = 1
     placement_cost = budget.PLACEMENT
+    connection_cost: Cost = MappingProxyType({})
 
     def __init__(self, receive_window_ns: int) -> None:
         self.receive_window_ns = receive_window_ns

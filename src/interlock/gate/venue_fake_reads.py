@@ -202,12 +202,12 @@ class FakeReads:
         _same(view.client_id, client_id)
         return _shown(view, "open", said)
 
-    async def open_orders(self) -> OrderList:
-        """All open orders, to the end of the list."""
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
+        """All open orders, to the end of the list, whatever their symbols."""
         return await self._orders(lambda cursor: wire.ReadOpenOrders(cursor=cursor, limit=PAGE, receive_window_ns=self._window_ns), "open")
 
-    async def history(self) -> OrderList:
-        """The orders that ended, to the end of the list."""
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
+        """The orders that ended, to the end of the list, whatever their symbols."""
         return await self._orders(
             lambda cursor: wire.ReadOrderHistory(cursor=cursor, limit=PAGE, receive_window_ns=self._window_ns), "history"
         )

@@ -6,7 +6,7 @@ on, because the references judge it. What a venue does not tell of a key is told
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -117,10 +117,13 @@ class LiveReads:
             bid_ticks=top.bid_ticks,
             ask_ticks=top.ask_ticks,
             mark_ticks=int(mark.to_integral_value()),
-            # Where the book does not say it, nothing trades before the venue has said so.
-            trading=top.trading and self._trading.get(symbol, not self._ways.statuses_apart),
+            trading=top.trading and self.trading(symbol),
             boot_ns=heard_ns if len(sent) == 1 else sent[0],
         )
+
+    def trading(self, symbol: str) -> bool:
+        """Whether a symbol takes orders, as the listings said last. Where the book does not say it, nothing trades before the venue has said so."""
+        return self._trading.get(symbol, not self._ways.statuses_apart)
 
     async def rate(self, currency: str) -> Rate:
         """What a unit of a currency is worth by this venue's own book, also when its sides make no rate: `references.with_rate` judges it."""
@@ -187,6 +190,7 @@ class LiveReads:
             # At a spot venue there is no mode of positions, and what is there is paid in full.
             position_mode="" if mode.position == SPOT else mode.position,
             margin_mode="cash" if mode.margin == SPOT else mode.margin,
+            reads_only=facts.reads_only,
         )
 
     async def order(self, client_id: str) -> ShownOrder | None:
@@ -198,14 +202,14 @@ class LiveReads:
         _same(seen.client_id, client_id)
         return self._shown(seen, "open")
 
-    async def open_orders(self) -> OrderList:
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
         """All open orders. Fails when one of them makes no sense, or the list did not hold still."""
-        return await self._orders(self._reads.open_orders(), "open")
+        return await self._orders(self._reads.open_orders(symbols), "open")
 
-    async def history(self) -> OrderList:
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
         """The orders that ended since `history_ns` ago. Fails as `open_orders`."""
         since_ns = self._access.clock().wall_ns - self._history_ns
-        return await self._orders(self._reads.ended_orders(max(since_ns, 0)), "history")
+        return await self._orders(self._reads.ended_orders(max(since_ns, 0), symbols), "history")
 
     async def executions(self, cursor: str) -> Executions:
         """All executions after a cursor; those of the venue's own making are ledger events."""

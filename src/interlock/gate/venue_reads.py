@@ -6,9 +6,8 @@ venue. Times: `_boot_ns` CLOCK_BOOTTIME of the host, `_venue_ns` the venue's own
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -18,6 +17,8 @@ from interlock.domain.orders import Side
 from interlock.gate import records as r
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.references import Quote, Rate
+from interlock.venues import request
+from interlock.venues.live import Stale
 
 
 class ReadFailed(Exception):
@@ -60,11 +61,11 @@ class KeyScope(msgspec.Struct, frozen=True, kw_only=True):
     expires_wall_ns: int | None
     position_mode: str
     margin_mode: str
+    reads_only: bool | None = None
+    """Whether it is good for nothing but looking, in our markets and in all others."""
 
 
-def fingerprint_of(access: str) -> str:
-    """By what a key is known where it may not be told: the first 16 hexadecimal digits of SHA-256 of the access key."""
-    return sha256(access.encode()).hexdigest()[:16]
+fingerprint_of = request.fingerprint_of
 
 
 class ShownOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,12 +154,12 @@ class VenueReads(Protocol):
         """One order by its client id; None when the venue does not know it, which proves nothing."""
         ...
 
-    async def open_orders(self) -> OrderList:
-        """All open orders of the account, whoever placed them."""
+    async def open_orders(self, symbols: Sequence[str] = ()) -> OrderList:
+        """All open orders of the account, whoever placed them. With `symbols` those in others may be left out, where that costs less to ask."""
         ...
 
-    async def history(self) -> OrderList:
-        """The orders that ended, as far back as the venue lists them."""
+    async def history(self, symbols: Sequence[str] = ()) -> OrderList:
+        """The orders that ended, as far back as the venue lists them; `symbols` as of `open_orders`."""
         ...
 
     async def executions(self, cursor: str) -> Executions:
@@ -175,6 +176,28 @@ class VenueReads(Protocol):
 
     def close(self) -> None:
         """Give the connection up; the next read makes a new one."""
+        ...
+
+
+class VenuePrices(Protocol):
+    """The prices of some symbols of one venue, as it tells them by itself."""
+
+    venue: str
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        ...
+
+    def quote(self, symbol: str) -> Quote | Stale:
+        """The prices of a symbol, stamped with the last change that was heard of, or why they may not be used. Raises KeyError for another symbol."""
+        ...
+
+    def asks(self, symbol: str) -> bool:
+        """Whether the venue is to be asked for the prices of a symbol now, because the stream says too little; whoever is told so asks."""
+        ...
+
+    def take(self, quote: Quote) -> None:
+        """Take what the venue answered."""
         ...
 
 

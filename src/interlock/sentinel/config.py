@@ -14,10 +14,11 @@ from interlock.domain.errors import BadInput, UsageError
 from interlock.sentinel.gate_process import GateIdentity
 from interlock.sentinel.watch import Bounds
 from interlock.venues.cancel_only import CancelOnly
+from interlock.venues.endpoint import Where
 from interlock.venues.fake.cancel_only import FakeCancelOnly
 from interlock.venues.port import Stamp
 
-LOOPBACK = "loopback"
+LOOPBACK, TESTNET = Where.LOOPBACK.value, Where.TESTNET.value
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +28,8 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class VenuePart(_Part, frozen=True, kw_only=True):
     """One account at one venue. `expiry_ns` is the receive window and the clock skew together; null says that requests there never expire.
 
-    Where it is stands in `port`, of a fake venue, or in `places`, a file of the first line of `interlock venues serve`: addresses and keys.
+    On loopback it is at `port`, of a fake venue, or where `places` says, a file of the first line of `interlock venues serve`: addresses and keys. At
+    testnet it is at the venue's own host, and `credential` is the file of the key, which has this fingerprint.
     """
 
     venue: str
@@ -35,8 +37,10 @@ class VenuePart(_Part, frozen=True, kw_only=True):
     expiry_ns: int | None
     port: int | None = None
     places: Path | None = None
+    credential: Path | None = None
+    key_fingerprint: str = ""
     symbols: tuple[str, ...] = ()
-    """With places: the symbols in which an order is looked up, and which are emptied unseen where the venue empties symbol by symbol."""
+    """Without a port: those in which an order is looked up, and which are emptied unseen where the venue empties symbol by symbol."""
     dead_man_symbols: tuple[str, ...] = ()
     """The symbols that the venue's dead-man is used for; none where it has none."""
     countdown_ns: int = 30 * NS_PER_S
@@ -141,24 +145,28 @@ def _path(wanted: type, found: object) -> object:
 
 
 def _check(name: str, part: VenuePart) -> None:
-    if part.endpoint != LOOPBACK:
-        raise BadInput(name, f"venue {part.venue}", f"expected endpoint {LOOPBACK}, the only one there is so far, found {part.endpoint!r}")
-    if (part.port is None) is (part.places is None):
-        raise BadInput(name, f"venue {part.venue}", f"expected either port or places, found {'neither' if part.port is None else 'both'}")
-    if part.places is not None and not all((part.symbols, *part.symbols)):
-        raise BadInput(name, f"venue {part.venue}", "expected symbols with places: without them no order can be looked up")
+    where = f"venue {part.venue}"
+    if part.endpoint == LOOPBACK:
+        if part.credential is not None or part.key_fingerprint:
+            raise BadInput(name, where, f"expected no credential and no fingerprint on {LOOPBACK}: no key of a person is used there")
+        if (part.port is None) is (part.places is None):
+            raise BadInput(name, where, f"expected either port or places, found {'neither' if part.port is None else 'both'}")
+    elif part.endpoint != TESTNET:
+        raise BadInput(name, where, f"expected endpoint {LOOPBACK} or {TESTNET}, the only ones there are so far, found {part.endpoint!r}")
+    elif part.port is not None or part.places is not None or part.credential is None or not part.key_fingerprint:
+        raise BadInput(name, where, f"expected credential and key_fingerprint at {TESTNET}, and neither port nor places")
+    if part.port is None and not all((part.symbols, *part.symbols)):
+        raise BadInput(name, where, "expected symbols: without them no order can be looked up")
     if part.expiry_ns is not None and part.expiry_ns <= 0:
-        raise BadInput(name, f"venue {part.venue}", f"expected expiry_ns > 0 or null, found {part.expiry_ns}")
+        raise BadInput(name, where, f"expected expiry_ns > 0 or null, found {part.expiry_ns}")
     if not 0 < part.beat_every_ns < part.countdown_ns // 2:
-        raise BadInput(
-            name, f"venue {part.venue}", "expected beat_every_ns well below half of countdown_ns, so that one lost beat cancels nothing"
-        )
+        raise BadInput(name, where, "expected beat_every_ns well below half of countdown_ns, so that one lost beat cancels nothing")
 
 
 def clients(config: Config, stamp: Callable[[], Stamp]) -> dict[str, Callable[[], CancelOnly]]:
     """What makes a client of each venue; `stamp` makes each signed request unlike every other.
 
-    Raises UsageError for places that cannot be read or are none of the venue.
+    Raises UsageError for places or a credential that cannot be read or are none of the venue.
     """
     return {part.venue: _maker(part, config.request_timeout_ns, stamp) for part in config.venues}
 
@@ -168,8 +176,17 @@ def _maker(part: VenuePart, timeout_ns: int, stamp: Callable[[], Stamp]) -> Call
     if port is not None:
         return lambda: FakeCancelOnly(port, timeout_ns)
     # Not before it is needed: the fake venue's sentinel starts without whatever the real ones are made of.
-    from interlock.venues.cancel_only_at import cancel_only_on_loopback
+    from interlock.venues.cancel_only_at import cancel_only_on_loopback, cancel_only_with_key
+    from interlock.venues.credentials import read_credential
 
+    if part.credential is not None:
+        where = Where(part.endpoint)
+        key = read_credential(part.credential, part.venue, where)
+        if key.fingerprint != part.key_fingerprint:
+            raise UsageError(
+                f"{part.credential}: expected the key {part.key_fingerprint}, found {key.fingerprint}; it was changed meanwhile, start anew"
+            )
+        return cancel_only_with_key(part.venue, where, key, part.symbols, timeout_ns, stamp)
     return cancel_only_on_loopback(part.venue, _places(part), part.symbols, timeout_ns, stamp)
 
 

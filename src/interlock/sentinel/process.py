@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,9 @@ def _run(config: Config) -> int:
     process = Process(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())
-    sys.stdout.write(json.dumps({"socket": str(process.path), "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
+    # Whoever started it may have died meanwhile, and then it is needed all the more.
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), json.dumps({"socket": str(process.path), "pid": os.getpid()}).encode() + b"\n")
     process.run()
     return 0
 

@@ -20,7 +20,7 @@ ANSWER_NS: Final = 5_000_000_000
 """How long an intent may stand without an answer, by the journal's own time."""
 
 CHECKED: Final[Mapping[str, str]] = {
-    "S1": "what reached the venue was begun, permitted and sent with the same bytes",
+    "S1": "what reached the venue was begun, permitted and sent with the same bytes; nothing that a run in shadow left unsent",
     "S2": "a permit of this life, in an earlier batch, before each write",
     "S3": "a living grant at each write",
     "S4": "a grant is bound to its process, its symbols to the grant, and one sheet of limits to the next",
@@ -203,11 +203,13 @@ def check(directory: Path, *, witness: Path | None = None, truth: Path | None = 
                 checker.join.execution(number, *happened)
     found += checker.finish(witnessed=witness is not None, truth=truth is not None)
     report = Report(found, records, reader.batches, reader.segments, checker.state.life, reader.torn, lines)
-    _say_what_is_missing(report, witness=witness is not None, truth=truth is not None, facts=bool(facts and facts.instruments))
+    _say_what_is_missing(
+        report, checker.join, witness=witness is not None, truth=truth is not None, facts=bool(facts and facts.instruments)
+    )
     return report
 
 
-def _say_what_is_missing(report: Report, *, witness: bool, truth: bool, facts: bool) -> None:
+def _say_what_is_missing(report: Report, join: Join, *, witness: bool, truth: bool, facts: bool) -> None:
     if not witness:
         report.not_checked["S1"] = "no witness of the venue was given"
         report.not_checked["S17"] = "no witness: arrivals after a kill were not looked at, the journal was"
@@ -217,3 +219,9 @@ def _say_what_is_missing(report: Report, *, witness: bool, truth: bool, facts: b
         report.not_checked["S11"] = "no facts of instruments: the worth of an order was taken from its permit, and summed up"
     if not truth:
         report.not_checked["S14"] = "no executions of the venue: those of the journal were taken as they are"
+    for invariant, of, unpriced in (("S11", "requests", join.unpriced_requests), ("S14", "executions", join.unpriced_executions)):
+        if unpriced:
+            said = (
+                f"no facts of {', '.join(sorted(unpriced))}: the prices of {of} there were not compared with the venue's, in its own ticks"
+            )
+            report.not_checked[invariant] = "; ".join(filter(None, (report.not_checked.get(invariant), said)))

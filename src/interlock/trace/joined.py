@@ -30,6 +30,9 @@ class Join:
         """By client id: how often a cancel of it came."""
         self.pieces: dict[str, int] = {}
         """By venue: how often bytes came that were no request."""
+        self.unpriced_requests: set[str] = set()
+        self.unpriced_executions: set[str] = set()
+        """Instruments, "venue/symbol", whose prices the witness tells in ticks of its own: without facts of them they cannot be compared."""
 
     def line(self, state: State, number: int, line: Line) -> Iterator[Finding]:
         """S1, S8, S11, S17 and S24 for one request that reached the venue."""
@@ -92,7 +95,9 @@ class Join:
             return
         asked, intent = line.orders[at], request.intent.fields
         ticks = self._facts.in_our_ticks(line.venue, intent["symbol"], asked.ticks, asked.tick)
-        ticks = intent["ticks"] if ticks is None else ticks
+        if ticks is None:
+            self.unpriced_requests.add(f"{line.venue}/{intent['symbol']}")
+            ticks = intent["ticks"]
         place = (asked.symbol or intent["symbol"], asked.side or intent["side"], ticks, asked.lots)
         wanted = (intent["symbol"], intent["side"], intent["ticks"], intent["lots"])
         if place != wanted:
@@ -100,7 +105,10 @@ class Join:
 
     def _ticks(self, venue: str, execution: Execution, journaled: int) -> int | str:
         found = self._facts.in_our_ticks(venue, execution.symbol, execution.ticks, execution.tick)
-        return journaled if found is None else found
+        if found is None:
+            self.unpriced_executions.add(f"{venue}/{execution.symbol}")
+            return journaled
+        return found
 
     def settle(self, state: State, *, patient: bool) -> Iterator[Finding]:
         """S1 for sends whose beginning was in no record: told once a later life has begun and does not account for them, or without patience."""

@@ -28,7 +28,7 @@ _BATCH: Final = struct.Struct("<4sIQQII32s32sI")
 _CRC_AT: Final = _BATCH.size - 4
 _MAGIC: Final = b"ILKB"
 _RECORDS, _SEAL = 0, 1
-_NEWEST_SCHEMA: Final = 3
+_NEWEST_SCHEMA: Final = 4
 _CHUNK: Final = 1 << 20
 
 

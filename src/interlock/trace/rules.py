@@ -389,6 +389,26 @@ def s29_drill(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
         yield Finding("S29", f"expected no pass of drill {about['drill_id']!r} by its figures, found one", lsn=entry.lsn)
 
 
+def s1_unsent(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
+    """Nothing is known of an order that was not sent to this account but that it was not sent: no write, no answer, no execution."""
+    client_id = entry.fields["client_id"]
+    if client_id in state.unsent:
+        yield Finding(
+            "S1", f"expected nothing of {client_id}, not sent as record {state.unsent[client_id]} says, found {entry.kind}", lsn=entry.lsn
+        )
+
+
+def s1_said(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
+    """Each permit of another gate is said once not to have been sent, in the order of its journal, and of no order of this one."""
+    client_id, permit_lsn = entry.fields["client_id"], entry.fields["permit_lsn"]
+    if client_id in state.orders:
+        yield Finding("S1", f"expected {client_id} not to be an order of this journal, found it said to be not sent", lsn=entry.lsn)
+    if permit_lsn <= state.unsent_permits:
+        yield Finding(
+            "S1", f"expected a permit after record {state.unsent_permits} of the other journal, found {permit_lsn}", lsn=entry.lsn
+        )
+
+
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "boot": (s28_boot,),
     "epoch": (s7_epoch,),
@@ -399,18 +419,19 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "level": (s5,),
     "unlatch": (s16_clear,),
     "day": (s16_day,),
-    "intent": (s7,),
+    "intent": (s1_unsent, s7),
     "group": (s11_group,),
     "permit": (s2, s3_drill, s8, s11, s11_bounds, s11_pair, s20_pair, owed, s18, s27, s29),
     "deny": (s27,),
-    "wire": (s2_wire, s8_wire),
+    "wire": (s1_unsent, s2_wire, s8_wire),
     "not_sent": (s9_local,),
-    "sent": (s9_sent,),
-    "answer": (s9_sent,),
-    "report": (s9_report, s10),
+    "unsent": (s1_said,),
+    "sent": (s1_unsent, s9_sent),
+    "answer": (s1_unsent, s9_sent),
+    "report": (s1_unsent, s9_report, s10),
     "absent": (s9_absent,),
     "release": (s9_release,),
-    "fill": (s10,),
+    "fill": (s1_unsent, s10),
     "cancel_sent": (s24,),
 }
 """What is asked before a record of each kind."""

@@ -156,6 +156,10 @@ class State:
     held: dict[Key, list[Finding]] = field(default_factory=dict)
     """Found at the wire and not told yet: a write that is proven not to have happened breaks nothing."""
     sends: int = 0
+    unsent: dict[str, int] = field(default_factory=dict)
+    """By client id: the record that says that an order was permitted elsewhere and not sent to this account."""
+    unsent_permits: int = 0
+    """The last permit, in the journal of the gate that gave it, of which that was said."""
     limits: str = ""
     """The hash of the limits in force, the record since which they are, and the sheet itself once a tightening has told it in this process life."""
     limits_lsn: int = 0
@@ -555,6 +559,11 @@ def _day(state: State, entry: Entry) -> None:
     state.newest_day = max(state.newest_day, entry.fields["day"])
 
 
+def _unsent(state: State, entry: Entry) -> None:
+    state.unsent.setdefault(entry.fields["client_id"], entry.lsn)
+    state.unsent_permits = max(state.unsent_permits, entry.fields["permit_lsn"])
+
+
 _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "boot": _boot,
     "epoch": _epoch,
@@ -575,6 +584,7 @@ _HANDLERS: Mapping[str, Callable[[State, Entry], None]] = {
     "deny": _deny,
     "wire": _wire,
     "not_sent": _not_sent,
+    "unsent": _unsent,
     "sent": _sent,
     "unknown": _unknown,
     "answer": _answer,

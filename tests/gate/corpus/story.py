@@ -21,11 +21,13 @@ from interlock.sentinel.sweep import Do
 from interlock.simulate.fake_venue.faults import Fault
 
 HERE = Path(__file__).parent
+UNSENT = "maki0000000000000000000000000000"
+"""The client id of an order that another gate permitted."""
 
 
 def live(world: World) -> None:
-    """Three process lives: trade, amend, lose an answer, tighten, attest, freeze; a crash with an order in flight; a power cut; a kill, and a gate
-    that began anew.
+    """Three process lives: trade, amend, lose an answer, tighten, attest, leave an order of another gate unsent, freeze; a crash with an order in
+    flight; a power cut; a kill, and a gate that began anew.
     """
     world.boot()
     world.ready()
@@ -48,6 +50,7 @@ def live(world: World) -> None:
     world.cancel(world.place(away=60))
     world.hear()
     world.attest(withdraw=False, expires_wall_ns=0)
+    world.unsent(UNSENT, permit_lsn=9)
     world.freeze(r.Level.REDUCE_ONLY)
     assert world.propose(world.proposal())[0].result == "DENY"
     world.crash()
