@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 from interlock.domain.clock import SystemClock
 from interlock.domain.errors import BadInput
 from interlock.market.tape import Tape
+from interlock.run.following_venue import Followed, FollowedVenue
 from interlock.simulate.fake_venue.witness import LineFile
 from interlock.simulate.served.faults import FaultSpec, read_faults
 from interlock.simulate.served.house import Addresses, House
 from interlock.simulate.served.tls import make_authority
 from interlock.simulate.served.witness import Witness
+from interlock.venues.socket import connect_picows
 
 EXIT_DONE, EXIT_INTERRUPTED = 0, 130
 
@@ -33,6 +36,8 @@ class VenuesConfig:
     seed: int
     faults: Path | None
     tls: bool
+    follow: Mapping[str, Followed] = field(default_factory=dict)
+    """By venue: the live market that it has, instead of a seeded one."""
 
 
 def serve_venues(config: VenuesConfig, tell: Callable[[dict[str, Any]], None]) -> int:
@@ -63,17 +68,32 @@ async def _serve(config: VenuesConfig, specs: list[FaultSpec], folder: Path, tel
     tls, authority = make_authority(folder, datetime.now(UTC)) if config.tls else (None, None)
     tape = None if config.tape is None else Tape.open(config.tape)
     sys.stderr.write("venues: preparing the matching model (some 20 s once for each version, else under a second)\n")
-    house = House(folder, clock, witness, seed=config.seed, tape=tape, tls=tls)
-    addresses = await house.open()
-    control = await house.open_control()
-    house.strike(specs)
-    tell(where(addresses, folder / "witness.jsonl", control, tls=config.tls, authority=authority))
+    followed = [FollowedVenue(venue, of, clock, connect_picows, random.random) for venue, of in config.follow.items()]
+    keeping: list[asyncio.Task[None]] = []
+    house: House | None = None
     try:
-        await asyncio.wait((stop, house.failure), return_when=asyncio.FIRST_COMPLETED)
-        if house.failure.done():
-            house.failure.result()
+        drives = {one.venue: await one.begin() for one in followed}
+        house = House(folder, clock, witness, seed=config.seed, tape=tape, tls=tls, followed=drives)
+        for one in followed:
+            one.join(house)
+            keeping.append(loop.create_task(one.keep()))
+        addresses = await house.open()
+        control = await house.open_control()
+        house.strike(specs)
+        tell(where(addresses, folder / "witness.jsonl", control, tls=config.tls, authority=authority))
+        ends: list[asyncio.Future[Any]] = [stop, house.failure, *keeping]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for ended in ends[1:]:
+            if ended.done():
+                ended.result()
     finally:
-        await house.close()
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+        for venue in followed:
+            await venue.close()
+        if house is not None:
+            await house.close()
         for file in files:
             file.close()
         if tape is not None:
@@ -115,7 +135,7 @@ def where(addresses: dict[str, Addresses], witness: Path, control: str, *, tls: 
         "control": f"http://{control}",
     }
     for name, place in addresses.items():
-        found[name] |= {"key": place.access, "secret": place.secret}
+        found[name] |= {"key": place.access, "secret": place.secret, "read_key": place.read_access, "read_secret": place.read_secret}
     if authority is not None:
         found["ca"] = str(authority)
     return found

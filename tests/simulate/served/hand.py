@@ -39,6 +39,10 @@ class Hand:
         """Honest from now on."""
         urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}/faults", method="DELETE"), timeout=10).close()
 
+    def permit(self, venue: str, key: str, *, trade: bool = False, withdraw: bool = False, transfer: bool = False) -> None:
+        """Its owner lets a key do this from now on, and nothing else but look."""
+        self._ask("/keys", json.dumps({"venue": venue, "key": key, "trade": trade, "withdraw": withdraw, "transfer": transfer}).encode())
+
     def state(self, venue: str) -> dict[str, Any]:
         found: dict[str, Any] = self._ask("/state")[venue]
         return found
@@ -54,7 +58,8 @@ class Hand:
 
     def asked(self, venue: str) -> list[dict[str, Any]]:
         """What the venue was asked with a key, in order, as its witness has it."""
-        lines = (json.loads(line) for line in Path(self.where["witness"]).read_text(encoding="utf-8").splitlines())
+        written = Path(self.where["witness"]).read_text(encoding="utf-8")
+        lines = (json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines())  # the last one may be being written
         return [line for line in lines if line.get("venue") == venue and "verb" in line]
 
     def rest_orders(self, venue: str, count: int, prefix: str, **more: Any) -> list[str]:

@@ -5,6 +5,7 @@ GET  /faults    how often each fault happened
 DELETE /faults  honest from now on
 DELETE /limits  whatever was used of a limit is forgotten
 GET  /state     orders, executions, balances and positions of every venue, as they truly are
+POST /keys      what a key may do from now on, as its owner changes it at the venue: {"venue", "key", "trade", "withdraw", "transfer"}
 """
 
 from __future__ import annotations
@@ -22,6 +23,19 @@ from interlock.simulate.served.faults import REQUESTS, FaultSpec, read_faults
 from interlock.simulate.served.world import strike_now
 
 
+class _Permissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All three at once, so that none is left as it was by forgetting it."""
+
+    venue: str
+    key: str
+    trade: bool
+    withdraw: bool
+    transfer: bool
+
+
+_decode_permissions = msgspec.json.Decoder(_Permissions).decode
+
+
 class Control:
     """Answers on the control port; `faces` by venue."""
 
@@ -35,6 +49,7 @@ class Control:
         app.router.add_delete("/faults", self._calm)
         app.router.add_delete("/limits", self._forget)
         app.router.add_get("/state", self._state)
+        app.router.add_post("/keys", self._permit)
 
     def apply(self, specs: list[FaultSpec]) -> list[bool]:
         """Let faults wait or happen; whether each found something to act on.
@@ -77,6 +92,18 @@ class Control:
     async def _forget(self, _request: web.Request) -> web.Response:
         for face in self._faces.values():
             face.parts.rates.forget()
+        return _json({})
+
+    async def _permit(self, request: web.Request) -> web.Response:
+        try:
+            said = _decode_permissions(await request.read())
+        except msgspec.DecodeError as error:
+            return _json({"error": f"expected venue, key and what it may do, found: {error}"}, status=400)
+        face = self._faces.get(said.venue)
+        key = None if face is None else face.parts.keys.find(said.key)
+        if key is None:
+            return _json({"error": f"expected a key of one of {', '.join(self._faces)}, found none of that name"}, status=400)
+        key.trade, key.withdraw, key.transfer = said.trade, said.withdraw, said.transfer
         return _json({})
 
     async def _state(self, _request: web.Request) -> web.Response:

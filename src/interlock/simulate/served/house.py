@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import string
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +19,6 @@ import numpy as np
 from aiohttp import web
 
 from interlock.domain.clock import Clock
-from interlock.domain.errors import UsageError
 from interlock.market.tape import Tape
 from interlock.simulate.served.accounts import Account, MarginAccount, SpotAccount
 from interlock.simulate.served.control import Control
@@ -38,16 +38,19 @@ from interlock.simulate.served.world import settle_funding
 VENUES: Final = ("upbit", "binance_usdm", "bybit")
 FUNDING_EVERY_NS: Final = 8 * 3_600_000_000_000
 HOST: Final = "127.0.0.1"
+LONGEST_SOCKET_BYTES: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where a venue is reached: `public` and `orders` are host:port."""
+    """Where a venue is reached: `public` and `orders` are host:port. The second key of the account may look and nothing else."""
 
     public: str
     orders: str
     access: str
     secret: str = field(repr=False)
+    read_access: str
+    read_secret: str = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -73,7 +76,8 @@ def face_makers() -> Mapping[str, tuple[FaceMaker, Callable[[], Rates]]]:
 class House:
     """The simulated venues. `folder` is private to them: sockets, and the authority with TLS. Times come from `clock`, chance from `seed`.
 
-    Without `paced` market time passes only by `step`, for who wants to know exactly what has happened.
+    `followed` are markets that are told what happens (`happen`), by venue. Without `paced` market time passes only by `step`, for who wants to
+    know exactly what has happened.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class House:
         tls: ssl.SSLContext | None = None,
         paced: bool = True,
         makers: Mapping[str, tuple[FaceMaker, Callable[[], Rates]]] | None = None,
+        followed: Mapping[str, Drive] | None = None,
     ) -> None:
         self._folder = folder
         self._clock = clock
@@ -94,11 +99,14 @@ class House:
         self._tls = tls
         self._paced = paced
         self._random = np.random.default_rng([seed, *b"keys"])
+        self._read_random = np.random.default_rng([seed, *b"read"])
         self._fundamentals = Fundamentals(seed)
         self._faults = FaultPlan()
+        self._followed = followed or {}
         self._posts = {name: self._build(name, maker, rates(), seed, tape) for name, (maker, rates) in (makers or face_makers()).items()}
         self.control = Control({name: post.face for name, post in self._posts.items()})
         self._control_runner: web.AppRunner | None = None
+        self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
         self._ticking: asyncio.Task[None] | None = None
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done with the exception that ended the passing of time, if one ever does."""
@@ -111,7 +119,7 @@ class House:
     def _build(self, name: str, maker: FaceMaker, rates: Rates, seed: int, tape: Tape | None) -> _Post:
         now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
         seeded = SeededMarket(instruments_of(name), self._fundamentals, seed, now.date())
-        drive = drives(name, tape, seeded, round(STEP_S * 1e9))
+        drive = self._followed.get(name) or drives(name, tape, seeded, round(STEP_S * 1e9))
         listed = symbols(drive.instruments)
         venue: SimVenue
         account: Account
@@ -122,7 +130,9 @@ class House:
         venue = SimVenue(RULES[name], drive.instruments, drive.around(), account, self._clock)
         for market in venue.markets.values():
             market.next_funding_ns = (venue.now_ns() // FUNDING_EVERY_NS + 1) * FUNDING_EVERY_NS
-        keys = KeyRing([SimKey(access=self._text(40), secret=self._text(64), created_ns=self._clock.now_ns())])
+        made_ns = self._clock.now_ns()
+        reading = SimKey(access=_text(self._read_random, 40), secret=_text(self._read_random, 64), trade=False, created_ns=made_ns)
+        keys = KeyRing([SimKey(access=_text(self._random, 40), secret=_text(self._random, 64), created_ns=made_ns), reading])
         parts = Parts(
             venue=venue,
             keys=keys,
@@ -148,8 +158,15 @@ class House:
             post.face.routes_public(public)
             post.face.routes_orders(orders)
             ports = [await self._open(post, name, kind, app) for kind, app in (("public", public), ("orders", orders))]
-            key = post.face.parts.keys.all()[0]
-            found[name] = Addresses(public=f"{HOST}:{ports[0]}", orders=f"{HOST}:{ports[1]}", access=key.access, secret=key.secret)
+            key, reading = post.face.parts.keys.all()[:2]
+            found[name] = Addresses(
+                public=f"{HOST}:{ports[0]}",
+                orders=f"{HOST}:{ports[1]}",
+                access=key.access,
+                secret=key.secret,
+                read_access=reading.access,
+                read_secret=reading.secret,
+            )
         if self._paced:
             self._ticking = asyncio.create_task(self._tick())
         return found
@@ -176,6 +193,8 @@ class House:
                 await runner.cleanup()
         if self._control_runner is not None:
             await self._control_runner.cleanup()
+        if self._elsewhere is not None:
+            self._elsewhere.cleanup()
 
     def strike(self, specs: list[FaultSpec]) -> list[bool]:
         """Let faults wait or happen, as the control port does."""
@@ -183,8 +202,10 @@ class House:
 
     async def _open(self, post: _Post, name: str, kind: str, app: web.Application) -> int:
         inner = self._folder / f"{name}-{kind}.sock"
-        if len(str(inner)) > 100:
-            raise UsageError(f"{inner}: expected a folder whose sockets' paths are at most 100 characters long; name a shorter one")
+        if len(str(inner).encode()) > LONGEST_SOCKET_BYTES:
+            # The kernel takes no longer name of a socket; where somebody wants files is another matter.
+            self._elsewhere = self._elsewhere or tempfile.TemporaryDirectory(prefix="interlock-venues-")
+            inner = Path(self._elsewhere.name) / inner.name
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, max_line_size=1 << 16, max_field_size=1 << 16)
         await runner.setup()
         await web.UnixSite(runner, str(inner)).start()
@@ -215,6 +236,11 @@ class House:
             self._settle(post.face.venue)
             post.face.tick()
 
+    def happen(self, name: str, rows: np.ndarray) -> None:
+        """Let market rows happen at a venue now, whatever drives it."""
+        face = self._posts[name].face
+        face.on_market(face.venue.step(rows))
+
     def _settle(self, venue: SimVenue) -> None:
         for symbol, market in venue.markets.items():
             if venue.now_ns() >= market.next_funding_ns:
@@ -224,9 +250,10 @@ class House:
     def _steady_ms(self) -> int:
         return self._clock.monotonic_ns() // 1_000_000
 
-    def _text(self, length: int) -> str:
-        signs = string.ascii_letters + string.digits
-        return "".join(signs[at] for at in self._random.integers(len(signs), size=length))
+
+def _text(random: np.random.Generator, length: int) -> str:
+    signs = string.ascii_letters + string.digits
+    return "".join(signs[at] for at in random.integers(len(signs), size=length))
 
 
 def _later(ms: int, action: Callable[[], None]) -> None:
