@@ -79,6 +79,7 @@ class Gate:
             "disarmed": False,
         }
         self.asked: list[f.Frame] = []
+        self.state_version = 41
 
     def path(self, role: Role) -> str:
         return str(self.folder / f"{role.value}.sock")
@@ -91,7 +92,7 @@ class Gate:
     async def __call__(self, role: Role, peer: Peer, request: f.Frame) -> f.Frame:
         self.asked.append(request)
         if isinstance(request, f.GetStatus) and f.GetStatus not in self.answers:
-            return f.Status(incarnation=LIFE, state_version=41, level=Level.HALT, armed=False, report=self.report)
+            return f.Status(incarnation=LIFE, state_version=self.state_version, level=Level.HALT, armed=False, report=self.report)
         if isinstance(request, f.Attest) and f.Attest not in self.answers:
             if not request.statement:
                 return f.Dictated(fingerprint=KEY, phrase=WORDS, untold=("withdraw",))
@@ -100,9 +101,9 @@ class Gate:
 
 
 @contextmanager
-def listening(folder: Path) -> Iterator[Gate]:
+def listening(folder: Path, make: Callable[[Path], Gate] = Gate) -> Iterator[Gate]:
     """A scripted gate in a thread."""
-    made = Gate(folder)
+    made = make(folder)
     loop = asyncio.new_event_loop()
     ready, over = threading.Event(), asyncio.Event()
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import select
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.gate_world import KEY, NONCE, WORDS, Gate, error_of, told
+from tests.cli.gate_world import KEY, NONCE, WORDS, Gate, error_of, listening, told
 from tests.cli.test_gate_arm import terminal
 
 from interlock.cli import exit_codes
 from interlock.cli.main import main
 from interlock.gate import frames as f
 from interlock.gate.frames import Role
+from interlock.gate.sockets import Peer
 
 SCRIPT = ["--scripted", "--statement", WORDS]
 DAY_NS = 86_400 * 10**9
@@ -79,6 +81,33 @@ def test_a_person_reads_whose_key_it_is_and_types_the_words(gate: Gate, monkeypa
         assert word in shown
     asked, said = wanted(gate)
     assert (asked.scripted, said.scripted, said.statement) == (False, False, WORDS)
+
+
+class Typing(Gate):
+    """While a person types, the state moves on, and somebody else attests if `other` says so."""
+
+    other: dict[str, Any] | None = None
+
+    async def __call__(self, role: Role, peer: Peer, request: f.Frame) -> f.Frame:
+        answer = await super().__call__(role, peer, request)
+        if isinstance(answer, f.Dictated):
+            self.state_version += 5
+            self.report = {**self.report, "attestations": [self.other] if self.other else []}
+        return answer
+
+
+def test_what_happens_to_the_state_while_a_person_types_spends_no_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with listening(tmp_path, Typing) as gate, terminal(monkeypatch, f"{WORDS}\n".encode(), "stdin", "stderr"):
+        assert main(line(gate, "--withdraw", "no", "--json")) == exit_codes.DONE
+    assert [one.state_version for one in wanted(gate)] == [41, 46]
+    monkeypatch.setattr(Typing, "other", {"venue": "bybit", "account": "main", "fingerprint": KEY, "facts": ["x"], "until": "2027"})
+    capsys.readouterr()
+    with listening(tmp_path, Typing) as gate, terminal(monkeypatch, f"{WORDS}\n".encode(), "stdin", "stderr"):
+        assert main(line(gate, "--withdraw", "no", "--json")) == exit_codes.REFUSED
+    assert "found it changed" in error_of(capsys)
+    assert [one.state_version for one in wanted(gate)] == [41], "only asked for the words"
 
 
 def test_a_person_who_hangs_up_attests_nothing(gate: Gate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,7 +178,7 @@ def test_the_demo_replays_the_recordings(
 ) -> None:
     monkeypatch.setitem(os.environ, "INTERLOCK_DATA", str(data_dir))
     for _ in range(2):  # the second time on the tapes of the first
-        assert main(["demo", "--out", str(tmp_path / "runs"), "--json"]) == exit_codes.DONE
+        assert main(["demo", "--replay", "--out", str(tmp_path / "runs"), "--json"]) == exit_codes.DONE
         told = json.loads(capsys.readouterr().out)
     making, arbitrage = (run["kpi"] for run in told["runs"])
     assert (making["data_provenance"], arbitrage["data_provenance"]) == ("real", "constructed")

@@ -24,8 +24,9 @@ from interlock.gate import frames as f
 from interlock.gate.frames import Decided, Done, Proposal, Propose, Refusal, Role
 from interlock.gate.records import Book, Level, Scope
 from interlock.run import gate_process
-from interlock.run.gate_config import GateConfig, read_gate_config, write_gate_config
-from interlock.run.gate_launch import PASSED_ON, example_limits, prepare, tags_of
+from interlock.run.children import PASSED_ON
+from interlock.run.gate_config import GateConfig, read_gate_config, tags_of, write_gate_config
+from interlock.run.gate_launch import example_limits, prepare
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
 from interlock.simulate.fake_venue.control import DropConnections, ForeignOrder, MoveBalance, SetBook, SetPermissions
@@ -370,7 +371,7 @@ def test_a_configuration_survives_its_file_and_a_wrong_one_is_named(tmp_path: Pa
     for change, what in (
         ({"surprise": 1}, "surprise"),
         ({"venues": []}, "one or more"),
-        ({"venues": [{**told["venues"][0], "endpoint": "real"}]}, "loopback"),
+        ({"venues": [{**told["venues"][0], "endpoint": "real"}]}, "found missing"),
         ({"folder": 7}, "folder"),
     ):
         path.write_text(json.dumps({**told, **change}), encoding="utf-8")

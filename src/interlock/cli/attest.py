@@ -12,8 +12,8 @@ from interlock.cli import exit_codes
 from interlock.cli.gate_ceremony import screen, typed
 from interlock.cli.gate_client import GateClient, GateRefused, ServerUser, Socket, draw_nonce, duration_ns, say
 from interlock.domain.clock import NS_PER_S
-from interlock.domain.errors import UsageError
-from interlock.gate.frames import Attest, Dictated, Role
+from interlock.domain.errors import Refused, UsageError
+from interlock.gate.frames import Attest, Dictated, Role, Status
 
 YesNo = Literal["yes", "no"]
 _NEVER = "never"
@@ -94,7 +94,8 @@ def attest(
         try:
             dictated = client.ask(asked, Dictated)
             said = statement if where is None else _said(dictated, asked, lifetime, where)
-            report = client.done(msgspec.structs.replace(asked, fingerprint=dictated.fingerprint, statement=said, nonce=draw_nonce()))
+            asked = msgspec.structs.replace(asked, fingerprint=dictated.fingerprint, statement=said, nonce=draw_nonce())
+            report = client.done(msgspec.structs.replace(asked, state_version=_version_now(client, stands, venue)))
         except GateRefused as no:
             told: dict[str, Any] = {"result": "REFUSED", "refusals": no.refusals}
             say(told, "\n".join(f"refused, {one['rule']}: {one['message']}" for one in no.refusals), json=json)
@@ -122,6 +123,26 @@ def _said(dictated: Dictated, asked: Attest, lifetime: str, where: TextIO) -> st
     print("\n".join(f"{name}: {value}" for name, value in rows.items()), file=where)
     print(f"\nLook at the venue, and if it is so type this:\n  {dictated.phrase}", file=where, flush=True)
     return typed("nothing was attested")
+
+
+def _version_now(client: GateClient, before: Status, venue: str) -> int:
+    """The state's version after the person has typed. A market that goes stale meanwhile is no matter of the key; what was attested of it is.
+
+    Raises Refused where that changed: somebody else attests, too.
+    """
+    stands = client.status()
+    if _of(stands, venue) != _of(before, venue):
+        raise Refused(
+            f"{venue}: expected what is attested of its key as it was before you typed, found it changed; look again, then repeat"
+        )
+    return stands.state_version
+
+
+def _of(stands: Status, venue: str) -> list[tuple[str, ...]]:
+    """What is attested of a venue's key, and until when."""
+    listed = stands.report.get("attestations")
+    found = [one for one in listed if one.get("venue") == venue] if isinstance(listed, list | tuple) else []
+    return [tuple(str(one.get(name)) for name in ("account", "fingerprint", "facts", "until")) for one in found]
 
 
 def _flag(said: YesNo | None) -> bool | None:

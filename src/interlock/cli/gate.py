@@ -1,4 +1,4 @@
-"""`interlock gate serve`: run a gate against simulated venues on this machine."""
+"""`interlock gate serve`: run a gate against simulated venues on this machine, or at the venues' own test hosts."""
 
 import os
 from pathlib import Path
@@ -18,12 +18,14 @@ def serve(
     limits: Path | None = None,
     heartbeat: str | None = None,
     places: Path | None = None,
+    entry: str | None = None,
     json: bool = False,
 ) -> int:
-    """Start a gate with its sentinel, its checker and a simulated venue; runs until SIGTERM or Ctrl-C.
+    """Start a gate with its sentinel and its checker, and a simulated venue where one is wanted; runs until SIGTERM or Ctrl-C.
 
     The first line on stdout is one JSON object with the paths of the sockets, the journal and the venue's witness; nothing else is written there.
-    The environment is taken as a live gate would: unless READ_ONLY_ENFORCED is exactly `false`, every order is denied. It needs no key.
+    The environment is taken as a live gate would: unless READ_ONLY_ENFORCED is exactly `false`, every order is denied. On this machine it
+    needs no key.
 
     Parameters
     ----------
@@ -31,24 +33,37 @@ def serve(
         The gate's folder: sockets, journal, the venue's own record. A gate that was killed goes on there.
     venue
         `fake`: the venues that are named in the limits, played by a process of this gate. `served`: those of `interlock venues serve`, which
-        speak as the real ones do; then `--places` and `--limits` are needed.
+        speak as the real ones do. `testnet`: the venues' own test hosts, with a person's keys. `real`: refused, naming what is not built. With
+        all but `fake`, `--places` and `--limits` are needed.
     limits
         The limits, a TOML file. Without it the shipped example is used.
     heartbeat
         An address (http or https) that the sentinel posts its status to every 30 seconds, as long as it lives.
     places
-        A file with the first line that `interlock venues serve` printed: where the venues are and the keys for them.
+        Where the venues are and the keys for them. With `served` a file with the first line that `interlock venues serve` printed, else one that
+        names the endpoint, the files of the keys and the pins of the hosts.
+    entry
+        With `--places`, how orders go out: `socket` (the default), over the venue's WebSocket where it has one for orders (Upbit has none) and
+        cancels over HTTP too; or `rest`, all over HTTP.
     json
         Accepted as everywhere; the line is JSON in any case.
     """
+    from interlock.gate.records import Endpoint
+    from interlock.run.gate_config import Entry
     from interlock.run.gate_launch import launch
 
-    if venue not in ("fake", "served"):
-        raise UsageError(f"--venue: expected fake or served, found {venue!r}")
-    if (venue == "served") is not (places is not None):
+    endpoints = {"fake": Endpoint.LOOPBACK, "served": Endpoint.LOOPBACK, "testnet": Endpoint.TESTNET, "real": Endpoint.REAL}
+    if venue not in endpoints:
+        raise UsageError(f"--venue: expected one of {', '.join(endpoints)}, found {venue!r}")
+    if (venue == "fake") is not (places is None):
         raise UsageError(
-            "--places: expected with --venue served and not without it; it is the first line of `interlock venues serve --json`"
+            "--places: expected with every --venue but fake; for served it is the first line of `interlock venues serve --json`, for the others see "
+            "docs/gate.md"
         )
     if places is not None and limits is None:
-        raise UsageError("--limits: expected with --venue served; the shipped example is for the fake venue")
-    launch(dir, limits, os.environ, heartbeat, places)
+        raise UsageError(f"--limits: expected with --venue {venue}; the shipped example is for the fake venue")
+    if entry is not None and entry not in tuple(Entry):
+        raise UsageError(f"--entry: expected socket or rest, found {entry!r}")
+    if entry is not None and places is None:
+        raise UsageError("--entry: expected with --places alone; the fake venue has one way for orders")
+    launch(dir, limits, os.environ, heartbeat, places, endpoints[venue], Entry.SOCKET if entry is None else Entry(entry))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,16 +168,7 @@ def kill(
     gate, reached = Told(socket, server_user), Reached()
     problem, interrupted = "", False
     try:
-        for event in _events(path, expected):
-            reached.see(event)
-            gate.now()
-            note(_line(event))
-            if reached.result == FINAL or reached.stuck or (no_wait and _enough(reached, begun_ns)):
-                break
-        else:
-            problem = f"{path}: expected FINAL, found that the sentinel hung up"
-    except Refused as error:
-        problem = str(error)
+        problem = stop(path, expected, gate, reached, note, lambda: no_wait and _enough(reached, begun_ns))
     except KeyboardInterrupt:
         # The gate is told all the same: whoever wants no kill does not call for one.
         interrupted = True
@@ -197,6 +188,32 @@ def kill(
     if interrupted:
         return exit_codes.INTERRUPTED
     return exit_codes.DONE if reached.result == FINAL else exit_codes.REFUSED
+
+
+def stop(path: Path, expected: int, gate: Told, reached: Reached, tell: Callable[[str], None], enough: Callable[[], bool]) -> str:
+    """Have the sentinel stop everything, then the gate told, and tell each event until it is FINAL, waiting cannot make it so, or it is `enough`.
+
+    Gives what went wrong, in words for a person; empty if nothing did.
+    """
+    try:
+        for event in _events(path, expected):
+            reached.see(event)
+            gate.now()
+            tell(_line(event))
+            if reached.result == FINAL or reached.stuck or enough():
+                return ""
+    except Refused as error:
+        return str(error)
+    return f"{path}: expected FINAL, found that the sentinel hung up"
+
+
+def kill_from_a_key(socket: Path, server_user: int | None, tell: Callable[[str], None]) -> None:
+    """The same as the command `kill --socket`, told line by line, for a view that goes on meanwhile."""
+    gate, reached = Told(socket, server_user), Reached()
+    problem = stop(socket.with_name(control.NAME), user(server_user), gate, reached, tell, lambda: False)
+    tell(f"{reached.result}; gate: {gate.answer()}")
+    if reached.result != FINAL:
+        tell(f"{problem}; {BY_HAND}" if problem else f"{ASK_THE_VENUE}; {GOES_ON}")
 
 
 def _events(path: Path, expected: int) -> Iterator[dict[str, Any]]:

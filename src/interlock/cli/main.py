@@ -22,7 +22,8 @@ VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     # verb, "module:function" (or "module:app", a cyclopts App with subcommands), its line in the help
     ("arm", "interlock.cli.arm:arm", "Give a running gate leave to trade, by a ceremony."),
     ("attest", "interlock.cli.attest:attest", "Say what a venue does not tell of a running gate's key."),
-    ("demo", "interlock.cli.demo:demo", "Run both strategies on recorded markets and write a report of each."),
+    ("config", "interlock.cli.config:app", "Show what a configuration comes to and where each value is from; freeze it."),
+    ("demo", "interlock.cli.demo:demo", "Run the whole system on this host for a minute."),
     ("disarm", "interlock.cli.disarm:disarm", "End a running gate's leave to trade."),
     ("drill", "interlock.cli.drill:drill", "Prove that the sentinel cancels a real order while the gate stands still."),
     ("freeze", "interlock.cli.freeze:freeze", "Set a latch of a running gate by hand."),
@@ -36,11 +37,14 @@ VERBS: Final[tuple[tuple[str, str, str], ...]] = (
     ("replay", "interlock.cli.replay:replay", "Replay a tape through a strategy and write the evidence."),
     ("resume", "interlock.cli.resume:resume", "Clear a latch of a running gate, or raise its level."),
     ("status", "interlock.cli.status:status", "Show how a running gate stands."),
+    ("run", "interlock.cli.run:run", "Run a strategy against venues: gate, sentinel and engine together."),
     ("tape", "interlock.cli.tape:app", "Make, look at, check and pass on tapes."),
     ("tighten", "interlock.cli.tighten:tighten", "Put tighter limits in force in a running gate, at once."),
     ("trace", "interlock.cli.trace:app", "Check a journal against the invariants, independently of the gate."),
     ("venues", "interlock.cli.venues:app", "Simulated venues that speak the real wire protocols."),
     ("version", "interlock.cli.version:version", "Print the versions of interlock and of Python."),
+    ("watch", "interlock.cli.watch:watch", "Watch a running gate in the terminal; one key, twice, kills."),
+    ("why", "interlock.cli.why:why", "Tell why an order of a run was made or denied, from the frame to its end."),
 )
 
 

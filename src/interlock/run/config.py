@@ -7,6 +7,7 @@ taken over the parsed result, so that comments and order do not change it.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from interlock.domain.errors import BadInput, UsageError
 from interlock.domain.ids import TAG_WIDTH
 from interlock.domain.instruments import Fees
+from interlock.evidence.manifest import digest_of
 
 
 def _decimal(value: object) -> object:
@@ -168,6 +170,13 @@ class ArbitrageConfig(_Section):
     params: dict[str, float] = Field(default_factory=dict)
 
 
+class LiveConfig(_Section):
+    """What a run against venues needs besides: the gate's file of limits, beside this file, and the strategy's name in it."""
+
+    limits: Path
+    strategy: str = Field(min_length=1)
+
+
 class RunConfig(_Section):
     """A whole configuration. Exactly one strategy section.
 
@@ -186,6 +195,7 @@ class RunConfig(_Section):
     reporting: ReportingConfig = ReportingConfig()
     making: MakingConfig | None = None
     arbitrage: ArbitrageConfig | None = None
+    live: LiveConfig | None = None
 
     @model_validator(mode="after")
     def _one_strategy(self) -> RunConfig:
@@ -195,19 +205,33 @@ class RunConfig(_Section):
 
     def canonical(self) -> dict[str, Any]:
         """The parsed values as plain JSON types; what the digest is taken over."""
-        return self.model_dump(mode="json")
+        said = self.model_dump(mode="json")
+        if self.live is None:
+            del said["live"]  # a replay's digest is what it was before there was such a section
+        return said
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the parsed values, hexadecimal."""
+        return digest_of(self.canonical())
 
 
-def load_config(path: Path) -> RunConfig:
-    """Read a configuration. Raises BadInput naming file and key for anything that is not right."""
+def read_raw(path: Path) -> dict[str, Any]:
+    """The parsed TOML of a configuration, unchecked. Raises BadInput."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(path, "", "expected a configuration file, found none; the README names a complete one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(path, "", f"expected a readable text file: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise BadInput(path, "", f"expected TOML: {error}") from error
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration as its file says it; `layers.resolve` lays profile, environment and arguments over it. Raises BadInput."""
+    raw = read_raw(path)
+    raw.pop("profiles", None)
     return parse_config(raw, path)
 
 
@@ -216,15 +240,21 @@ def parse_config(raw: dict[str, Any], path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(raw)
     except ValidationError as error:
-        # A misspelt key makes two errors, one unknown and one missing: the unknown one shows the misspelling.
-        first, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in first["loc"]) or "top level"
-        message = "unknown key; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
-        if first["type"] not in ("extra_forbidden", "missing"):
-            message += f", found {first['input']!r:.80}"
-        if others:
-            message += f" (and {len(others)} more)"
-        raise BadInput(path, place, message) from error
+        loc, message = told_problem(error)
+        raise BadInput(path, ".".join(loc) or "top level", message) from error
+
+
+def told_problem(error: ValidationError, may_show: Callable[[tuple[str, ...]], bool] = lambda _: True) -> tuple[tuple[str, ...], str]:
+    """Where the first thing is that is not right, and what; the others are counted. `may_show`: whether a value that was found there is told."""
+    # A misspelt key makes two errors, one unknown and one missing: the unknown one shows the misspelling.
+    first, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    loc = tuple(str(part) for part in first["loc"])
+    message = "unknown key; remove it or correct its name" if first["type"] == "extra_forbidden" else first["msg"]
+    if first["type"] not in ("extra_forbidden", "missing") and may_show(loc):
+        message += f", found {first['input']!r:.80}"
+    if others:
+        message += f" (and {len(others)} more)"
+    return loc, message
 
 
 def require(condition: bool, message: str) -> None:

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from interlock.domain.clock import NS_PER_S
-from interlock.gate import records as r
 from interlock.gate.attested import leanings
 from interlock.gate.ceremony import Situation
-from interlock.gate.checks import Check, OwnCheck, Verdict
+from interlock.gate.checks import Check
 from interlock.gate.clock_watch import skew_denial
 from interlock.gate.condition_watch import ConditionWatch
-from interlock.gate.drill import drill_verdict
+from interlock.gate.drill import DrillNeed, drill_check, undrilled
 from interlock.gate.lattice import Kill
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.money_watch import MoneyWatch
@@ -22,11 +20,9 @@ from interlock.gate.parts import Parts
 from interlock.gate.refusal import Refusal
 from interlock.gate.report import attestations, report
 from interlock.gate.venue_reads import ReadFailed
+from interlock.run.endpoint_rules import without_evidence
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_venue import SKEW_GOOD_FOR_NS, VenueDesk
-
-DRILL_GOOD_FOR_NS = 24 * 3_600 * NS_PER_S
-"""On loopback a drill is asked for once a day; elsewhere `drill_check` says how often."""
 
 
 class ArmingView:
@@ -88,44 +84,40 @@ class ArmingView:
     # The kill drill
 
     def _drill_check(self) -> Check:
-        missing = self._undrilled()
-        now_ns = self._parts.clock().boot_ns
-        if missing:
-            return Check(OwnCheck.DRILL.value, Verdict.UNKNOWN, f"no kill drill passed within a day at {', '.join(missing)}", now_ns)
-        return Check(OwnCheck.DRILL.value, Verdict.PASS, "passed within a day", now_ns)
+        now = self._parts.clock()
+        return drill_check(self._parts.keeper.state.drills, self._needs(), wall_ns=now.wall_ns, boot_ns=now.boot_ns)
 
-    def _undrilled(self) -> list[str]:
-        """Venues where no kill drill with an order has passed within a day, with this account and build."""
-        parts, now = self._parts, self._parts.clock()
-        found = []
-        for part in self._config.venues:
-            newest = next(
-                (one for one in parts.keeper.state.drills.newest if (one.venue, one.kind) == (part.venue, r.DrillKind.ORDER.value)),
-                None,
-            )
-            good = (
-                newest is not None
-                and drill_verdict(newest) is Verdict.PASS
-                and (newest.key, newest.sentinel_build) == (part.account, parts.life.build)
-                and 0 <= now.wall_ns - newest.wall_ns <= DRILL_GOOD_FOR_NS
-            )
-            if not good:
-                found.append(part.venue)
-        return found
+    def _undrilled(self) -> dict[str, str]:
+        return undrilled(self._parts.keeper.state.drills, self._needs(), self._parts.clock().wall_ns)
+
+    def _needs(self) -> tuple[DrillNeed, ...]:
+        """What is to be proven is of this account's key and this build, wherever the orders go."""
+        build = self._parts.life.build
+        return tuple(
+            DrillNeed(venue=part.venue, endpoint=part.endpoint, key=part.drilled_key, sentinel_build=build) for part in self._config.venues
+        )
 
     # The status
 
     def report(self) -> dict[str, Any]:
         """How the gate stands, for people and pages."""
-        undrilled = set(self._undrilled())
-        symbols = tuple(f"{part.venue}/{part.symbols[0]}" for part in self._config.venues if part.venue in undrilled)
+        due = self._undrilled()
+        symbols = tuple(f"{part.venue}/{part.symbols[0]}" for part in self._config.venues if part.venue in due)
         fingerprints = {venue: desk.reads.fingerprint for venue, desk in self._desks.items()}
         unmarked = tuple(f"{what}: {', '.join(names)}" for what, names in sorted(self._money.missing.items()))
         return {
             **report(self._parts, self.why_not(), symbols, unmarked),
+            "order_lines": self._order_lines(),
             "venue_limits": self._venue_limits(),
             "attestations": attestations(self._parts, fingerprints),
         }
+
+    def _order_lines(self) -> list[dict[str, Any]]:
+        """By which way orders go to each venue, and which of its lines stand."""
+        return [
+            {"venue": venue, "entry": "own" if desk.part.places is None else desk.part.entry.value, **self._parts.egresses[venue].standing}
+            for venue, desk in sorted(self._desks.items())
+        ]
 
     def _venue_limits(self) -> list[dict[str, Any]]:
         """What is known to be used of each limit that a venue declared, by all together."""
@@ -155,5 +147,6 @@ class ArmingView:
             found.append(Refusal("sentinel", "the sentinel has not been seen to look"))
         if readings.checker_alive is not True:
             found.append(Refusal("checker", "the checker has not been heard, or told of a violation"))
-        found += [Refusal("undrilled", f"{venue}: no kill drill passed within a day") for venue in self._undrilled()]
+        found += without_evidence(self._config.endpoints)
+        found += [Refusal("undrilled", f"no kill drill passed lately: {what}") for what in self._undrilled().values()]
         return tuple(found)

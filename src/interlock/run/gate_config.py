@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import BadInput, UsageError
+from interlock.domain.ids import TAG_WIDTH
 from interlock.gate.account_lock import LOCK_FOLDER
+from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.records import Endpoint
+from interlock.run.endpoint_rules import require_one, require_startable
+from interlock.venues.endpoint import Where
+from interlock.venues.hosts import hosts_of, pinned
 
 STOP_NOTE = "stop-note"
+
+
+class Entry(StrEnum):
+    """How orders go to a venue that `interlock venues serve` plays."""
+
+    SOCKET = "socket"
+    """Over its WebSocket, where it has one for orders, and over HTTP where it has none; cancels over both."""
+    REST = "rest"
+    """Over HTTP."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,9 +36,11 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class VenuePart(_Part, frozen=True, kw_only=True):
-    """One account at one venue on this machine. `dead_man`: the venue cancels by itself when the sentinel's beats stay away.
+    """One account at one venue. `dead_man`: the venue cancels by itself when the sentinel's beats stay away.
 
-    Where it is stands in the two ports, of the fake venue, or in `places`, a file of the first line of `interlock venues serve`: addresses and keys.
+    On loopback it is at the two ports, of the fake venue, or where `places` says, a file of the first line of `interlock venues serve`: addresses and
+    keys. Elsewhere it is at the venue's own hosts: `places` is the file that named them, `credential` that of the key, which has this fingerprint;
+    `pins` are by host the keys that its certificate may have.
     """
 
     venue: str
@@ -33,11 +51,20 @@ class VenuePart(_Part, frozen=True, kw_only=True):
     orders_port: int = 0
     stream_port: int = 0
     places: Path | None = None
+    credential: Path | None = None
+    key_fingerprint: str = ""
+    pins: dict[str, tuple[str, ...]] = {}
+    entry: Entry = Entry.REST
     receive_window_ns: int = 2 * NS_PER_S
     visibility_lag_ns: int = 200 * NS_PER_MS
     """How long the venue's lists may lag behind its matching."""
     answer_ns: int = 2 * NS_PER_S
     read_ns: int = 2 * NS_PER_S
+
+    @property
+    def drilled_key(self) -> str:
+        """By what a kill drill names the key that it proved: its fingerprint, or on loopback, where keys are made at every start, the account."""
+        return self.key_fingerprint or self.account
 
 
 class GateConfig(_Part, frozen=True, kw_only=True):
@@ -55,6 +82,8 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     checker_fd: int
     children: tuple[tuple[int, int, bool], ...] = ()
     """(process id, start in clock ticks, started for this life) of what ends with the gate when it ends in order."""
+    sentinel_pid: int = 0
+    """Which of the children the sentinel is."""
     lock_fd: int = -1
     """The lock of the folder, held by this process from its launch to its end."""
     witness: str = ""
@@ -62,6 +91,11 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     segment_bytes: int = 8 << 20
     batch_bytes: int = 1 << 18
     reserve_bytes: int = 1 << 20
+
+    @property
+    def file(self) -> Path:
+        """Where this is written down."""
+        return self.folder / "run" / "gate.json"
 
     @property
     def journal(self) -> Path:
@@ -84,9 +118,22 @@ class GateConfig(_Part, frozen=True, kw_only=True):
         return tuple(part.endpoint for part in self.venues)
 
     def semantic_hash(self) -> str:
-        """SHA-256 over what a grant depends on: venues, accounts, endpoints, symbols, windows; not ports, folders and descriptors."""
+        """SHA-256 over what a grant depends on: venues, accounts, endpoints, keys, pins, symbols, windows, the way of orders; not ports, folders
+        and descriptors."""
         parts = [
-            (v.venue, v.account, v.endpoint.value, sorted(v.symbols), v.dead_man, v.receive_window_ns, v.visibility_lag_ns, v.answer_ns)
+            (
+                *(
+                    v.venue,
+                    v.account,
+                    v.endpoint.value,
+                    v.entry.value,
+                    v.key_fingerprint,
+                    sorted(v.pins.items()),
+                    sorted(v.symbols),
+                    v.dead_man,
+                ),
+                *(v.receive_window_ns, v.visibility_lag_ns, v.answer_ns),
+            )
             for v in sorted(self.venues, key=lambda one: one.venue)
         ]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -94,6 +141,17 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     def strategy_hash(self) -> str:
         """SHA-256 over the strategies that may propose, by name and tag."""
         return hashlib.sha256(repr(sorted(self.tags.items())).encode()).hexdigest()
+
+
+def tags_of(sheet: LimitSheet) -> dict[str, str]:
+    """The beginning of each strategy's client ids: its name's first characters. Raises UsageError where two would be the same."""
+    tags: dict[str, str] = {}
+    for name in sheet.strategies:
+        letters = "".join(c for c in name.lower() if c.isascii() and c.isalnum())
+        tags[name] = letters[:TAG_WIDTH].ljust(TAG_WIDTH, "0")
+    if len(set(tags.values())) != len(tags):
+        raise UsageError(f"strategies: expected names that differ in their first {TAG_WIDTH} letters, found {', '.join(sorted(tags))}")
+    return tags
 
 
 def read_gate_config(path: Path) -> GateConfig:
@@ -109,19 +167,36 @@ def read_gate_config(path: Path) -> GateConfig:
     names = [part.venue for part in config.venues]
     if not names or len(set(names)) != len(names):
         raise BadInput(path, "venues", f"expected one or more different venues, found {names}")
+    require_startable(require_one(config.endpoints))
     for part in config.venues:
-        if (part.places is None) is not (part.orders_port > 0 < part.stream_port):
-            raise BadInput(path, f"venue {part.venue}", "expected either two ports or places, found both or neither")
-    if {part.endpoint for part in config.venues} != {Endpoint.LOOPBACK}:
-        raise BadInput(path, "venues", f"expected every endpoint to be {Endpoint.LOOPBACK.value}: there are no other venues yet")
+        _check(path, part)
     return config
+
+
+def _check(path: Path, part: VenuePart) -> None:
+    where = f"venue {part.venue}"
+    if (part.places is None) is not (part.orders_port > 0 < part.stream_port):
+        raise BadInput(path, where, "expected either two ports or places, found both or neither")
+    keyed = bool(part.credential is not None and part.key_fingerprint and part.pins)
+    bare = part.credential is None and not part.key_fingerprint and not part.pins
+    if part.endpoint is Endpoint.LOOPBACK:
+        if not bare:
+            raise BadInput(
+                path, where, "expected neither credential, fingerprint nor pins on loopback, found one: no key of a person is used there"
+            )
+    elif part.places is None or not keyed:
+        raise BadInput(path, where, f"expected places, credential, fingerprint and pins at {part.endpoint.value}, found not all of them")
+    else:
+        pinned(hosts_of(part.venue, Where(part.endpoint.value)), part.pins)
 
 
 def write_gate_config(config: GateConfig, path: Path) -> None:
     """Put it into a file that only its owner can read. Raises OSError."""
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(msgspec.json.encode(config, enc_hook=str))
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600, exist_ok=False)
+    part.write_bytes(msgspec.json.encode(config, enc_hook=str))
+    os.replace(part, path)
 
 
 def _path(wanted: type, found: object) -> object:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
+from interlock.domain.errors import UsageError
 from interlock.gate.order_wire import OrderWire
 from interlock.gate.readings import Now
 from interlock.gate.venue_fake import FakeWire
@@ -15,23 +15,28 @@ from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_fake_stream import FakeStream
 from interlock.gate.venue_http_wire import HttpOrderWire
 from interlock.gate.venue_live import LiveAccess
+from interlock.gate.venue_live_prices import LivePrices
 from interlock.gate.venue_live_reads import ROUNDS_EVERY_NS, LiveReads
 from interlock.gate.venue_live_stream import LiveStream
-from interlock.gate.venue_reads import VenueReads, VenueStream
-from interlock.run.gate_config import VenuePart
-from interlock.run.gate_places import key_at, read_places
-from interlock.venues.account_parts import feed_at, reads_at, verbs_at
+from interlock.gate.venue_reads import VenuePrices, VenueReads, VenueStream
+from interlock.gate.venue_socket_wire import CONNECTIONS, SocketOrderWire
+from interlock.run.gate_config import Entry, VenuePart
+from interlock.run.gate_places import hosts_and_key
+from interlock.venues.account_parts import feed_at, reads_at
 from interlock.venues.budget import GATE, Meter, kept_for_sentinel
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.fake import budget
-from interlock.venues.hosts import hosts_on_loopback
 from interlock.venues.metering import metering_of
+from interlock.venues.order_parts import verbs_at
 
 LISTS_NS = 20 * NS_PER_S
 """How long one read of a list with all its pages may take, pauses for the venue's limits included."""
 BEGINS_NS = 86_400 * NS_PER_S
 """So long before the start of a first life executions are read from; what was before is in the balances that it begins with."""
 SWEPT_AT_MOST = 1_000
+MOST_NONCE = 1 << 128
+QUOTES_EVERY_NS = 200 * NS_PER_MS
+"""How often it is looked whether anything of a market is to be asked for."""
 SILENCE_NS = 2 * NS_PER_S
 """After this long without a word the private stream is asked whether it lives."""
 
@@ -44,13 +49,13 @@ class Paces:
     equity_ns: int = NS_PER_S
     reconcile_ns: int = 5 * NS_PER_S
     catches_up: bool = True
-    """Whether everything is read after a gap before it is reconciled, which reads all of it again."""
+    """Whether everything is read after a gap before it is reconciled. A reconciliation reads all of it
+    too, and where that is dear it is the only read."""
 
 
-def paces_at(venue: str, symbols: int) -> Paces:
-    """The paces of a real venue, for so many symbols: each has a book of its own, and at Binance a list of all open orders costs a thirtieth of the
-    weight of a minute."""
-    market_ns = ROUNDS_EVERY_NS[venue] * symbols
+def paces_at(venue: str) -> Paces:
+    """The paces of a real venue. At Binance a list of all open orders costs a thirtieth of the weight of a minute."""
+    market_ns = QUOTES_EVERY_NS
     if venue == "binance_usdm":
         return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S, catches_up=False)
     return Paces(market_ns=market_ns, reconcile_ns=(10 if venue == "upbit" else 5) * NS_PER_S)
@@ -58,7 +63,8 @@ def paces_at(venue: str, symbols: int) -> Paces:
 
 @dataclass(frozen=True, kw_only=True)
 class VenueKit:
-    """One account at one venue. `orders` is where order lines connect; nothing is connected yet.
+    """One account at one venue; nothing is connected yet. Lines of `wire` connect to `entry_at`. `spare` is another way for cancels, at `orders`,
+    which also names the account's place; None: there is one way only.
 
     `know` reads what the symbols mean there, before anything else is asked; it raises ReadFailed. `unsweepable` says why so many open orders would
     be more than the sentinel could cancel with what is always left to it of the venue's limits; empty if it can.
@@ -66,10 +72,14 @@ class VenueKit:
 
     part: VenuePart
     wire: OrderWire
+    entry_at: Endpoint
     orders: Endpoint
+    spare: OrderWire | None = None
     meter: Meter
     reads: VenueReads
     stream: VenueStream
+    prices: VenuePrices | None
+    """None where prices are read."""
     paces: Paces
     know: Callable[[Sequence[str]], Awaitable[None]]
     unsweepable: Callable[[int], str]
@@ -80,11 +90,12 @@ def kit_of(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], sy
 
     Raises UsageError for a place that is none of it.
     """
-    return _fake(part, now) if part.places is None else _live(part, part.places, now, nonce, symbol_of)
+    return _fake(part, now) if part.places is None else _live(part, now, nonce, symbol_of)
 
 
 def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
     meter = Meter(budget.LIMITS, GATE)
+    orders = Endpoint(Where.LOOPBACK, "127.0.0.1", part.orders_port, tls=False)
 
     async def know(_symbols: Sequence[str]) -> None:
         """Its messages count in ticks and lots already."""
@@ -92,7 +103,8 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
     return VenueKit(
         part=part,
         wire=FakeWire(part.receive_window_ns),
-        orders=Endpoint(Where.LOOPBACK, "127.0.0.1", part.orders_port, tls=False),
+        entry_at=orders,
+        orders=orders,
         meter=meter,
         reads=FakeReads(
             part.venue, part.account, part.orders_port, now, timeout_ns=part.read_ns, receive_window_ns=part.receive_window_ns, meter=meter
@@ -106,19 +118,18 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
             receive_window_ns=part.receive_window_ns,
             silence_ns=SILENCE_NS,
         ),
+        prices=None,
         paces=Paces(),
         know=know,
         unsweepable=_unsweepable_fake,
     )
 
 
-def _live(
-    part: VenuePart, file: Path, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]
-) -> VenueKit:
-    places = read_places(file)
-    hosts, key = hosts_on_loopback(part.venue, places), key_at(part.venue, places)
-    reads, verbs, feed = reads_at(part.venue, {}), verbs_at(part.venue, {}), feed_at(part.venue, {})
-    meter = Meter(metering_of(part.venue).limits, GATE)
+def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]) -> VenueKit:
+    hosts, key = hosts_and_key(part)
+    reads, verbs, feed = reads_at(part.venue, {}, wallet=hosts.wallet is not None), verbs_at(part.venue, {}), feed_at(part.venue, {})
+    own = (CONNECTIONS,) if part.entry is Entry.SOCKET else ()
+    meter = Meter((*metering_of(part.venue).limits, *own), GATE)
     access = LiveAccess(
         part.venue,
         part.account,
@@ -137,14 +148,34 @@ def _live(
         await asked.know(symbols)
         verbs.instruments = feed.instruments = reads.instruments
 
+    by_rest = HttpOrderWire(part.venue, verbs, key, hosts.rest, part.receive_window_ns)
+    by_socket, entry_at = None, hosts.rest
+    if part.entry is Entry.SOCKET:
+        if hosts.trade is None:
+            raise UsageError(
+                f"{part.places}, {part.venue}: expected ws_trade among its addresses, found none; take the first line of this version's "
+                "`interlock venues serve`, or --entry rest"
+            )
+        entry_at = hosts.trade
+        by_socket = SocketOrderWire(part.venue, verbs, key, entry_at, part.receive_window_ns, lambda size: bytes.fromhex(nonce())[-size:])
+
     return VenueKit(
         part=part,
-        wire=HttpOrderWire(part.venue, verbs, key, hosts.rest, part.receive_window_ns),
+        wire=by_socket or by_rest,
+        entry_at=entry_at,
         orders=hosts.rest,
+        spare=None if by_socket is None else by_rest,
         meter=meter,
         reads=asked,
         stream=LiveStream(access, feed, silence_ns=SILENCE_NS),
-        paces=paces_at(part.venue, len(part.symbols)),
+        prices=LivePrices(
+            access,
+            part.symbols,
+            listed=asked.trading,
+            ask_every_ns=ROUNDS_EVERY_NS[part.venue] * len(part.symbols),
+            chance=lambda: int(nonce(), 16) / MOST_NONCE,
+        ),
+        paces=paces_at(part.venue),
         know=know,
         unsweepable=_unsweepable_live,
     )

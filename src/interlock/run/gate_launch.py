@@ -25,14 +25,15 @@ import msgspec
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import InterlockError, Refused, UsageError
-from interlock.domain.ids import TAG_WIDTH
 from interlock.gate.limit_sheet import LimitSheet, load
 from interlock.gate.records import Endpoint
 from interlock.gate.sockets import private_folder
-from interlock.run.gate_config import STOP_NOTE, GateConfig, VenuePart, write_gate_config
+from interlock.run.build import build_hash
+from interlock.run.children import PASSED_ON, SENTINEL_CONFIG, SENTINEL_PID, first_line, spawn, start_sentinel
+from interlock.run.endpoint_rules import Resolve, resolve_here
+from interlock.run.gate_config import STOP_NOTE, Entry, GateConfig, VenuePart, tags_of, write_gate_config
 from interlock.run.gate_memory import memory_folder, take_over_word_on_disk
-from interlock.run.gate_places import facts_of, placed_part, read_places, told_to_sentinel, witness_at
-from interlock.run.gate_process import build_hash
+from interlock.run.gate_places import facts_of, placed_parts, told_to_sentinel
 from interlock.sentinel import control
 from interlock.sentinel.config import check_heartbeat
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
@@ -40,10 +41,10 @@ from interlock.sentinel.note import HostDisk, note_beside
 from interlock.simulate.fake_venue.flavours import flavour
 from interlock.simulate.fake_venue.server import Addresses
 
-PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "READ_ONLY_ENFORCED", "TMPDIR", "TZ")
-"""The variables that reach the gate. The conditions of arming are not among them: they are the terminal's."""
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""Where systemd says which folder holds a service's credentials; it is read at the start alone."""
 FORGOTTEN_S = 600
-"""How long venue and sentinel stay when the gate is gone and nobody comes back."""
+"""How long venue and sentinel stay when the gate is gone and nobody comes back; at an endpoint of a venue the sentinel stays for good."""
 WORST_STALL_NS = 1_500 * NS_PER_MS
 """The longest that a gate's loop stood still on a busy machine with two cores, rounded up; the sentinel waits three times as long."""
 START_S = 20.0
@@ -52,10 +53,17 @@ LONGEST_SOCKET_BYTES = 100
 
 
 def launch(
-    directory: Path, limits: Path | None, environ: Mapping[str, str], heartbeat: str | None = None, places: Path | None = None
+    directory: Path,
+    limits: Path | None,
+    environ: Mapping[str, str],
+    heartbeat: str | None = None,
+    places: Path | None = None,
+    endpoint: Endpoint = Endpoint.LOOPBACK,
+    entry: Entry = Entry.SOCKET,
 ) -> NoReturn:
     """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
-    config = prepare(directory, limits, heartbeat=heartbeat, places=places)
+    credentials = Path(environ[CREDENTIALS]) if environ.get(CREDENTIALS) else None
+    config = prepare(directory, limits, heartbeat=heartbeat, places=places, endpoint=endpoint, credentials=credentials, entry=entry)
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "interlock.run.gate_process", str(config)], kept)
 
@@ -67,24 +75,30 @@ def prepare(
     *,
     heartbeat: str | None = None,
     places: Path | None = None,
+    endpoint: Endpoint = Endpoint.LOOPBACK,
+    credentials: Path | None = None,
+    resolve: Resolve = resolve_here,
+    entry: Entry = Entry.SOCKET,
 ) -> Path:
     """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
 
     They outlive whoever calls; `started` is given those that were started now, for a caller that wants to wait for their end. `heartbeat`
-    is where the sentinel tells the world that it lives. With `places`, a file of the first line of `interlock venues serve`, the gate trades there
-    and no venue is started.
+    is where the sentinel tells the world that it lives. With `places` the gate trades there and no venue is started: on loopback a file of the first
+    line of `interlock venues serve`, elsewhere one that names the endpoint. `credentials` is the folder of them that systemd gives; `resolve` finds
+    the addresses of the hosts, before any of them is connected to. `entry` is the way of orders there.
 
-    The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits before anything was started.
+    The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits, places and keys before anything was
+    started or asked.
     """
     if heartbeat is not None:
         check_heartbeat("--heartbeat", heartbeat)
     sheet_path = (limits or example_limits()).resolve()
     sheet = load(sheet_path)
     tags = tags_of(sheet)
-    served = None if places is None else read_places(places)
-    placed = () if places is None else tuple(placed_part(name, sheet, places.resolve()) for name in sorted(sheet.venues))
-    facts = facts_of(placed, served) if served is not None else _facts(sheet)
     folder = directory.absolute()
+    _require_same_endpoint(folder, endpoint)
+    placed, witness = placed_parts(sheet, places, endpoint, credentials, resolve, entry)
+    facts = _facts(sheet) if places is None else facts_of(placed)
     sockets = _sockets_folder(folder)
     for part in (folder, folder / "run", folder / "venue", folder / "log", sockets):
         try:
@@ -102,12 +116,10 @@ def prepare(
         ) from error
     begun: list[subprocess.Popen[bytes]] = [] if started is None else started
     around: tuple[tuple[int, bool], ...] = ()
-    if served is None:
+    if places is None:
         addresses, new_venue = _venue(folder / "venue", sorted(sheet.venues), folder / "log", begun)
         placed, witness = tuple(_part(name, sheet, addresses) for name in sorted(sheet.venues)), addresses.witness
         around = ((addresses.pid, new_venue),)
-    else:
-        witness = witness_at(served)
     config = GateConfig(
         folder=folder,
         sockets=sockets,
@@ -124,10 +136,30 @@ def prepare(
     read_end, checker = _checker(config, facts, folder / "log", begun)
     around = ((checker, True), (sentinel, new_sentinel), *around)
     children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
-    config = msgspec.structs.replace(config, checker_fd=read_end, children=children)
-    file = folder / "run" / "gate.json"
-    write_gate_config(config, file)
-    return file
+    config = msgspec.structs.replace(config, checker_fd=read_end, children=children, sentinel_pid=sentinel)
+    write_gate_config(config, config.file)
+    return config.file
+
+
+def _require_same_endpoint(folder: Path, endpoint: Endpoint) -> None:
+    """Raise UsageError where the gate of a folder was at another endpoint: its journal, orders and positions are of that one."""
+    try:
+        last = msgspec.json.decode((folder / "run" / "gate.json").read_bytes(), type=_LastTold)
+    except (OSError, msgspec.DecodeError):
+        return
+    if {one.endpoint for one in last.venues} != {endpoint.value}:
+        found = ", ".join(sorted({one.endpoint for one in last.venues}))
+        raise UsageError(f"{folder}: expected a folder of a gate at {endpoint.value}, found one at {found}; take another folder")
+
+
+class _LastVenue(msgspec.Struct, frozen=True):
+    endpoint: str
+
+
+class _LastTold(msgspec.Struct, frozen=True):
+    """What of the last start of a folder is of interest; the rest may be of another version."""
+
+    venues: tuple[_LastVenue, ...]
 
 
 def _lock(path: Path) -> int:
@@ -153,17 +185,6 @@ def _sockets_folder(folder: Path) -> Path:
 def example_limits() -> Path:
     """The limits that are shipped for trying the gate on this machine."""
     return Path(str(resources.files("interlock.gate"))) / "examples" / "limits.toml"
-
-
-def tags_of(sheet: LimitSheet) -> dict[str, str]:
-    """The beginning of each strategy's client ids: its name's first characters. Raises UsageError where two would be the same."""
-    tags: dict[str, str] = {}
-    for name in sheet.strategies:
-        letters = "".join(c for c in name.lower() if c.isascii() and c.isalnum())
-        tags[name] = letters[:TAG_WIDTH].ljust(TAG_WIDTH, "0")
-    if len(set(tags.values())) != len(tags):
-        raise UsageError(f"strategies: expected names that differ in their first {TAG_WIDTH} letters, found {', '.join(sorted(tags))}")
-    return tags
 
 
 def _known_venue(name: str, sheet: LimitSheet) -> None:
@@ -194,33 +215,6 @@ def _part(name: str, sheet: LimitSheet, addresses: Addresses) -> VenuePart:
 # What stands around it
 
 
-def _spawn(
-    arguments: list[str], log: Path, begun: list[subprocess.Popen[bytes]], *, stdout: int = subprocess.PIPE
-) -> subprocess.Popen[bytes]:
-    """Start a process that lives on when this one dies; what it complains of goes into a file."""
-    kept = {name: value for name, value in os.environ.items() if name in PASSED_ON}
-    with log.open("ab") as complaints:
-        process = subprocess.Popen(
-            [sys.executable, "-P", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=complaints,
-            start_new_session=True,
-            env=kept,
-        )
-    begun.append(process)
-    return process
-
-
-def _first_line(process: subprocess.Popen[bytes], what: str, log: Path) -> bytes:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    process.stdout.close()
-    if not line:
-        raise Refused(f"{what}: expected it to start, found that it ended with {process.wait(5)}; {log.name} in the folder's log says why")
-    return line
-
-
 def _venue(folder: Path, names: list[str], logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[Addresses, bool]:
     """The venue of this folder, the one that still runs or a new one; and whether it is new."""
     known = folder / "addresses.json"
@@ -235,12 +229,13 @@ def _venue(folder: Path, names: list[str], logs: Path, begun: list[subprocess.Po
             )
         return there, False
     log = logs / "venue.log"
-    process = _spawn(
+    process = spawn(
         ["-m", "interlock.simulate.fake_venue", "--dir", str(folder), "--venues", ",".join(names), "--retire-after-s", str(FORGOTTEN_S)],
         log,
+        os.environ,
         begun,
     )
-    return msgspec.json.decode(_first_line(process, "venue", log), type=Addresses), True
+    return msgspec.json.decode(first_line(process, "venue", log), type=Addresses), True
 
 
 def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list[subprocess.Popen[bytes]]) -> tuple[int, bool]:
@@ -255,13 +250,12 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
         "worst_stall_ns": WORST_STALL_NS,
         "stall_bound_ns": 3 * WORST_STALL_NS,
         "boot_bound_ns": 120 * NS_PER_S,
-        "retire_after_ns": FORGOTTEN_S * NS_PER_S,
+        "retire_after_ns": FORGOTTEN_S * NS_PER_S if set(config.endpoints) == {Endpoint.LOOPBACK} else None,
         "heartbeat": None if heartbeat is None else {"url": heartbeat},
         "build": build_hash(),
     }
-    file, text = config.sockets / "sentinel.json", json.dumps(told)
-    pid_file = config.sockets / "sentinel.pid"
-    running = _pid_in(pid_file)
+    file, text = config.sockets / SENTINEL_CONFIG, json.dumps(told)
+    running = _pid_in(config.sockets / SENTINEL_PID)
     runs = running is not None and _runs(running, "interlock.sentinel")
     status = _status(config.sockets) if runs else {}
     # A copy of a folder names the sentinel of the original, which is none of ours.
@@ -278,12 +272,8 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
         _await_end(running)
     take_over_word_on_disk(config.sockets / "stop-word", config.stop_note, note_beside(config.stop_word), HostDisk())
     file.write_text(text, encoding="utf-8")
-    log = logs / "sentinel.log"
-    process = _spawn(["-m", "interlock.sentinel", "--config", str(file)], log, begun)
-    line = json.loads(_first_line(process, "sentinel", log))
-    pid_file.write_text(str(line["pid"]), encoding="ascii")
     # One in the place of another is not of this start alone: a start that fails must not leave the folder without it.
-    return int(line["pid"]), not replaced
+    return start_sentinel(config.sockets, logs, os.environ, begun), not replaced
 
 
 def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
@@ -303,8 +293,10 @@ def _checker(
     read_end, write_end = os.pipe()
     facts = config.folder / "run" / "facts.json"
     facts.write_text(json.dumps(told), encoding="utf-8")
-    arguments = ["-m", "interlock.trace", str(config.journal), "--witness", config.witness, "--facts", str(facts), "--beat-ms", "500"]
-    process = _spawn(arguments, logs / "checker.log", begun, stdout=write_end)
+    # Only simulated venues have a witness; elsewhere the checker has the journal alone.
+    seen = ["--witness", config.witness] if config.witness else []
+    arguments = ["-m", "interlock.trace", str(config.journal), *seen, "--facts", str(facts), "--beat-ms", "500"]
+    process = spawn(arguments, logs / "checker.log", os.environ, begun, stdout=write_end)
     os.close(write_end)
     os.set_inheritable(read_end, True)
     return read_end, process.pid

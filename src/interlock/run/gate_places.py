@@ -1,12 +1,10 @@
-"""The venues of `interlock venues serve`, as a gate that trades at them needs to know them: from the first line that it prints, kept in a file.
-
-The file holds addresses of this host and the simulators' own keys. There is no way to name another host.
-"""
+"""Where a gate's venues are and with which keys it is there, from a file (`places`): the first line of `interlock venues serve`, or endpoints by
+name."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +15,14 @@ from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.records import Endpoint
-from interlock.run.gate_config import VenuePart
+from interlock.gate.venue_socket_wire import VENUES as WITH_SOCKET
+from interlock.run.endpoint_rules import Resolve, require_abroad, require_startable
+from interlock.run.gate_config import Entry, VenuePart
+from interlock.run.places import Named, credential_file, key_at, read_named, read_places
 from interlock.venues.account_parts import reads_at
-from interlock.venues.hosts import VENUES, hosts_on_loopback
+from interlock.venues.credentials import read_credential
+from interlock.venues.endpoint import Where
+from interlock.venues.hosts import VENUES, Hosts, hosts_of, hosts_on_loopback, pinned
 from interlock.venues.http_blocking import BlockingBroken, BlockingHttp
 from interlock.venues.port import Access, Nonsense, Refused, Talk
 from interlock.venues.request import Key, SignedCall
@@ -38,34 +41,34 @@ _UNEXPIRING = frozenset({"upbit"})
 """Venues whose requests carry no time, and so never expire."""
 
 
-def read_places(path: Path) -> Mapping[str, Any]:
-    """The first line of `interlock venues serve` in a file. Raises UsageError."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: expected the first line of `interlock venues serve --json`, found: {error.strerror}") from error
-    line = text.splitlines()[0] if text.strip() else b""
-    try:
-        return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path}: expected the first line of `interlock venues serve --json`, found: {error}") from error
+def hosts_and_key(part: VenuePart) -> tuple[Hosts, Key]:
+    """Where a venue is and with which key the gate is there. Raises UsageError, also for a key that is not the one that the gate was started for."""
+    if part.endpoint is not Endpoint.LOOPBACK:
+        hosts = _hosts(part)
+        assert part.credential is not None
+        key = read_credential(part.credential, part.venue, Where(part.endpoint.value))
+        if key.fingerprint != part.key_fingerprint:
+            raise UsageError(
+                f"{part.credential}: expected the key {part.key_fingerprint}, found {key.fingerprint}; it was changed meanwhile, start anew"
+            )
+        return hosts, key
+    assert part.places is not None
+    places = read_places(part.places)
+    return hosts_on_loopback(part.venue, places), key_at(part.venue, places)
 
 
-def key_at(venue: str, places: Mapping[str, Any]) -> Key:
-    """The key of a venue's account. Raises UsageError where there is none."""
-    mine = places.get(venue)
-    if not isinstance(mine, Mapping):
-        raise UsageError(f"expected {venue} among the simulated venues, found none")
-    return Key(str(mine.get("key", "")), str(mine.get("secret", "")))
+def _hosts(part: VenuePart) -> Hosts:
+    if part.endpoint is not Endpoint.LOOPBACK:
+        return pinned(hosts_of(part.venue, Where(part.endpoint.value)), part.pins)
+    assert part.places is not None
+    return hosts_on_loopback(part.venue, read_places(part.places))
 
 
-def witness_at(places: Mapping[str, Any]) -> str:
-    """Where the simulators write what they saw."""
-    return str(places.get("witness", ""))
+def placed_part(venue: str, sheet: LimitSheet, path: Path, entry: Entry) -> VenuePart:
+    """One simulated venue for the gate; one that takes no orders over a socket is told of them by HTTP.
 
-
-def placed_part(venue: str, sheet: LimitSheet, path: Path) -> VenuePart:
-    """One venue for the gate. Raises UsageError for limits that do not fit it."""
+    Raises UsageError for limits that do not fit it.
+    """
     if venue not in VENUES:
         raise UsageError(f"limits, venue {venue}: expected one of {', '.join(VENUES)}")
     symbols = tuple(sorted(symbol.partition(":")[2] for symbol in sheet.symbols if symbol.partition(":")[0] == venue))
@@ -73,36 +76,78 @@ def placed_part(venue: str, sheet: LimitSheet, path: Path) -> VenuePart:
         raise UsageError(f"limits, venue {venue}: expected one symbol or more, found none")
     if len(sheet.venues[venue].accounts) != 1:
         raise UsageError(f"limits, venue {venue}: expected one account, found {len(sheet.venues[venue].accounts)}")
-    more = {"receive_window_ns": CLOCK_NS} if venue in _UNEXPIRING else {}
-    return VenuePart(
+    part = VenuePart(
         venue=venue,
         account=sheet.venues[venue].accounts[0],
         endpoint=Endpoint.LOOPBACK,
         symbols=symbols,
         dead_man=venue in _BEATEN,
         places=path,
+        entry=entry if venue in WITH_SOCKET else Entry.REST,
         visibility_lag_ns=VISIBILITY_LAG_NS,
-        **more,
     )
+    return msgspec.structs.replace(part, receive_window_ns=CLOCK_NS) if venue in _UNEXPIRING else part
+
+
+def named_part(venue: str, sheet: LimitSheet, path: Path, named: Named, credentials: Path | None, entry: Entry) -> VenuePart:
+    """One venue at an endpoint of its own, with its key looked at. `credentials` is the folder that systemd gave, if it did.
+
+    Raises UsageError for limits that do not fit it, a venue that is not named, one that has no such endpoint, hosts without pins, and whatever is
+    wrong with the file of the key.
+    """
+    part = placed_part(venue, sheet, path, entry)
+    mine = named.venues.get(venue)
+    if mine is None:
+        raise UsageError(f"{path}: expected {venue}, which the limits name, found {', '.join(sorted(named.venues)) or 'none'}; name it")
+    part = msgspec.structs.replace(
+        part, endpoint=named.endpoint, credential=credential_file(mine.credential, credentials, path), pins=mine.pins
+    )
+    _hosts(part)
+    assert part.credential is not None
+    key = read_credential(part.credential, venue, Where(named.endpoint.value))
+    return msgspec.structs.replace(part, key_fingerprint=key.fingerprint)
+
+
+def placed_parts(
+    sheet: LimitSheet, places: Path | None, endpoint: Endpoint, credentials: Path | None, resolve: Resolve, entry: Entry
+) -> tuple[tuple[VenuePart, ...], str]:
+    """The venues that nobody starts here, and where their witness is, if they have one. Nothing is connected to; `resolve` is asked last.
+
+    Raises UsageError for whatever is wrong with file, limits, keys and hosts, and for an endpoint at which no gate starts.
+    """
+    require_startable(endpoint)
+    if places is None:
+        if endpoint is not Endpoint.LOOPBACK:
+            raise UsageError(f"endpoint {endpoint.value}: expected a file of places that names it, found none")
+        return (), ""
+    path, names = places.resolve(), sorted(sheet.venues)
+    if endpoint is Endpoint.LOOPBACK:
+        return tuple(placed_part(name, sheet, path, entry) for name in names), str(read_places(path).get("witness", ""))
+    named = read_named(path, endpoint)
+    parts = tuple(named_part(name, sheet, path, named, credentials, entry) for name in names)
+    require_abroad([(one.host, one.port) for part in parts for one in _hosts(part).all], resolve)
+    return parts, ""
 
 
 def told_to_sentinel(part: VenuePart) -> dict[str, Any]:
     """One venue for the sentinel."""
+    loopback = part.endpoint is Endpoint.LOOPBACK
+    where = {"places": str(part.places)} if loopback else {"credential": str(part.credential), "key_fingerprint": part.key_fingerprint}
     return {
         "venue": part.venue,
         "endpoint": part.endpoint.value,
-        "places": str(part.places),
+        **where,
         "symbols": list(part.symbols),
         "expiry_ns": None if part.venue in _UNEXPIRING else part.receive_window_ns + 250 * NS_PER_MS,
         "dead_man_symbols": list(part.symbols) if part.dead_man else [],
     }
 
 
-def facts_of(parts: Sequence[VenuePart], places: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def facts_of(parts: Sequence[VenuePart]) -> dict[str, dict[str, str]]:
     """What the checker must know of each instrument, asked of the venues now. Raises UsageError where they do not answer or do not list one."""
     found = {}
     for part in parts:
-        listed = _listed(part.venue, places)
+        listed = _listed(part)
         for symbol in part.symbols:
             if symbol not in listed:
                 raise UsageError(
@@ -113,12 +158,12 @@ def facts_of(parts: Sequence[VenuePart], places: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def _listed(venue: str, places: Mapping[str, Any]) -> dict[str, Instrument]:
-    http = BlockingHttp(hosts_on_loopback(venue, places).rest)
+def _listed(part: VenuePart) -> dict[str, Instrument]:
+    http = BlockingHttp(_hosts(part).rest)
     try:
-        return {one.symbol: one for one in _held(reads_at(venue, {}).listings(), http)}
+        return {one.symbol: one for one in _held(reads_at(part.venue, {}).listings(), http)}
     except (BlockingBroken, Refused, Nonsense) as error:
-        raise UsageError(f"venue {venue}: expected an answer, found: {error}; see whether it runs") from error
+        raise UsageError(f"venue {part.venue}: expected an answer, found: {error}; see whether it runs") from error
     finally:
         http.close()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import pwd
 import queue
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import interlock
+import msgspec
+
 from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.gate.clock_watch import ClockReading
 from interlock.gate.conditions import read_only_refusal
@@ -32,18 +33,19 @@ from interlock.gate.connecting import connect_to
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
-from interlock.run.gate_config import GateConfig, read_gate_config
+from interlock.run.build import build_hash
+from interlock.run.children import start_sentinel
+from interlock.run.gate_config import GateConfig, read_gate_config, write_gate_config
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
+from interlock.run.sentinel_keeper import Child, SentinelKeeper
 from interlock.sentinel import control
-from interlock.sentinel.gate_process import GateIdentity, Life, kernel_boot_id, look
+from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, kernel_boot_id, look
 from interlock.sentinel.note import HostDisk, note_beside, unfinished
 from interlock.sentinel.stop_word import StopWord
 from interlock.venues.endpoint import Endpoint
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
-_BUILD = ("domain", "gate", "run", "sentinel", "venues")
-"""The rooms whose sources a grant is bound to."""
 STOP_CHILD_S = 5.0
 SWEEPS_ON = "a stop of this folder is still being swept: its sentinel goes on; `interlock kill` follows it"
 MOST_LINES_A_SECOND, MOST_LINES_WAITING, LONGEST_LINE = 20, 200, 500
@@ -110,17 +112,6 @@ class Log:
             sys.stderr.flush()
 
 
-def build_hash() -> str:
-    """SHA-256 over the sources of the rooms that touch an order, by name and content."""
-    base = Path(interlock.__file__).parent
-    digest = hashlib.sha256()
-    for room in _BUILD:
-        for file in sorted((base / room).rglob("*.py")):
-            digest.update(f"{file.relative_to(base)}\0".encode())
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 def _own_group() -> None:
     """Lead a process group, so that the sentinel can end all of it. At a terminal that waits for us we stay, so that Ctrl-C still arrives."""
     if os.getpgrp() == os.getpid():
@@ -182,8 +173,12 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         kernel_boot_id=machine.kernel_boot_id(),
         pid=os.getpid(),
     )
+    keeper = _sentinel_keeper(config, log)
+    keeping: asyncio.Task[None] | None = None
     try:
         await world.begin()
+        if config.sentinel_pid:
+            keeping = asyncio.get_running_loop().create_task(keeper.run())
         await _until(world.ready(), stopped)
         if not stopped.done():
             say(json.dumps(world.paths()))
@@ -191,7 +186,11 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         ended_by: int = stopped.result() if stopped.done() else int(signal.SIGTERM)
         left = await world.leave()
     finally:
+        if keeping is not None:
+            keeper.leave()
+            await asyncio.wait({keeping}, timeout=STOP_CHILD_S)
         await world.close()
+    config = msgspec.structs.replace(config, children=keeper.children)
     if left:
         # Venue and sentinel stay: somebody has to be able to cancel what is left.
         _end_children(config, only_checker=True)
@@ -202,6 +201,25 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         log(SWEEPS_ON)
     log.flush()
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
+
+
+def _sentinel_keeper(config: GateConfig, log: Callable[[str], None]) -> SentinelKeeper:
+    """What keeps the sentinel of this folder alive. The new one is written down, for whoever ends what stands around the gate."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def changed(children: tuple[Child, ...], pid: int) -> None:
+        write_gate_config(msgspec.structs.replace(config, children=children, sentinel_pid=pid), config.file)
+
+    return SentinelKeeper(
+        config.children,
+        config.sentinel_pid,
+        start=lambda: start_sentinel(config.sockets, config.folder / "log", os.environ, begun),
+        identity=identity_of,
+        look=look,
+        changed=changed,
+        boot_ns=lambda: now().boot_ns,
+        log=log,
+    )
 
 
 async def _until(work: Coroutine[Any, Any, None], stopped: asyncio.Future[int]) -> None:

@@ -20,8 +20,9 @@ from interlock.gate.commands import Commands
 from interlock.gate.condition_watch import ConditionWatch, cancels_called_for, may_rest
 from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
-from interlock.gate.egress import Egress
+from interlock.gate.egress import Egress, Way
 from interlock.gate.exposure import Place, universe_of
+from interlock.gate.following import Following
 from interlock.gate.foreign import Unmanaged
 from interlock.gate.keeper import Keeper
 from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
@@ -65,6 +66,8 @@ class Rooms:
     arming: ArmingView
     attendant: Attendant
     desk: Desk
+    proposals: Proposals
+    following: Following
 
 
 def share(
@@ -105,10 +108,11 @@ def share(
                 keeper,
                 readings,
                 guard,
-                partial(ports.connect, kits[part.venue].orders),
+                partial(ports.connect, kits[part.venue].entry_at),
                 ports.now,
                 answer_ns=part.answer_ns,
                 meter=kits[part.venue].meter,
+                spare=_spare_way(kits[part.venue], ports),
             )
             for part in config.venues
         },
@@ -142,6 +146,7 @@ def compose(
         clock=ports.now,
         take=parts.take,
         rounds_every_ns={venue: kit.paces.market_ns for venue, kit in kits.items()},
+        prices={venue: kit.prices for venue, kit in kits.items() if kit.prices is not None},
     )
     money = MoneyWatch(readings, limits, worths, clock=ports.now, every_ns={venue: kit.paces.equity_ns for venue, kit in kits.items()})
     conditions = ConditionWatch(
@@ -175,9 +180,25 @@ def compose(
     attendant = Attendant(parts, partial(_called_for, parts))
     proposals = Proposals(parts, dead_man.assure)
     commands = Commands(parts, proposals)
-    arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build)
-    desk = Desk(parts, proposals, commands, arm_desk, arming.report, attendant.enforce)
-    return Rooms(desks=desks, watch=watch, dead_man=dead_man, arming=arming, attendant=attendant, desk=desk)
+    keys = {part.venue: part.drilled_key for part in config.venues}
+    arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build, keys)
+    following = Following(lambda: parts.keeper.state, lambda: parts.clock().boot_ns)
+    parts.keeper.on_record = following.note
+    desk = Desk(parts, proposals, commands, following, arm_desk, arming.report, attendant.enforce)
+    return Rooms(
+        desks=desks,
+        watch=watch,
+        dead_man=dead_man,
+        arming=arming,
+        attendant=attendant,
+        desk=desk,
+        proposals=proposals,
+        following=following,
+    )
+
+
+def _spare_way(kit: VenueKit, ports: Ports) -> Way | None:
+    return None if kit.spare is None else Way(kit.spare, partial(ports.connect, kit.orders))
 
 
 def _placement_waits_ns(kit: VenueKit, pending: int, boot_ns: int) -> int:

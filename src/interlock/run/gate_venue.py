@@ -78,12 +78,18 @@ class VenueDesk:
         self._begun = False
         self._gaps = True
         """Something may have been missed and is to be read again."""
+        self._read_since_boot_ns: int | None = None
+        """The beginning of the connection since which everything was read."""
         self._reconcile_at_ns = 0
 
     @property
     def connected_since_boot_ns(self) -> int | None:
-        """Since when the private stream is connected; None while it is not."""
-        return self._stream.connected_since_boot_ns
+        """Since when the private stream is connected; None while it is not, or has been for so short that not everything was read since.
+
+        What a connection that was lost did not tell is known only then: until it is, nothing new may be permitted on the account.
+        """
+        since_ns = self._stream.connected_since_boot_ns
+        return since_ns if since_ns == self._read_since_boot_ns else None
 
     # Duties
 
@@ -101,6 +107,16 @@ class VenueDesk:
             self._refused(error)
         take_in_order(parts, self._money.turn(parts.keeper.state, parts.clock()))
 
+    async def hear_prices(self) -> None:
+        """Take the prices that the venue tells by itself into what orders are held against."""
+        if self.kit.prices is not None:
+            self._market.hear(self.part.venue)
+
+    async def follow_prices(self) -> None:
+        """Be told of prices by the venue, where it does so; until cancelled."""
+        if self.kit.prices is not None:
+            await self.kit.prices.run()
+
     async def stream(self) -> None:
         """Take what the venue tells by itself, from when the account has been begun with; returns when the connection is lost."""
         if self._begun:
@@ -112,14 +128,18 @@ class VenueDesk:
         try:
             if not self._begun:
                 self._begun = await self._take_over()
-            if self._begun and self._gaps:
+            since_ns = self._stream.connected_since_boot_ns
+            if self._begun and (self._gaps or since_ns not in (None, self._read_since_boot_ns)):
                 self._gaps = False
                 self._reconcile_at_ns = 0
                 if self.kit.paces.catches_up:
                     await self._watch.catch_up(self.reads)
+                    self._read_since_boot_ns = since_ns
             if self._begun and now_ns >= self._reconcile_at_ns:
                 self._reconcile_at_ns = now_ns + self.kit.paces.reconcile_ns
+                since_ns = self._stream.connected_since_boot_ns
                 await self._reconciler.round()
+                self._read_since_boot_ns = since_ns
         except ReadFailed as error:
             self._refused(error)
             self._gaps = True

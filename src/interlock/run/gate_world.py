@@ -8,6 +8,7 @@ arming (`gate_arming`).
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import core, life
@@ -33,6 +34,8 @@ from interlock.sentinel.stop_word import StopWord
 READY_S, READY_AT_VENUES_S = 15.0, 60.0
 """How long readiness is waited for before the gate is offered all the same, disarmed and with its reasons; the second where limits spread reads."""
 LEAVE_S = 10.0
+_FOR_A_PERSON = frozenset({"undrilled", "evidence_missing"})
+"""What stands against arming and does not go away by waiting."""
 
 
 class GateWorld:
@@ -157,6 +160,8 @@ class GateWorld:
         employ = rooms.attendant.employ
         for venue, desk in rooms.desks.items():
             employ(f"markets of {venue}", 0.02, desk.markets)
+            employ(f"prices of {venue}", 0.1, desk.hear_prices)
+            employ(f"public stream of {venue}", 0.5, desk.follow_prices)
             employ(f"stream of {venue}", 0.05, desk.stream)
             employ(f"account of {venue}", 0.05, desk.account)
             employ(f"orders of {venue}", 0.1, desk.orders)
@@ -167,6 +172,7 @@ class GateWorld:
         employ("snapshots", 1.0, snapshots.keep)
         employ("denials", 0.5, rooms.attendant.tell_denials)
         employ("dead-man", 1.0, rooms.dead_man.refresh)
+        employ("engine", 0.25, partial(rooms.proposals.cancel_if_gone, rooms.following))
         rooms.watch.begin()
         self._work = asyncio.get_running_loop().create_task(rooms.attendant.run())
 
@@ -180,7 +186,7 @@ class GateWorld:
         while now().boot_ns < until_ns:
             if rooms.watch.checker_heard:
                 rooms.watch.expect_checker()
-            left = {one.rule for one in rooms.arming.why_not() if not one.rule.startswith("read_only")} - {"undrilled"}
+            left = {one.rule for one in rooms.arming.why_not() if not one.rule.startswith("read_only")} - _FOR_A_PERSON
             if not left and self.parts.keeper.state.losses.marked_boot_ns is not None:
                 break
             await asyncio.sleep(0.02)

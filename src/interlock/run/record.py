@@ -17,22 +17,18 @@ from typing import Any
 import msgspec
 
 from interlock.domain.clock import NS_PER_S, Clock
-from interlock.domain.errors import Refused, UsageError
+from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument
-from interlock.venues.binance_usdm import rules as binance_rules
-from interlock.venues.binance_usdm.wire import decode_exchange_info
-from interlock.venues.bybit import rules as bybit_rules
+from interlock.run.listed import listed_instruments
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.feed import Reason, Reject, Taken
 from interlock.venues.hosts import Hosts, hosts_of, hosts_on_loopback
-from interlock.venues.http_reader import HttpReader, ReadBroken
+from interlock.venues.http_reader import HttpReader
 from interlock.venues.live import LiveFeed
-from interlock.venues.port import Heard, Nonsense
-from interlock.venues.public_parts import Line, describing_call, public_lines
+from interlock.venues.port import Heard
+from interlock.venues.public_parts import Line, public_lines
 from interlock.venues.request import Call, SignedCall
 from interlock.venues.socket import Connect
-from interlock.venues.upbit import public as upbit_public
-from interlock.venues.upbit.wire import decode_instruments
 
 STALE_NS = 10 * NS_PER_S
 READ_S = 5.0
@@ -114,7 +110,7 @@ async def record(
         raise UsageError(f"{config.out}: expected a new or empty folder, found files; name another")
     reader = HttpReader(hosts.rest)
     try:
-        listed = await _describe(reader, config, clock)
+        listed = await listed_instruments(reader, config.venue, config.symbols, clock)
         (config.out / "instruments.json").write_bytes(msgspec.json.format(msgspec.json.encode(list(listed.values())), indent=2))
         return await _record(config, hosts, listed, reader, clock, connect, chance, progress)
     finally:
@@ -231,32 +227,3 @@ class _Stream:
             self._frames.write(number, b"%019d " % receive_ns + frame)
         if isinstance(said, Reject) and said.reason in _BREAKS:
             self.live.connect_anew(f"{said.reason.value}: {said.detail}")
-
-
-async def _describe(reader: HttpReader, config: RecordConfig, clock: Clock) -> dict[str, Instrument]:
-    call = describing_call(config.venue, config.symbols)
-    try:
-        heard = await reader.ask(SignedCall(call.method, call.path, call.query, (), call.body), READ_S)
-    except ReadBroken as error:
-        raise Refused(f"{config.venue}: {error}; nothing was recorded") from error
-    if heard.status != 200:
-        raise Refused(f"{config.venue}: expected its instruments, found HTTP {heard.status}: {heard.body[:200]!r}; nothing was recorded")
-    try:
-        found = {instrument.symbol: instrument for instrument in _instruments(config.venue, heard.body, clock)}
-    except (ValueError, ArithmeticError, msgspec.DecodeError, Nonsense) as error:
-        raise Refused(f"{config.venue}: its instruments make no sense: {error}; nothing was recorded") from error
-    missing = [symbol for symbol in config.symbols if symbol not in found]
-    if missing:
-        raise UsageError(f"{config.venue}: expected symbols that it lists, found {', '.join(missing)}")
-    return {symbol: found[symbol] for symbol in config.symbols}
-
-
-def _instruments(venue: str, body: bytes, clock: Clock) -> list[Instrument]:
-    if venue == "upbit":
-        from datetime import UTC, datetime
-
-        day = datetime.fromtimestamp(clock.now_ns() / NS_PER_S, UTC).date()
-        return upbit_public.instruments(decode_instruments(body), day)
-    if venue == "bybit":
-        return bybit_rules.instruments(body)
-    return binance_rules.instruments(decode_exchange_info(body))

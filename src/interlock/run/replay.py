@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -88,16 +88,19 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
     if config.model.queue != "trade_through":
         _check_depth_interval(config_path, tape)
     instruments = tuple(_with_fees(i, config.instruments[i.key].fees) for i in tape.instruments)
-    numbers = {i.key: n for n, i in enumerate(instruments)}
     settings = _settings(config, tape)
-    pairs: tuple[tuple[int, int], ...] = ()
-    if config.making is not None:
-        strategy = _making(config, config_path, config.making, numbers)
-    else:
-        assert config.arbitrage is not None
-        strategy, pairs = _arbitrage(config, config_path, config.arbitrage, numbers, instruments)
+    strategy, pairs = strategy_of(config, config_path, instruments)
     settings = _opened_perpetuals(settings, instruments, tape)
     return Plan(config, tape, instruments, settings, strategy, pairs)
+
+
+def strategy_of(config: RunConfig, path: Path, instruments: Sequence[Instrument]) -> tuple[Strategy, tuple[tuple[int, int], ...]]:
+    """The kernel that a configuration names with its parameters, and the pairs of instruments that it trades. Raises BadInput."""
+    numbers = {i.key: n for n, i in enumerate(instruments)}
+    if config.making is not None:
+        return _making(config, path, config.making, numbers), ()
+    assert config.arbitrage is not None
+    return _arbitrage(config, path, config.arbitrage, numbers, tuple(instruments))
 
 
 FINEST_DEPTH_MS = 100.0
@@ -223,7 +226,7 @@ def _number(numbers: Mapping[str, int], key: str, path: Path, place: str) -> int
 
 def _making(config: RunConfig, path: Path, section: MakingConfig, numbers: Mapping[str, int]) -> Strategy:
     if _number(numbers, section.instrument, path, "making.instrument") != 0 or len(numbers) != 1:
-        raise BadInput(path, "making.instrument", f"making quotes one instrument on a tape of its own; this tape holds {len(numbers)}")
+        raise BadInput(path, "making.instrument", f"making quotes one instrument, on a tape of its own; found {len(numbers)}")
     params = _checked_params(making.MakingParams, section.params, path, "making")
     limit = config.instruments[section.instrument].max_position_lots
     if params.max_inventory_lots > limit:

@@ -19,7 +19,7 @@ from interlock.domain.instruments import Instrument
 from interlock.evidence.build import build_evidence
 from interlock.evidence.facts import Pair, Reporting, ReportingRate, RunFacts, StrategyKind, Variation
 from interlock.evidence.folder import EvidenceFolder, run_id
-from interlock.evidence.manifest import FeeStamp, LatencyStamp, Manifest, ModelStamps, TapeStamp, digest_of, timestamp, write_manifest
+from interlock.evidence.manifest import FeeStamp, LatencyStamp, Manifest, ModelStamps, TapeStamp, timestamp, write_manifest
 from interlock.evidence.manifest import facts as manifest_lines
 from interlock.evidence.manifest_sources import SystemSurroundings, code_stamp, machine_stamp
 from interlock.evidence.present import report_data
@@ -104,16 +104,17 @@ def replay_session(
     stage: Stage,
     session_id: str | None = None,
     full: bool = False,
+    config: RunConfig | None = None,
 ) -> Finished:
-    """Replay a tape under a configuration and write the evidence folder into `out`.
+    """Replay a tape under a configuration and write the evidence folder into `out`. `config`: what the file came to with its layers.
 
     A stop that is wished for on the way ends the replay where it stands; what was done so far is sealed as an interrupted run. Raises
     BadInput and UsageError before anything is written.
     """
-    config = load_config(config_path)
+    config = config or load_config(config_path)
     with Tape.open(tape_path) as tape:
         plan = make_plan(config, config_path, tape)
-        digest = digest_of(config.canonical())
+        digest = config.digest
         started_ns = clock.now_ns()
         usage = _Usage.start()
 

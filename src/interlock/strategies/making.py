@@ -163,6 +163,17 @@ def quote_ticks(side: int, centre: float, distance: float, book: Any) -> int:
     return max(ticks, (book.bid_ticks // step + 1) * step)
 
 
+@compiled(inline=True)
+def quoting(book: Any, depth: Any, params: Any, variance: float) -> tuple[float, float, float, float, float]:
+    """(fair value in ticks, volatility in bps over the horizon, half-spread in bps, lean of the inventory -1..1, centre in ticks)."""
+    fair = fair_value(book, depth, params)
+    volatility_bps = 1e4 * math.sqrt(variance * params[VOL_HORIZON])
+    half_bps = min(max(params[MIN_HALF], params[VOL_MULTIPLE] * volatility_bps), params[MAX_HALF])
+    inventory = book.position_lots - int(params[TARGET_INVENTORY])
+    lean = max(-1.0, min(1.0, inventory / params[MAX_INVENTORY]))
+    return fair, volatility_bps, half_bps, lean, fair * (1.0 - params[SKEW_BPS] * lean * 1e-4)
+
+
 @compiled(KERNEL)
 def making(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: Any, now_ns: int, intents: Any) -> int:
     """Quote both sides of instrument 0."""
@@ -179,12 +190,8 @@ def making(view: Any, books: Any, depth: Any, orders: Any, params: Any, state: A
         return n
     mid = 0.5 * (book.bid_ticks + book.ask_ticks)
     variance = update_variance(state, mid, now_ns, params[VOL_HALF_LIFE])
-    fair = fair_value(book, depth, params)
-    volatility_bps = 1e4 * math.sqrt(variance * params[VOL_HORIZON])
-    half_bps = min(max(params[MIN_HALF], params[VOL_MULTIPLE] * volatility_bps), params[MAX_HALF])
+    fair, _, half_bps, _, centre = quoting(book, depth, params, variance)
     inventory = book.position_lots - int(params[TARGET_INVENTORY])
-    lean = max(-1.0, min(1.0, inventory / params[MAX_INVENTORY]))
-    centre = fair * (1.0 - params[SKEW_BPS] * lean * 1e-4)
     tolerance = params[TOLERANCE_BPS] * 1e-4 * fair
     too_close = params[FAST_CANCEL_BPS] * 1e-4 * fair
     levels = int(params[LEVELS])

@@ -1,0 +1,215 @@
+"""The demo of the whole system on this host: simulated venues, gate, sentinel, checker and engines, two faults on the way, and a kill drill.
+
+Market making on the simulated Bybit trades through the gate, armed by a script, which only loopback allows. The arbitrage of Upbit and Binance hears
+both markets and gives signals; nothing of it is sent. What is printed afterwards is counted from the run's own records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from interlock.domain.clock import Clock
+from interlock.domain.errors import Refused
+from interlock.run.folder_names import CONFIG_FILE
+from interlock.run.interrupt import StopWish
+from interlock.run.live import Running, Stage, arm_by_script, our_verb, public_places, run_live
+from interlock.run.live_folder import LiveRun
+from interlock.run.live_report import write_report
+from interlock.run.modes import Mode
+from interlock.run.venue_child import ENVIRONMENT, VenueChild
+
+EXAMPLES: Final = Path(__file__).parent / "examples" / "live"
+LEAST_S: Final = 20.0
+KILL_BEFORE_END_S: Final = 6.0
+NOTES_FILE: Final = "demo.json"
+
+
+@dataclass
+class DemoNotes:
+    """What happened besides the run's own figures."""
+
+    armed: dict[str, Any] = field(default_factory=dict)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    kill: dict[str, Any] = field(default_factory=dict)
+    signals: dict[str, Any] = field(default_factory=dict)
+    checked: dict[str, Any] = field(default_factory=dict)
+    decided_again: dict[str, Any] = field(default_factory=dict)
+    venue: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """A demo that is over. `interrupted`: by Ctrl-C, in order."""
+
+    out: Path
+    kpi: Mapping[str, Any]
+    notes: DemoNotes
+    report: Path
+    interrupted: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything held that a demo claims."""
+        return (
+            self.kpi["verdict"] == "PASS"
+            and self.notes.checked.get("violations") == []
+            and self.notes.decided_again.get("result") == "SAME"
+            and self.notes.kill.get("result") == "FINAL"
+        )
+
+
+def run_demo(
+    out: Path, seconds: float | None, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, seed: int
+) -> DemoResult:
+    """Run it in `out`, a new or empty folder; `seconds` None until it is stopped. Raises UsageError and Refused before anything trades."""
+    if out.exists() and any(out.iterdir()):
+        raise Refused(f"{out}: expected a new or empty folder, found files; name another with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    stage("starting the simulated venues (the first start of a version compiles, some 20 s)", 0, 0)
+    venues = VenueChild.start(out, environ, "--seed", str(seed))
+    observer: subprocess.Popen[bytes] | None = None
+    notes = DemoNotes()
+    surroundings = {**environ, "READ_ONLY_ENFORCED": "false"}
+    try:
+        where: dict[str, Any] = json.loads(venues.where(stop, stage).read_bytes())
+        observer = _start_observer(out, where, environ)
+        happenings = _Happenings(notes, where, seconds, stage)
+        result = run_live(
+            LiveRun(
+                config=EXAMPLES / "making-bybit.toml",
+                mode=Mode.LIVE,
+                out=out,
+                places=out / "places.json",
+                seconds=seconds,
+                prepared=True,
+            ),
+            surroundings,
+            clock=clock,
+            stop=stop,
+            stage=stage,
+            on_running=lambda running: notes.armed.update(arm_by_script(running, surroundings, stage)),
+            on_look=happenings.look,
+        )
+        notes.faults = happenings.survived()
+        notes.venue = _venue(where)
+        notes.signals = _signals(out)
+    finally:
+        if observer is not None:
+            _end(observer)
+        venues.end()
+    stage("checking the journal and deciding the run again", 0, 0)
+    notes.checked = our_verb(environ, "trace", "check", str(out / "journal"), "--witness", str(out / "witness.jsonl"))
+    notes.decided_again = our_verb(environ, "replay", "--from-run", str(out))
+    (out / NOTES_FILE).write_text(json.dumps(vars(notes), indent=2) + "\n", encoding="utf-8")
+    report = write_report(out, result.kpi, vars(notes))
+    return DemoResult(out, result.kpi, notes, report, result.interrupted)
+
+
+# The arbitrage that only looks
+
+
+def _start_observer(out: Path, where: dict[str, Any], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    folder = out / "signals"
+    folder.mkdir()
+    config = folder / CONFIG_FILE
+    config.write_bytes((EXAMPLES / "signals-arbitrage.toml").read_bytes())
+    told = {
+        "config": str(config.absolute()),
+        "out": str(folder.absolute()),
+        "where": "loopback",
+        "strategy": "arbitrage",
+        "intent": None,
+        "places": public_places(where),
+    }
+    (folder / "config.json").write_text(json.dumps(told), encoding="utf-8")
+    kept = {name: environ[name] for name in ENVIRONMENT if name in environ}
+    with (folder / "engine.log").open("ab") as log:
+        command = [sys.executable, "-P", "-m", "interlock.run.engine_process", str(folder / "config.json")]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=kept, start_new_session=True)
+
+
+def _signals(out: Path) -> dict[str, Any]:
+    try:
+        stands = json.loads((out / "signals" / "engine.json").read_bytes())
+    except (OSError, ValueError):
+        return {"decisions": None, "signals": None}
+    return {
+        "decisions": stands["decisions"],
+        "signals": stands["counts"].get("signals", 0),
+        "frames": sum(f["frames"] for f in stands["feeds"]),
+    }
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# The ceremony, the faults, the kill
+
+
+class _Happenings:
+    """The faults and the kill, each once, at their share of the time."""
+
+    def __init__(self, notes: DemoNotes, where: Mapping[str, Any], seconds: float | None, stage: Stage) -> None:
+        self._notes = notes
+        self._control = str(where["control"])
+        self._stage = stage
+        until = 60.0 if seconds is None else seconds
+        self._due: list[tuple[float, Callable[[Running], None]]] = [
+            (0.25 * until, self._lose_an_ack),
+            (0.5 * until, self._break_the_feed),
+        ]
+        if seconds is not None:
+            self._due.append((max(seconds - KILL_BEFORE_END_S, 0.7 * seconds), self._kill))
+
+    def look(self, running: Running, passed_s: float) -> None:
+        """What is due now."""
+        while self._due and passed_s >= self._due[0][0]:
+            self._due.pop(0)[1](running)
+
+    def survived(self) -> list[dict[str, Any]]:
+        """The faults that were asked for, with how often the venues say that each happened."""
+        with urllib.request.urlopen(f"{self._control}/faults", timeout=10) as answer:
+            happened: dict[str, int] = json.load(answer)
+        return [{**one, "happened": happened.get(one["fault"], 0)} for one in self._notes.faults]
+
+    def _lose_an_ack(self, _running: Running) -> None:
+        self._happen({"fault": "lose_ack", "venue": "bybit", "verb": "place"}, "the answer to an order is lost")
+
+    def _break_the_feed(self, _running: Running) -> None:
+        self._happen({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
+
+    def _happen(self, fault: dict[str, Any], words: str) -> None:
+        asked = urllib.request.Request(f"{self._control}/faults", data=json.dumps(fault).encode(), method="POST")
+        urllib.request.urlopen(asked, timeout=10).close()
+        self._notes.faults.append({**fault, "words": words})
+
+    def _kill(self, running: Running) -> None:
+        self._stage("kill drill: everything is cancelled from another process", 0, 0)
+        # The command is for a person; here it runs in this one's place.
+        self._notes.kill = our_verb(os.environ, "kill", "--socket", running.sockets["lower"])
+
+
+def _venue(where: Mapping[str, Any]) -> dict[str, Any]:
+    """What is true at the venue, by its own account."""
+    with urllib.request.urlopen(f"{where['control']}/state", timeout=10) as answer:
+        state = json.load(answer)["bybit"]
+    return {
+        "open_orders": sum(order["state"] in ("open", "partial") for order in state["orders"]),
+        "positions": state["positions"],
+    }

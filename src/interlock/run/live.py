@@ -1,0 +1,495 @@
+"""A run against venues: gate, sentinel, checker and engine as processes, started in order, watched, and ended in order.
+
+On paper the gate's venue is a paper venue. In shadow it is that too, and its folder is named for what it is, counterfactual: what watches the account
+is another process (`observer_process`), which reads and has no way to order.
+
+This process holds no key and decides nothing. It starts the gate (which starts sentinel and checker, and recovers and reconciles before it is ready),
+then the engine; it restarts an engine that dies, writes down every minute how the run stands, and at the end lets the engine stop first, so that
+nothing new comes while the gate takes everything back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from interlock.domain.clock import NS_PER_S, Clock
+from interlock.domain.errors import BadInput, Refused, UsageError
+from interlock.gate.frames import GetStatus, Role, Status
+from interlock.gate.sockets import Client
+from interlock.run.at_stop import AtStop, reduce_positions
+from interlock.run.config import RunConfig
+from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE
+from interlock.run.interrupt import StopWish
+from interlock.run.layers import resolve
+from interlock.run.live_folder import LiveRun, told_of
+from interlock.run.live_kpi import Course, write_kpi
+from interlock.run.live_plan import file_digest
+from interlock.run.modes import Mode, require_places, require_runnable
+from interlock.run.observed import endpoint_named
+from interlock.run.observer_child import ObserverChild
+from interlock.run.run_folder import fill_folder, hold_folder, put, require_folder
+from interlock.run.shadow_kpi import write_shadow_kpi
+from interlock.run.venue_child import ENVIRONMENT as ENGINE_ENVIRONMENT
+from interlock.run.venue_child import VenueChild
+from interlock.venues.endpoint import Where
+
+GATE_ENVIRONMENT: Final = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "READ_ONLY_ENFORCED",
+    "TMPDIR",
+    "TZ",
+    "XDG_CACHE_HOME",
+)
+PAPER_FOLDER: Final = "paper"
+READY_S: Final = 120.0
+"""How long the gate may take to be ready; it waits for the venues' limits by itself."""
+ENGINE_READY_S: Final = 240.0
+"""How long the engine may take: the first start of a version compiles."""
+LEAVE_S: Final = 30.0
+LOOK_S: Final = 0.1
+CHECKPOINT_S: Final = 60.0
+HEARTBEAT_S: Final = 1.0
+MOST_RESTARTS: Final = 20
+
+Stage = Callable[[str, int, int], None]
+"""Told of progress: what is being done, how much of it is done, out of how much (0: not known)."""
+
+
+@dataclass
+class Running:
+    """A run that goes on: the processes, and where the gate is spoken to."""
+
+    run: LiveRun
+    sockets: Mapping[str, str]
+    gate: subprocess.Popen[bytes]
+    engine: subprocess.Popen[bytes] | None
+    observer: ObserverChild | None = None
+    restarts: int = 0
+    course: Course = field(default_factory=Course)
+
+    def status(self) -> Status | None:
+        """How the gate stands; None if it does not answer."""
+        try:
+            with Client(Path(self.sockets["read"]), Role.READ, frozenset({os.geteuid()}), 2.0) as client:
+                answer = client.request(GetStatus())
+        except Refused:
+            return None
+        return answer if isinstance(answer, Status) else None
+
+    def engine_stands(self) -> dict[str, Any] | None:
+        """How the engine said last that it stands."""
+        try:
+            found: dict[str, Any] = json.loads((self.run.out / ENGINE_FOLDER / "engine.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found
+
+
+OnRunning = Callable[[Running], None]
+"""Told when everything runs, once; a demo arms then."""
+OnLook = Callable[[Running, float], None]
+"""Told again and again while it runs, with the seconds since it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResult:
+    """What came of a run: its figures, and the exit code of the gate."""
+
+    out: Path
+    kpi: Mapping[str, Any]
+    interrupted: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether every invariant of the run held."""
+        return bool(self.kpi["verdict"] == "PASS")
+
+
+def run_live(
+    run: LiveRun,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock,
+    stop: StopWish,
+    stage: Stage,
+    on_running: OnRunning | None = None,
+    on_look: OnLook | None = None,
+) -> LiveResult:
+    """Run to the end, and write `kpi.json`. Raises UsageError and Refused before anything trades; whatever was started then is ended again."""
+    resolved = resolve(run.config, environ, profile=run.profile, given=run.given)
+    config = resolved.config
+    require_runnable(run.mode, config, run.config, environ, places=run.places)
+    assert config.live is not None
+    assert run.places is not None or run.mode is Mode.PAPER
+    limits = run.config.parent / config.live.limits
+    if not limits.is_file():
+        raise BadInput(run.config, "live.limits", f"expected a file of limits at {limits}, found none")
+    told = told_of(run, resolved)
+    require_folder(run.out, resolved, told, prepared=run.prepared)
+    if run.places is not None and run.market[0] is Where.LOOPBACK:
+        require_places(run.places, config)
+    with hold_folder(run.out):
+        fill_folder(run.out, resolved, limits, told)
+        return _run(run, config, environ, clock=clock, stop=stop, stage=stage, on_running=on_running, on_look=on_look)
+
+
+def _run(
+    run: LiveRun,
+    config: RunConfig,
+    environ: Mapping[str, str],
+    *,
+    clock: Clock,
+    stop: StopWish,
+    stage: Stage,
+    on_running: OnRunning | None,
+    on_look: OnLook | None,
+) -> LiveResult:
+    """A run in a folder that is its own."""
+    assert config.live is not None
+    paper: VenueChild | None = None
+    observer: ObserverChild | None = None
+    gate: subprocess.Popen[bytes] | None = None
+    running: Running | None = None
+    watched: int | None = None
+    traded = run.places
+    try:
+        if run.mode is Mode.SHADOW:
+            # First, so that nothing else begins with a key that may do more than look.
+            stage("looking at the key and the account", 0, 0)
+            observer = _start_observer(run, environ)
+            observer.ready(stop, stage)
+        if run.on_paper:
+            environ = {**environ, "READ_ONLY_ENFORCED": "false"}
+            stage("starting the paper venue", 0, 0)
+            paper = _start_paper(run, sorted(config.instruments), environ)
+            traded = paper.where(stop, stage)
+        assert traded is not None
+        stage("starting the gate", 0, 0)
+        gate = _start_gate(run, traded, environ)
+        sockets = _sockets(gate, run.out, stop, stage)
+        running = Running(run, sockets, gate, None, observer)
+        put(run.out / ENGINE_FOLDER / "config.json", msgspec.json.encode(engine_told(run, config.live.strategy, sockets)))
+        running.engine = _start_engine(run, environ)
+        _await_engine(running, stop, stage)
+        if run.on_paper and not stop.wanted:
+            # Nothing is at stake: what a person has to do elsewhere is done by a script.
+            arm_by_script(running, environ, stage)
+        if on_running is not None and not stop.wanted:
+            on_running(running)
+        running.course.begin(clock, run.seconds)
+        _watch(running, environ, clock=clock, stop=stop, stage=stage, on_look=on_look)
+        running.course.interrupted = stop.wanted
+        running.course.end(clock)
+    finally:
+        stage("stopping: the engine, then the gate with its orders", 0, 0)
+        if running is not None and running.engine is not None:
+            _stop(running.engine)
+        if running is not None and run.at_stop is AtStop.REDUCE:
+            running.course.reduction = reduce_positions(running.sockets, config.live.strategy, stop, stage)
+        last = None if running is None else running.status()
+        code = _end(gate)
+        if observer is not None:
+            # After the gate, so that it has seen the last permit.
+            watched = observer.end()
+        if paper is not None:
+            paper.end()
+    assert running is not None
+    running.course.gate_exit = code
+    running.course.observer_exit = watched
+    running.course.restarts = running.restarts
+    stage("writing the figures of the run", 0, 0)
+    kpi = _figures(running, last, final=True)
+    return LiveResult(run.out, kpi, running.course.interrupted)
+
+
+def _figures(running: Running, status: Status | None, *, final: bool) -> dict[str, Any]:
+    run, engine = running.run, running.engine_stands()
+    if run.mode is Mode.SHADOW:
+        return write_shadow_kpi(run.out, run.gate_folder, running.course, engine, status, final=final)
+    return write_kpi(run.out, run.mode.value, run.market[0].value, running.course, engine, status, final=final)
+
+
+# The beginning
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_us() -> None:
+    """In a child before it begins: a supervisor that is killed leaves nobody who watches, so its processes are asked to end in order."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start_paper(run: LiveRun, symbols: Sequence[str], environ: Mapping[str, str]) -> VenueChild:
+    """Simulated venues whose market is the live one: the venues' own feeds, or those of the simulators that `places` names.
+
+    They listen to the feeds that the engine listens to, and play our orders by the matching model of the replay. That nobody reacts to our orders,
+    and that a real way to a venue is longer than this host's loopback, flatters; the figures say that it was paper.
+    """
+    where, places = run.market
+    follow = where.value if places is None else str(places)
+    # Keys of its own: simulators of one seed have the same, and those that are followed must not take what is signed for paper.
+    seed = str(secrets.randbits(31))
+    return VenueChild.start(
+        run.out / PAPER_FOLDER, environ, "--seed", seed, "--follow", follow, *(word for one in symbols for word in ("--symbols", one))
+    )
+
+
+def _start_observer(run: LiveRun, environ: Mapping[str, str]) -> ObserverChild:
+    assert run.places is not None
+    return ObserverChild.start(
+        run.out,
+        environ,
+        limits=run.out / LIMITS_FILE,
+        places=run.places,
+        endpoint=endpoint_named(run.places),
+        counterfactual=run.gate_folder / "journal",
+        config=file_digest(run.out / CONFIG_FILE),
+        before=_end_with_us,
+    )
+
+
+def gate_words(run: LiveRun, places: Path) -> list[str]:
+    """The command of the gate. On paper and in shadow `places` are those of the paper venue."""
+    venue = "testnet" if run.mode is Mode.TESTNET else "served"
+    words = ["gate", "serve", "--dir", str(run.gate_folder), "--venue", venue]
+    return [*words, "--places", str(places), "--limits", str(run.out / LIMITS_FILE), "--json"]
+
+
+def _start_gate(run: LiveRun, places: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    passed = (*GATE_ENVIRONMENT, "CREDENTIALS_DIRECTORY") if run.mode is Mode.TESTNET else GATE_ENVIRONMENT
+    kept = {name: environ[name] for name in passed if name in environ}
+    command = [sys.executable, "-P", "-m", "interlock", *gate_words(run, places)]
+    with (run.out / "gate.log").open("ab") as log:
+        # A session of its own: Ctrl-C is for us, and we end the gate in order.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=kept,
+            start_new_session=True,
+            preexec_fn=_end_with_us,  # noqa: PLW1509 - this process has no threads
+        )
+
+
+def _sockets(gate: subprocess.Popen[bytes], out: Path, stop: StopWish, stage: Stage) -> Mapping[str, str]:
+    assert gate.stdout is not None
+    until = time.monotonic() + READY_S
+    line = b""
+    while not line.endswith(b"\n"):
+        stage("waiting for the gate to recover and reconcile", 0, 0)
+        if stop.wanted:
+            raise KeyboardInterrupt
+        if time.monotonic() > until:
+            raise Refused(f"the gate was not ready after {READY_S:.0f} s; see {out / 'gate.log'}")
+        piece = _read_some(gate.stdout)
+        if piece == b"" and gate.poll() is not None:
+            raise _gate_refused(gate, out)
+        line += piece or b""
+    found: dict[str, Any] = json.loads(line)
+    if "error" in found:
+        # Asked for JSON, the gate says there why it does not begin.
+        problem = found["error"]
+        gate.wait(LEAVE_S)
+        error = UsageError if gate.returncode == 2 else Refused
+        raise error(f"the gate did not start (exit code {gate.returncode}): {problem['message']}; see {out / 'gate.log'}")
+    return found
+
+
+def _read_some(pipe: IO[bytes]) -> bytes | None:
+    """What is there within a moment; None if there is nothing, b"" at the end."""
+    ready, _, _ = select.select([pipe], [], [], LOOK_S)
+    return os.read(pipe.fileno(), 65_536) if ready else None
+
+
+def _gate_refused(gate: subprocess.Popen[bytes], out: Path) -> Refused:
+    lines = (out / "gate.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    said = lines[-1] if lines else "nothing"
+    error = UsageError if gate.returncode == 2 else Refused
+    return error(f"the gate did not start (exit code {gate.returncode}): {said}; see {out / 'gate.log'}")  # type: ignore[return-value]
+
+
+def engine_told(run: LiveRun, strategy: str, sockets: Mapping[str, str]) -> dict[str, Any]:
+    """What the engine is told: nothing of a key, and of no address but public ones."""
+    where, places = run.market
+    return {
+        "config": str((run.out / CONFIG_FILE).absolute()),
+        "out": str((run.out / ENGINE_FOLDER).absolute()),
+        "where": where.value,
+        "strategy": strategy,
+        "intent": sockets["intent"],
+        "places": None if places is None else public_places(json.loads(places.read_bytes())),
+    }
+
+
+def public_places(places: dict[str, Any]) -> dict[str, Any]:
+    """The simulators' places without what the engine must not hold: no key, no secret, no address of the order side."""
+    found: dict[str, Any] = {}
+    for name, place in places.items():
+        if isinstance(place, dict):
+            # The private addresses are there by name, since a place without them is none; they lead to the public side.
+            public = place["ws_public"]
+            rest = public.replace("wss://", "https://").replace("ws://", "http://").split("/", 3)
+            found[name] = {"rest": "/".join(rest[:3]), "ws_public": public, "ws_private": public}
+    if "ca" in places:
+        found["ca"] = places["ca"]
+    return found
+
+
+def _start_engine(run: LiveRun, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    kept = {name: environ[name] for name in ENGINE_ENVIRONMENT if name in environ}
+    folder = run.out / ENGINE_FOLDER
+    (folder / "engine.json").unlink(missing_ok=True)
+    with (folder / "engine.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "interlock.run.engine_process", str(folder / "config.json")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=kept,
+            start_new_session=True,
+            preexec_fn=_end_with_us,  # noqa: PLW1509 - this process has no threads
+        )
+
+
+def _await_engine(running: Running, stop: StopWish, stage: Stage) -> None:
+    """Until every book was seen once."""
+    until = time.monotonic() + ENGINE_READY_S
+    while not stop.wanted:
+        stage("waiting for the engine's books (the first start of a version compiles, half a minute)", 0, 0)
+        stands = running.engine_stands()
+        if stands is not None and all(book["bid_ticks"] and book["ask_ticks"] for book in stands["books"]):
+            return
+        assert running.engine is not None
+        if running.engine.poll() is not None:
+            raise _engine_refused(running)
+        if time.monotonic() > until:
+            raise Refused(f"the engine saw no book in {ENGINE_READY_S:.0f} s; see {running.run.out / ENGINE_FOLDER / 'engine.log'}")
+        time.sleep(LOOK_S)
+
+
+def _engine_refused(running: Running) -> Refused:
+    assert running.engine is not None
+    log = running.run.out / ENGINE_FOLDER / "engine.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    error = UsageError if running.engine.returncode == 2 else Refused
+    said = lines[-1] if lines else "nothing"
+    return error(f"the engine did not start (exit code {running.engine.returncode}): {said}; see {log}")  # type: ignore[return-value]
+
+
+# By a script
+
+CAP_USD: Final = "1000"
+ARMED_FOR: Final = "24h"
+
+
+def arm_by_script(running: Running, environ: Mapping[str, str], stage: Stage) -> dict[str, Any]:
+    """Hold the ceremony by a script, with its kill drill first, which the gate takes on loopback alone; what it said. Raises Refused with what stands
+    against it."""
+    stage("arming by a script, with a kill drill first", 0, 0)
+    conditions = {"LIVE_ARM_ACK": "I_UNDERSTAND_LIVE_RISK", "LIVE_ARM_AT": str(int(time.time())), "LIVE_MAX_NOTIONAL_USD": CAP_USD}
+    given = ("--scripted", "--ack", conditions["LIVE_ARM_ACK"], "--max-notional-usd", CAP_USD, "--for", ARMED_FOR)
+    said: dict[str, Any] = {}
+    for _ in range(5):
+        said = our_verb({**environ, **conditions}, "arm", "--socket", running.sockets["raise"], *given)
+        if said.get("result") == "ARMED":
+            return said
+        time.sleep(1)  # what comes and goes, such as a clock that is read anew
+    raise Refused(f"the gate would not be armed: {said}")
+
+
+def our_verb(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
+    """One of our own commands; what it printed."""
+    kept = {name: value for name, value in environ.items() if name in {*GATE_ENVIRONMENT, *ENGINE_ENVIRONMENT} or name.startswith("LIVE_")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "interlock", *words, "--json"], env=kept, capture_output=True, text=True, timeout=300, check=False
+    )
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        return {"result": "FAILED", "detail": done.stderr[-500:]}
+    return found
+
+
+# While it runs
+
+
+def _watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, on_look: OnLook | None) -> None:
+    began_ns = beat_ns = checkpoint_ns = clock.monotonic_ns()
+    seconds = running.run.seconds
+    while not stop.wanted:
+        now_ns = clock.monotonic_ns()
+        passed_s = (now_ns - began_ns) / NS_PER_S
+        if seconds is not None and passed_s >= seconds:
+            return
+        if running.gate.poll() is not None:
+            running.course.trouble.append(f"the gate ended by itself with exit code {running.gate.returncode}")
+            return
+        if running.observer is not None and running.observer.process.poll() is not None:
+            running.course.trouble.append(f"the account is not watched any more: {running.observer.last_words()}")
+            return
+        _keep_engine(running, environ)
+        if now_ns - beat_ns >= HEARTBEAT_S * NS_PER_S:
+            beat_ns = now_ns
+            running.course.beat(clock)
+            stage("running", round(passed_s), 0 if seconds is None else round(seconds))
+        if now_ns - checkpoint_ns >= CHECKPOINT_S * NS_PER_S:
+            checkpoint_ns = now_ns
+            _figures(running, running.status(), final=False)
+        if on_look is not None:
+            on_look(running, passed_s)
+        time.sleep(LOOK_S if seconds is None else max(0.0, min(LOOK_S, seconds - passed_s)))
+
+
+def _keep_engine(running: Running, environ: Mapping[str, str]) -> None:
+    """Start an engine anew that died. The gate has taken its orders back, or does so now."""
+    if running.engine is not None and running.engine.poll() is None:
+        return
+    code = None if running.engine is None else running.engine.returncode
+    running.course.trouble.append(f"the engine ended by itself with exit code {code}")
+    if running.restarts >= MOST_RESTARTS:
+        raise Refused(f"the engine ended {running.restarts + 1} times; see {running.run.out / ENGINE_FOLDER / 'engine.log'}")
+    running.restarts += 1
+    running.engine = _start_engine(running.run, environ)
+
+
+# The end
+
+
+def _end(gate: subprocess.Popen[bytes] | None) -> int | None:
+    """Stop the gate; its exit code."""
+    if gate is None:
+        return None
+    code = _stop(gate)
+    if gate.stdout is not None:
+        gate.stdout.close()
+    return code
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(LEAVE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()

@@ -1,0 +1,302 @@
+"""The figures of a live run, from its journal, and the invariants that it must have kept.
+
+`kpi.json` is written every minute and at the end, replaced whole each time. A figure that is not known is null. What the run earned is the gate's own
+account of executions and marks (`Marked`), in dollars; it is no evidence of a strategy, only of what happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from interlock.domain.clock import NS_PER_S, Clock
+from interlock.domain.errors import InterlockError
+from interlock.gate import records as r
+from interlock.gate.frames import Status
+from interlock.gate.journal import Recovered, SystemDisk, recover
+from interlock.run.at_stop import AtStop, Ended, Reduction
+
+SCHEMA: Final = 1
+WALL_TOLERANCE: Final = 0.01
+LONGEST_GAP_S: Final = 65.0
+EVIDENCE: Final = ("config.toml", "limits.toml", "run.json", "gate.log", "engine/config.json", "engine/engine.json", "engine/engine.log")
+PAPER: Final = "paper"
+KPI_FILE: Final = "kpi.json"
+
+
+@dataclass
+class Course:
+    """What the supervisor saw. Times by the monotonic clock, but for the two that a person reads."""
+
+    planned_s: float | None = None
+    began_wall_ns: int = 0
+    ended_wall_ns: int = 0
+    began_ns: int = 0
+    ended_ns: int = 0
+    last_beat_ns: int = 0
+    longest_gap_ns: int = 0
+    interrupted: bool = False
+    gate_exit: int | None = None
+    observer_exit: int | None = None
+    restarts: int = 0
+    trouble: list[str] = field(default_factory=list)
+    reduction: Reduction | None = None
+    """None: positions are kept at the stop."""
+
+    def begin(self, clock: Clock, planned_s: float | None) -> None:
+        """Everything runs."""
+        self.planned_s = planned_s
+        self.began_wall_ns = clock.now_ns()
+        self.began_ns = self.last_beat_ns = self.ended_ns = clock.monotonic_ns()
+
+    def beat(self, clock: Clock) -> None:
+        """It was looked at."""
+        now_ns = clock.monotonic_ns()
+        self.longest_gap_ns = max(self.longest_gap_ns, now_ns - self.last_beat_ns)
+        self.last_beat_ns = self.ended_ns = now_ns
+
+    def end(self, clock: Clock) -> None:
+        """Its time is over; what is under way is ended now."""
+        self.beat(clock)
+        self.ended_wall_ns = clock.now_ns()
+
+    @property
+    def ran_s(self) -> float:
+        """How long it ran, to the last look, seconds."""
+        return (self.ended_ns - self.began_ns) / NS_PER_S
+
+
+@dataclass
+class Told:
+    """What a journal tells, counted."""
+
+    intents: int = 0
+    permits: int = 0
+    denials: Counter[str] = field(default_factory=Counter)
+    latches: Counter[str] = field(default_factory=Counter)
+    trips: Counter[str] = field(default_factory=Counter)
+    fills: int = 0
+    makers: int = 0
+    fees: Counter[str] = field(default_factory=Counter)
+    positions: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
+    marked: r.Marked | None = None
+    first_marked: r.Marked | None = None
+    reconciled: dict[str, bool] = field(default_factory=dict)
+    lives: int = 0
+    kills: int = 0
+    unsent: int = 0
+    wires: int = 0
+    own_strangers: int = 0
+    """Orders on the account whose ids look like ours and that no gate of this journal sent."""
+
+    def take(self, _lsn: int, payload: bytes) -> None:
+        """Count one record."""
+        match r.decode(payload):
+            case r.Boot():
+                self.lives += 1
+            case r.Intent():
+                self.intents += 1
+            case r.Permit():
+                self.permits += 1
+            case r.Deny() as deny:
+                self.denials[deny.rule] += deny.count
+            case r.LatchSet() as latch:
+                self.latches[latch.name] += 1
+            case r.InterlockTripped() as trip:
+                self.trips[trip.name] += 1
+            case r.KillEffective():
+                self.kills += 1
+            case r.SendUnknown():
+                self.unknown += 1
+            case r.Unsent():
+                self.unsent += 1
+            case r.WireBegin() | r.CancelSent():
+                self.wires += 1
+            case r.Foreign() as foreign:
+                self.own_strangers += foreign.own_prefix
+            case r.Filled() as fill:
+                self.fills += 1
+                self.makers += fill.liquidity.value == "maker"
+                self.fees[fill.fee_currency] += fill.fee  # type: ignore[assignment]
+                self.positions[f"{fill.venue}:{fill.symbol}"] += int(fill.side) * fill.lots
+            case r.Marked() as marked:
+                self.first_marked = self.first_marked or marked
+                self.marked = marked
+            case r.Reconciled() as reconciled:
+                self.reconciled[reconciled.venue] = reconciled.explained
+
+
+@dataclass(frozen=True)
+class Journaled:
+    """What a journal tells, if it can be read: `problem` is why not."""
+
+    told: Told
+    recovered: Recovered | None
+    problem: str
+
+
+def read_told(journal: Path) -> Journaled:
+    """Read a journal of a run, as far as it goes."""
+    told = Told()
+    try:
+        return Journaled(told, recover(SystemDisk(), journal, schema=r.SCHEMA, consume=told.take), "")
+    except InterlockError as error:
+        return Journaled(told, None, str(error))
+
+
+def write_kpi(
+    out: Path, mode: str, endpoint: str, course: Course, engine: Mapping[str, Any] | None, gate: Status | None, *, final: bool
+) -> dict[str, Any]:
+    """Write `kpi.json` of a run, and give what it says. While it runs the invariants are not judged yet."""
+    found = read_told(out / "journal")
+    verdict = verdict_of(invariants_of(out, course, found, found) if final else None)
+    kpi: dict[str, Any] = {
+        "live_kpi_schema": SCHEMA,
+        "mode": mode,
+        "endpoint": PAPER if mode == PAPER else endpoint,
+        **verdict,
+        **course_figures(course, found),
+        **decided(found.told),
+        **played(found.told),
+        "engine": engine,
+        "at_stop": told_of_stop(course),
+        "level_at_the_end": None if gate is None else gate.level.value,
+    }
+    put_kpi(out, kpi)
+    return kpi
+
+
+def verdict_of(invariants: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """The verdict on invariants; None while they are not judged yet."""
+    failed = [one["name"] for one in invariants or () if one["verdict"] == "FAIL"]
+    return {
+        "final": invariants is not None,
+        "verdict": None if invariants is None else "PASS" if not failed else "FAIL",
+        "failed": failed,
+        "invariants": invariants or [],
+    }
+
+
+def course_figures(course: Course, found: Journaled) -> dict[str, Any]:
+    """How the run went, and how long the gate's journal is."""
+    return {
+        "interrupted": course.interrupted,
+        "planned_s": course.planned_s,
+        "ran_s": round(course.ran_s, 3),
+        "began_wall_ns": course.began_wall_ns,
+        "ended_wall_ns": course.ended_wall_ns or None,
+        "engine_restarts": course.restarts,
+        "trouble": course.trouble,
+        "gate_lives": found.told.lives,
+        "gate_exit_code": course.gate_exit,
+        "journal_records": None if found.recovered is None else found.recovered.records,
+    }
+
+
+def decided(told: Told) -> dict[str, Any]:
+    """What the gate was asked and answered, and what held it back."""
+    return {
+        "intents": told.intents,
+        "permits": told.permits,
+        "denials": dict(told.denials),
+        "freeze_triggered_total": dict(told.latches),
+        "interlock_trips_total": dict(told.trips),
+        "kills": told.kills,
+    }
+
+
+def played(told: Told) -> dict[str, Any]:
+    """What came of the orders at the gate's venue, and what that was worth."""
+    return {
+        "fills": told.fills,
+        "maker_fills": told.makers,
+        "fees": {currency: str(amount) for currency, amount in told.fees.items()},
+        "net_lots_traded": dict(told.positions),
+        "orders_of_unknown_outcome": told.unknown,
+        "pnl_usd": _pnl(told),
+        "equity_usd": None if told.marked is None else str(told.marked.equity_usd),
+    }
+
+
+def put_kpi(out: Path, kpi: Mapping[str, Any]) -> None:
+    """Put the figures into the run's folder, whole."""
+    part = out / (KPI_FILE + ".part")
+    with part.open("wb") as file:
+        file.write(json.dumps(kpi, indent=2).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, out / KPI_FILE)
+
+
+def _pnl(told: Told) -> str | None:
+    """What changed from the first mark to the last, realised and not, dollars."""
+    if told.marked is None or told.first_marked is None:
+        return None
+
+    def worth(mark: r.Marked) -> Decimal:
+        return mark.realised_usd + mark.unrealised_usd
+
+    return str(worth(told.marked) - worth(told.first_marked))
+
+
+def invariants_of(
+    out: Path, course: Course, gate: Journaled, account: Journaled, evidence: Sequence[str] = EVIDENCE
+) -> list[dict[str, Any]]:
+    """What must hold of a run: `gate` is the journal of the orders, `account` that of the account, which are one but in shadow."""
+    told, recovered, problem = account.told, gate.recovered, gate.problem
+    missing = [name for name in evidence if not (out / name).exists()]
+    if not list((out / "engine").glob("inputs-*.log")):
+        missing.append("engine/inputs-*.log")
+    unexplained = sorted(venue for venue, explained in told.reconciled.items() if not explained)
+    planned = course.planned_s
+    gap_s = course.longest_gap_ns / NS_PER_S
+    return [
+        judged(
+            "wall clock within 1 % of plan",
+            None if planned is None or course.interrupted else abs(course.ran_s - planned) <= max(WALL_TOLERANCE * planned, 0.5),
+            f"planned {planned} s, ran {course.ran_s:.1f} s",
+        ),
+        judged(f"heartbeat gap at most {LONGEST_GAP_S:.0f} s", gap_s <= LONGEST_GAP_S, f"longest {gap_s:.1f} s"),
+        judged("journal verified", recovered is not None, problem or "every batch and the chain"),
+        judged(
+            "journal complete",
+            recovered is not None and recovered.sealed and course.gate_exit == 0,
+            f"sealed {recovered is not None and recovered.sealed}, the gate's exit code {course.gate_exit} (0: every order is over)",
+        ),
+        judged("evidence complete", not missing, f"missing: {', '.join(missing)}" if missing else "every file is there"),
+        judged(
+            "fills reconciled with the venue",
+            None if not told.reconciled else not unexplained,
+            f"unexplained: {', '.join(unexplained)}"
+            if unexplained
+            else f"{len(told.reconciled)} venues, the last reading of each explained",
+        ),
+        _reduced(course.reduction),
+        judged("simulated against venue fills", None, "the venue of the orders is simulated"),
+    ]
+
+
+def told_of_stop(course: Course) -> dict[str, Any]:
+    """What became of positions at the stop."""
+    return {"wanted": AtStop.KEEP.value} if course.reduction is None else course.reduction.told()
+
+
+def _reduced(reduction: Reduction | None) -> dict[str, Any]:
+    if reduction is None:
+        return judged("positions reduced at the stop", None, "they are kept")
+    left = (
+        "not known" if reduction.after is None else ", ".join(f"{lots} lots of {key}" for key, lots in reduction.after.items()) or "nothing"
+    )
+    return judged("positions reduced at the stop", reduction.ended is Ended.FLAT, f"{reduction.ended.value}; left: {left}")
+
+
+def judged(name: str, holds: bool | None, detail: str) -> dict[str, Any]:
+    """One invariant; UNKNOWN where it makes no sense for this run, and then the detail says why."""
+    return {"name": name, "verdict": "UNKNOWN" if holds is None else "PASS" if holds else "FAIL", "detail": detail}
