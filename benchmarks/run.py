@@ -12,6 +12,8 @@ BENCHES = {
     "gate": "benchmarks.gate",
     "gate-boot": "benchmarks.gate_boot",
     "venues": "benchmarks.venues",
+    "orders": "benchmarks.order_entry",
+    "live": "benchmarks.live",
 }
 """Name to module; a module's `main(arguments)` runs it and returns the exit code."""
 
