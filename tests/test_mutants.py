@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +53,23 @@ def test_every_module_that_is_named_exists_and_has_mutants() -> None:
         for module in modules:
             assert (REPOSITORY / path_of(module)).is_file()
     assert len(mutants(source_of(path_of("limits")))) > 100
+
+
+def test_what_is_told_of_the_last_result_is_what_it_says() -> None:
+    result = json.loads(source_of("tests/mutants/result.json"))
+    text = " ".join(source_of("docs/mutants.md").split())
+    total = Counter[str]()
+    for counts in result["modules"].values():
+        total.update(counts)
+    assert f"**{total['mutants']:,} mutants, {total['killed']:,} killed, {total['timed_out']} not ended in time, " in text
+    assert f"{total['justified']} justified, none left**; all of the {len(result['semantic'])} named defects killed" in text
+    assert (result["survivors"], result["not_judged"], {one["outcome"] for one in result["semantic"]}) == ([], {}, {"killed"})
+    rows = re.findall(r"\| `(\w+\.py)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", text)
+    told = {name: tuple(map(int, figures)) for name, *figures in rows}
+    assert told
+    for name, figures in told.items():
+        counts = result["modules"][f"src/interlock/gate/{name}"]
+        assert figures == (counts["mutants"], counts["killed"], counts["timed_out"], counts["justified"])
 
 
 # What is changed

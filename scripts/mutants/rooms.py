@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reservation",
         "group_result",
         "foreign",
+        "own_crossing",
     ),
     "orders": ("order_machine", "order_state", "order_reports", "orders", "absence", "cancels", "ledger", "reconcile"),
     "journal": (
@@ -51,7 +52,19 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "journal/snapshots",
         "journal/writer",
     ),
-    "egress": ("egress", "connection", "order_line", "keeper", "core"),
+    "egress": (
+        "egress",
+        "connection",
+        "order_line",
+        "sealing",
+        "venue_wire",
+        "venue_http_wire",
+        "venue_socket_wire",
+        "web_socket",
+        "following",
+        "keeper",
+        "core",
+    ),
 }
 """Rooms of the gate and their modules; what is in none is not mutated."""
 
@@ -64,9 +77,12 @@ WITHOUT = frozenset(
         "tests/gate/test_attest_serve.py",
         "tests/gate/test_crash.py",
         "tests/gate/test_crash_power.py",
+        "tests/gate/test_following_serve.py",
         "tests/gate/test_gate_freeze.py",
         "tests/gate/test_gate_serve.py",
+        "tests/gate/test_gate_shared.py",
         "tests/gate/test_gate_stops.py",
+        "tests/gate/test_gate_unfinished_stop.py",
     }
 )
 """Tests that start a gate as a process, which imports the unchanged sources: they cannot notice a mutant in a running process, and take minutes."""

@@ -1250,4 +1250,100 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "(value <= 0)",
         "what is held or open is worth something, rounded up",
     ),
+    *(
+        Equivalent(
+            _GATE + "sealing.py", "", "_CHUNK = 1 << 16", before, after, "how much is read at once; the rest is read in the next round"
+        )
+        for before, after in (("1", "2"), ("16", "17"))
+    ),
+    *(
+        Equivalent(
+            _GATE + "venue_http_wire.py", "HttpAnswers.__init__", at, before, after, "nothing is taken for an answer before one is expected"
+        )
+        for at, before, after in (
+            ("self._number = 0", "0", "1"),
+            ("self._number = 0", "self._number = 0", "pass"),
+            ('self._asked = b""', 'self._asked = b""', "pass"),
+        )
+    ),
+    *(
+        Equivalent(_GATE + "egress.py", function, at, before, after, why)
+        for function, at, before, after, why in (
+            (
+                "Egress._write_cancels",
+                "break  # all of them have ended",
+                "break",
+                "continue",
+                "nothing is due any more where none of what was due goes out",
+            ),
+            (
+                "Egress._write_cancels",
+                "break  # the venue wants no request now",
+                "break",
+                "continue",
+                "only a refusal by the venue holds a cancel up, and that holds up the others too: they are taken out one by one",
+            ),
+            (
+                "Egress._next_due",
+                "del self._due[client_id]  # it needs none",
+                "del self._due[client_id]",
+                "pass",
+                "what has ended is passed over each time, and forgotten with the rest",
+            ),
+        )
+    ),
+    *(
+        Equivalent(
+            _GATE + "venue_socket_wire.py",
+            "SocketAnswers.__init__",
+            "self._began_wall_ns = 0",
+            before,
+            after,
+            "`begin` says it before the first byte is read; for the type checker alone",
+        )
+        for before, after in (("0", "1"), ("self._began_wall_ns = 0", "pass"))
+    ),
+    *(
+        Equivalent(_GATE + "web_socket.py", function, at, before, after, why)
+        for function, at, before, after, why in (
+            (
+                "masked",
+                "key = (mask * (size // MASK_BYTES + 1))[:size]",
+                "size // MASK_BYTES",
+                "(size * MASK_BYTES)",
+                "what is too long is cut off",
+            ),
+            ("masked", "key = (mask * (size // MASK_BYTES + 1))[:size]", "1", "2", "what is too long is cut off"),
+            (
+                "Upgrade.take",
+                "if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:",
+                "not isinstance(event, h11.InformationalResponse) or event.status_code != 101",
+                "(event.status_code != 101)",
+                "what comes first of an answer is its head, and only one of those that inform can have this status; for the type checker alone",
+            ),
+            (
+                "Upgrade._require_ours",
+                "accepted = base64.b64encode(hashlib.sha1(self._key + _ACCEPTED, usedforsecurity=False).digest())",
+                "False",
+                "True",
+                "a word to builds of OpenSSL that keep SHA-1 from being used for security; the digest is the same",
+            ),
+        )
+    ),
+    *(
+        Equivalent(_GATE + "following.py", function, at, before, after, why)
+        for function, at, before, after, why in (
+            ("", "FOLLOW_EVERY_NS: Final = 250 * NS_PER_MS", "250", "251", "a millisecond of a quarter of a second"),
+            ("", "MARKS_KEPT: Final = 4_096", "4_096", "4097", "one change more that is remembered, of thousands"),
+            (
+                "Following.__init__",
+                "self._version = self._floor = max(boot_ns(), 1)",
+                "1",
+                "2",
+                "whoever names no version names 0, and any number above that tells the difference",
+            ),
+            ("Following.note", "self._version += 1", "1", "2", "versions are compared and never counted"),
+            ("Following._mark", "self._version += 1", "1", "2", "versions are compared and never counted"),
+        )
+    ),
 )

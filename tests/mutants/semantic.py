@@ -16,6 +16,10 @@ _ABSENCE = "src/interlock/gate/absence.py"
 _PAIRS = "src/interlock/gate/pairs.py"
 _MACHINE = "src/interlock/gate/order_machine.py"
 _VENUE = "src/interlock/gate/venue_fake.py"
+_SEALING = "src/interlock/gate/sealing.py"
+_HTTP = "src/interlock/gate/venue_wire.py"
+_SOCKET = "src/interlock/gate/venue_socket_wire.py"
+_FRAMES = "src/interlock/gate/web_socket.py"
 
 _T_EGRESS = "tests/gate/test_egress.py"
 _T_REVIEW = "tests/gate/test_review_findings.py"
@@ -24,7 +28,12 @@ _T_CONNECTION = "tests/gate/test_connection.py"
 _T_CORE = "tests/gate/test_core.py"
 _T_VENUE = "tests/gate/test_venue_fake.py"
 _T_PAIRS = "tests/gate/test_pairs.py"
+_T_SOCKET = "tests/gate/test_socket_lines.py"
+_T_FRAMES = "tests/gate/test_web_socket.py"
+_T_WAYS = "tests/gate/test_egress_ways.py"
 _T_TIGHTENING = "tests/gate/test_tightening.py"
+_T_SEALING = "tests/gate/test_sealing.py"
+_T_HTTP = "tests/gate/test_venue_http_wire.py"
 
 
 class Semantic(NamedTuple):
@@ -227,10 +236,66 @@ SEMANTIC = (
     Semantic(
         "cancel on the connection of placements",
         _EGRESS,
-        "            line, now = self._cancelling.free(), self._clock()\n",
+        "            line, now = lines.free(), self._clock()\n",
         "            line, now = self._placing.free(), self._clock()\n",
         "a placement that does not get away holds up the cancels",
         (_T_EGRESS, _T_REVIEW, _T_WAY_OUT),
+    ),
+    Semantic(
+        "a repeated cancel takes the same way again",
+        _EGRESS,
+        "cancel.attempts % len(ways)",
+        "cancel.attempts * 0",
+        "a way that swallows what it is given keeps an order from being cancelled",
+        (_T_WAYS,),
+    ),
+    Semantic(
+        "cancels know one way",
+        _EGRESS,
+        "        ways = [one for one in self._cancels_by if one.lines.is_open] or [self._cancels_by[0]]\n",
+        "        ways = [self._cancels_by[0]]\n",
+        "while the socket is gone nothing is cancelled, though there is another way",
+        (_T_WAYS,),
+    ),
+    Semantic(
+        "an answer to nothing that was asked is left out",
+        _SOCKET,
+        "            if asked is None:\n                raise AnswerTrouble(",
+        "            if asked is None:\n                return\n                raise AnswerTrouble(",
+        "orders go on over a connection that answers what nobody asked",
+        (_T_SOCKET,),
+    ),
+    Semantic(
+        "requests before the venue has let us in",
+        _SOCKET,
+        "        return self._ready\n",
+        "        return True\n",
+        "an order is written into the opening of a connection, and nobody knows what became of it",
+        (_T_SOCKET,),
+    ),
+    Semantic(
+        "the venue's word of its end is not heard",
+        _SOCKET,
+        "            self._over = self._over or replied.over\n",
+        "            self._over = False\n",
+        "an order is written on a connection that takes none any more",
+        (_T_SOCKET,),
+    ),
+    Semantic(
+        "a closed socket is written on",
+        _FRAMES,
+        "                self._closed = opcode is Opcode.CLOSE\n",
+        "                self._closed = False\n",
+        "what a server says behind its close is taken for answers",
+        (_T_FRAMES,),
+    ),
+    Semantic(
+        "one mask for all frames",
+        _SOCKET,
+        "        return frame_of(Opcode.TEXT, frame, self._chance(MASK_BYTES))\n",
+        "        return frame_of(Opcode.TEXT, frame, bytes(MASK_BYTES))\n",
+        "what lies between may take the bytes of an order for something else (RFC 6455, 10.3)",
+        (_T_SOCKET,),
     ),
     Semantic(
         "cancels go on after a kill",
@@ -319,5 +384,29 @@ SEMANTIC = (
         "        if self.journal.failure is not None:\n            return\n",
         "with a broken disk every order leaves without a record",
         (_T_REVIEW, _T_WAY_OUT),
+    ),
+    Semantic(
+        "write behind the end of the stream",
+        _SEALING,
+        "        if self._over:\n            raise SealTrouble(self._over)\n",
+        "",
+        "an order goes to a venue that has said that it reads no more, and nobody knows what became of it",
+        (_T_SEALING,),
+    ),
+    Semantic(
+        "an answer over HTTP about another order",
+        _HTTP,
+        "            if said.client_id != client_id or len(said.venue_order_id) > LONGEST_TEXT:\n",
+        "            if len(said.venue_order_id) > LONGEST_TEXT:\n",
+        "an order counts as taken because another was",
+        (_T_HTTP,),
+    ),
+    Semantic(
+        "whatever is no yes over HTTP is a rejection",
+        _HTTP,
+        "        if said.settled:\n",
+        "        if True:\n",
+        "an order that rests at the venue is taken for one that never was",
+        (_T_HTTP,),
     ),
 )
