@@ -20,6 +20,7 @@ IDS = (
 )
 NO_TEST = "no test: "
 SHORTEST_REASON = 20
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def problems(text: str, wanted: Iterable[str], exists: Callable[[str], bool]) -> list[str]:
@@ -77,10 +78,10 @@ def _names(path: Path) -> frozenset[str]:
         return frozenset()
     found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+        if isinstance(node, _FUNCTION) and node.name.startswith("test_"):
             found.add(node.name)
         elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
-            inner = [one.name for one in node.body if isinstance(one, ast.FunctionDef)]
+            inner = [one.name for one in node.body if isinstance(one, _FUNCTION)]
             found |= {f"{node.name}::{name}" for name in inner if name.startswith("test_")}
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute) and node.value.attr == "TestCase":
             found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
@@ -102,7 +103,7 @@ SOURCE = """
 import pytest
 def test_one(): ...
 @pytest.mark.parametrize("x", [1])
-def test_two(x): ...
+async def test_two(x): ...
 def ordinary(): ...
 class TestMany:
     def test_three(self): ...
