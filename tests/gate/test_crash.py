@@ -222,7 +222,6 @@ class Scene:
         try:
             self.step("arm", self.arm)
             self.step("rest", lambda: self.order("rest", side, BID_TICKS - 2 * away, lots=2))
-            self.alone()
             self.step("take", lambda: self.order("take", side, BID_TICKS + 2 * side, tif=TimeInForce.IOC))
             self.gate.fault(Fault.LOSE_ACK, verb="place")
             self.step("lost", lambda: self.order("lost", side, BID_TICKS - away))
@@ -230,11 +229,6 @@ class Scene:
             self.step("cancel", lambda: self.ask(f.Role.INTENT, f.CancelOwn(client_ids=(self.orders["lost"],), reason="scenario")))
         except (Ended, Refused, ConnectionError):
             until(lambda: bool(self.gate.struck()), 5)
-
-    def alone(self) -> None:
-        """Wait until nothing of an earlier life may stand that an order could trade with: the one that rests now proves that it never arrived."""
-        with suppress(TimeoutError):
-            until(lambda: bool(self.gate.struck()) or self.gate.report()["orders"]["live"] <= 1, 45)
 
     def step(self, name: str, begin: Callable[[], object]) -> None:
         """Begin a step, and wait until everything in it has happened. Raises Ended and Refused when the gate was struck meanwhile."""
@@ -405,16 +399,16 @@ def limits_in(folder: Path) -> Path:
 
 
 class Scenes:
-    """A scene for each test; the same one for as long as what happens there is as expected."""
+    """A scene for each test; the same one for as long as what happens there is as expected and comes to rest."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._all: list[Scene] = []
 
-    def scene(self, *, at_rest: bool = False) -> Scene:
-        """One that is ready; `at_rest`: and of whose orders none is left of which it is not known what became of it."""
+    def scene(self) -> Scene:
+        """One that is ready, and of whose orders none is left of which it is not known what became of it: an order could trade with that."""
         lived_in = bool(self._all) and self._all[-1].whole and not self._all[-1].drill_due
-        lived_in = lived_in and not (at_rest and self._all[-1].gate.report()["orders"]["live"])
+        lived_in = lived_in and not self._all[-1].gate.report()["orders"]["live"]
         if not lived_in:
             folder = self._folder / str(len(self._all))
             self._all.append(Scene(folder, limits_in(folder)))
@@ -546,7 +540,7 @@ def test_a_gate_that_dies_while_it_recovers_is_recovered_all_the_same(scenes: Sc
 
 
 def test_a_third_start_finds_nothing_to_do(scenes: Scenes) -> None:
-    scene = scenes.scene(at_rest=True)
+    scene = scenes.scene()
     scene.run("sync report of cancel", Way.AFTER)
     scene.fill_what_rests()
     before = scene.gate.raising()
@@ -565,7 +559,7 @@ def test_a_third_start_finds_nothing_to_do(scenes: Scenes) -> None:
 
 
 def test_a_full_disk_keeps_new_risk_out_and_cancels_and_a_kill_in(scenes: Scenes) -> None:
-    scene = scenes.scene(at_rest=True)
+    scene = scenes.scene()
     scene.run("")
     gate = scene.gate
     assert gate.open_at_venue() == [scene.orders["rest"]]
@@ -590,7 +584,7 @@ def test_a_full_disk_keeps_new_risk_out_and_cancels_and_a_kill_in(scenes: Scenes
 
 
 def test_a_kill_needs_no_journal(scenes: Scenes) -> None:
-    scene = scenes.scene(at_rest=True)
+    scene = scenes.scene()
     scene.run("write permit of take", Way.ENOSPC)
     assert scene.gate.kill()[1]["result"] == "FINAL"
     assert scene.gate.open_at_venue() == []
