@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.gate.core_world import NOW, World, proposal
+from tests.gate.pair_world import FLAGGED, HERE, THERE, answer, ask, enter, fills, hold_at_reduce_only, legs, mandate_of, pair, plan, sent
 
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import records as r
@@ -145,3 +146,58 @@ def test_whatever_is_asked_for_no_two_of_ours_that_stand_could_trade(wanted: lis
     sells = [one.ticks for one in held if one.side is Side.SELL]
     assert not buys or not sells or max(buys) < min(sells)
     assert len(held) + refused == len(wanted)
+
+
+# What brings a position or a leg home
+
+
+def test_the_second_leg_of_a_pair_is_not_held_up_and_an_order_outside_of_the_pair_is() -> None:
+    def world() -> World:
+        found = pair()
+        sent(found, ask(found, Side.BUY, **{**THERE, "tif": TimeInForce.GTC}, lots=1))
+        fills(found, sent(found, enter(found)), lots=2)
+        return found
+
+    assert mandate_of(answer(world(), 1)) == ""
+    assert mandate_of(ask(world(), Side.SELL, **THERE, lots=1)).startswith(OWN_CROSSING)
+
+
+def test_the_first_leg_of_a_pair_is_held_up() -> None:
+    def world(ticks: int) -> World:
+        found = pair()
+        sent(found, ask(found, Side.SELL, **{**HERE, "tif": TimeInForce.GTC, "ticks": ticks}, lots=1))
+        return found
+
+    assert mandate_of(enter(world(200_002))).startswith(OWN_CROSSING)
+    assert mandate_of(enter(world(200_003))) == ""
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["run", "reduce only"])
+def test_what_brings_the_first_leg_home_is_not_held_up_and_the_same_order_outside_of_the_pair_is(held: bool) -> None:
+    def world() -> World:
+        found = pair()
+        fills(found, sent(found, enter(found, plan(found, *legs(lots=1)))))
+        sent(found, ask(found, Side.BUY, **{**HERE, "tif": TimeInForce.GTC}, lots=1))
+        return found
+
+    assert mandate_of(ask(world(), Side.SELL, **HERE, lots=1)).startswith(OWN_CROSSING)
+    brought = world()
+    if held:
+        hold_at_reduce_only(brought)
+    assert mandate_of(ask(brought, Side.SELL, **HERE, group="p", lots=1)) == "hedge"
+
+
+def test_a_reduction_of_one_position_is_none_while_an_order_that_adds_to_it_stands() -> None:
+    """So that it never meets one: the mandate refuses it before."""
+    reduces = {**HERE, **FLAGGED, "lots": 1}
+
+    def world(*adds: dict[str, Any]) -> World:
+        found = pair()
+        fills(found, sent(found, ask(found, Side.BUY, **{**HERE, "ticks": 200_001}, lots=1)))
+        for more in adds:
+            sent(found, ask(found, Side.BUY, **{**HERE, **more}, lots=1))
+        hold_at_reduce_only(found)
+        return found
+
+    assert mandate_of(ask(world(), Side.SELL, **reduces)) == "reduce_only"
+    assert "mandate_not_shrinking" in mandate_of(ask(world({"tif": TimeInForce.GTC}), Side.SELL, **reduces))
