@@ -26,7 +26,7 @@ from interlock.venues.fake.wire import Answer, AnyRequest, WireError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a thread may take for what it does at once; a deadline, not a pause."""
 WRITER, ALLOCATOR = "journal", "journal-spare"
 """The names of a journal's two threads: the one that writes, and the one that allocates the next segment."""

@@ -29,7 +29,7 @@ from interlock.venues.budget import Spend
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.port import AccountFeed
 
-PATIENCE_S = 15
+PATIENCE_S = 60
 each_venue = pytest.mark.parametrize("venue", VENUES)
 each_derivative = pytest.mark.parametrize("venue", DERIVATIVES)
 

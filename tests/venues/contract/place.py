@@ -41,7 +41,7 @@ from interlock.venues.trouble import Doing, Explained
 T = TypeVar("T")
 
 START_NS = 1_795_000_000 * NS_PER_S
-PATIENCE_S = 10
+PATIENCE_S = 60
 WINDOW_MS = 5_000
 PACE_NS = NS_PER_S // 4
 WEIGHT_NS = 25 * NS_PER_MS

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from interlock.domain.instruments import Instrument
+from interlock.domain.instruments import Instrument, ceiling
 from interlock.domain.orders import Side
 from interlock.market.columns import ROW, RowKind
 
@@ -75,6 +75,8 @@ class SeededMarket:
         self._random = np.random.default_rng([seed, *instruments[0].venue.encode()])
         self._premium = [self._random.uniform(-2e-4, 2e-4) for _ in instruments]
         self._books = [(_Side(1), _Side(-1)) for _ in instruments]
+        self._further: list[dict[tuple[int, int], int]] = [{} for _ in instruments]
+        """By instrument: the next price outward of (side, ticks), as far as it was asked for. Prices stay within a band, and so does this."""
 
     def around(self) -> dict[str, Decimal]:
         """The price around which each symbol is quoted at first."""
@@ -108,14 +110,14 @@ class SeededMarket:
         low = self._on_grid(instrument, fair)
         step = instrument.price_step(low, self._day)
         best_bid, best_ask = instrument.ticks(low), instrument.ticks(low + step)
-        for side, best in ((bids, best_bid), (asks, best_ask)):
-            wanted = self._ladder(instrument, best, side.sign)
+        ladders = [(side, self._ladder(k, best, side.sign)) for side, best in ((bids, best_bid), (asks, best_ask))]
+        for side, wanted in ladders:
             for ticks in [t for t in side.lots if t not in wanted]:
                 del side.lots[ticks]
                 rows.append((k, RowKind.DEPTH, side.sign, ticks, 0))
         # Both sides have let go before either reaches out, so that the book never crosses.
-        for side, best in ((bids, best_bid), (asks, best_ask)):
-            for ticks in self._ladder(instrument, best, side.sign):
+        for side, wanted in ladders:
+            for ticks in wanted:
                 if ticks not in side.lots:
                     self._set(k, side, ticks, self._size(instrument), rows)
 
@@ -143,15 +145,25 @@ class SeededMarket:
         side.lots[ticks] = lots
         rows.append((k, RowKind.DEPTH, side.sign, ticks, lots))
 
-    def _ladder(self, instrument: Instrument, best: int, sign: int) -> dict[int, None]:
+    def _ladder(self, k: int, best: int, sign: int) -> dict[int, None]:
         """The ticks of LEVELS prices from the best outward, each on the price step in force there."""
+        instrument, further = self.instruments[k], self._further[k]
+        lowest = ceiling(instrument.min_price, instrument.quantum)
         found: dict[int, None] = {}
-        price = instrument.price(best)
-        while len(found) < LEVELS and price >= instrument.min_price:
-            found[instrument.ticks(price)] = None
-            step = instrument.price_step(price if sign < 0 else price - instrument.quantum, self._day)
-            price = price - step if sign > 0 else price + step
+        ticks = best
+        while len(found) < LEVELS and ticks >= lowest:
+            found[ticks] = None
+            after = further.get((sign, ticks))
+            if after is None:
+                after = further[sign, ticks] = self._outward(instrument, ticks, sign)
+            ticks = after
         return found
+
+    def _outward(self, instrument: Instrument, ticks: int, sign: int) -> int:
+        """The next price of the grid below a bid or above an ask."""
+        price = instrument.price(ticks)
+        step = instrument.price_step(price if sign < 0 else price - instrument.quantum, self._day)
+        return instrument.ticks(price - step if sign > 0 else price + step)
 
     def _size(self, instrument: Instrument) -> int:
         """A size worth a few hundred to some ten thousand dollars."""
