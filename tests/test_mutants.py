@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from scripts.mutants.judge import Judge, surveyed
 from scripts.mutants.kept import Keeper, Kept, Names, read
-from scripts.mutants.operators import Mutant, mutants
+from scripts.mutants.operators import Mutant, candidates, compiles, mutants
 from scripts.mutants.rooms import ROOMS, path_of
 from scripts.mutants.trees import REPOSITORY, Nursery, Outcome, Tree, copied
 from tests.mutants.equivalent import EQUIVALENT
@@ -43,8 +43,16 @@ def test_a_semantic_mutant_whose_text_has_changed_is_refused() -> None:
 
 
 def test_every_mutant_that_is_justified_is_still_made() -> None:
-    made = {(file, m.function, m.at, m.before, m.after) for file in {e.file for e in EQUIVALENT} for m in mutants(source_of(file))}
-    assert [e for e in EQUIVALENT if (e.file, e.function, e.at, e.before, e.after) not in made] == []
+    justified = {e[:5] for e in EQUIVALENT}
+    made = set()
+    for file in {e.file for e in EQUIVALENT}:
+        source = source_of(file)
+        for m in candidates(source):
+            key = (file, m.function, m.at, m.before, m.after)
+            # Only what is justified is compiled: to compile all ten thousand takes half a minute.
+            if key in justified and key not in made and compiles(m.applied(source)):
+                made.add(key)
+    assert justified - made == set()
     assert len({e[:5] for e in EQUIVALENT}) == len(EQUIVALENT)
 
 

@@ -62,13 +62,19 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 def mutants(source: str) -> list[Mutant]:
     """Every mutant of a module that compiles and differs from it, in the order of its lines."""
+    return [found for found in candidates(source) if compiles(found.applied(source))]
+
+
+def candidates(source: str) -> list[Mutant]:
+    """Every change that differs from the module, in the order of its lines; some are no program."""
     finder = _Finder(source)
     finder.block(ast.parse(source).body)
-    found = {(m.start, m.end, m.text): m for m in finder.found if m.before != m.text and _compiles(m.applied(source))}
+    found = {(m.start, m.end, m.text): m for m in finder.found if m.before != m.text}
     return sorted(found.values(), key=lambda m: (m.start, m.end, m.text))
 
 
-def _compiles(source: str) -> bool:
+def compiles(source: str) -> bool:
+    """Whether a source is a program."""
     try:
         compile(source, "mutant", "exec", dont_inherit=True)
     except SyntaxError:
