@@ -69,6 +69,8 @@ demo: $(STAMP) ## the demonstration (DEMO_ARGS="...")
 	@$(BIN)/interlock demo $(DEMO_ARGS)
 
 test: $(STAMP) $(CLIENTS_STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
+	@echo "test: a run of one second first (the first one of a version compiles, some two minutes)"
+	@$(BIN)/python -m tests.compile_once
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types and import contracts
