@@ -43,9 +43,9 @@ from interlock.market.shipped import SHIPPED
 from interlock.simulate.settings import InstrumentSettings, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy
 from interlock.strategies.contract import KERNEL, PLACE, TIF_IOC, WAKE_PRICE, WAKE_SIZE
-from interlock.venues.account_parts import verbs_at
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.hosts import Hosts
+from interlock.venues.order_parts import verbs_at
 from interlock.venues.request import Key
 from interlock.venues.socket import Socket, connect_picows
 
