@@ -172,6 +172,18 @@ def test_the_first_leg_of_a_pair_is_held_up() -> None:
     assert mandate_of(enter(world(200_003))) == ""
 
 
+def test_more_of_the_first_leg_is_held_up_once_the_pair_has_begun() -> None:
+    def world(ticks: int) -> World:
+        found = pair()
+        sent(found, enter(found, lots=1))
+        sent(found, ask(found, Side.SELL, **{**HERE, "tif": TimeInForce.POST_ONLY, "ticks": ticks}, lots=1))
+        return found
+
+    more = {**HERE, "ticks": 200_002, "lots": 1, "group": "p"}
+    assert mandate_of(ask(world(200_002), Side.BUY, **more)).startswith(OWN_CROSSING)
+    assert mandate_of(ask(world(200_003), Side.BUY, **more)) == ""
+
+
 @pytest.mark.parametrize("held", [False, True], ids=["run", "reduce only"])
 def test_what_brings_the_first_leg_home_is_not_held_up_and_the_same_order_outside_of_the_pair_is(held: bool) -> None:
     def world() -> World:

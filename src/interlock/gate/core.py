@@ -357,7 +357,7 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     mandate = _mandate(may, state, readings, intent, exposure, now)
     _refuse_unresolved(setup, state, intent, mandate, now)
     _refuse_full(state, readings, intent.venue, now)
-    held = state.group(intent.group, now.boot_ns) if intent.group else None
+    held = state.group(intent.group, now.boot_ns)
     # What brings a position or a leg home is not held up: the venue keeps it from trading with ours, and the rest of it may trade.
     second = held.legs[1] if held is not None and held.legs else None
     comes_home = bool(mandate) or (
