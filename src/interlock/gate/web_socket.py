@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import h11
 
 from interlock.venues.feed import MAX_FRAME_BYTES
+from interlock.venues.http_wire import redirect_of
 
 MASK_BYTES: Final = 4
 KEY_BYTES: Final = 16
@@ -94,8 +95,7 @@ class Upgrade:
         if event is h11.NEED_DATA:
             return None
         if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:
-            status = getattr(event, "status_code", "nothing")
-            raise SocketTrouble(f"expected the status 101, found {status}")
+            raise SocketTrouble(f"expected the status 101, found {_said(event)}")
         self._require_ours([(name.lower(), value) for name, value in event.headers])
         return self._machine.trailing_data[0]
 
@@ -107,6 +107,13 @@ class Upgrade:
             raise SocketTrouble("expected the proof that the server speaks WebSocket, found another")
         if b"sec-websocket-extensions" in found or b"sec-websocket-protocol" in found:
             raise SocketTrouble("expected nothing beyond the protocol, found what was not asked for")
+
+
+def _said(event: object) -> str:
+    if not isinstance(event, h11.Response | h11.InformationalResponse):
+        return "nothing"
+    location = dict(event.headers).get(b"location", b"").decode("latin-1")
+    return redirect_of(event.status_code, location) or str(event.status_code)
 
 
 class Incoming:
