@@ -94,9 +94,12 @@ class Upgrade:
             raise SocketTrouble(f"what came is no answer: {error}") from error
         if event is h11.NEED_DATA:
             return None
-        if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:
-            raise SocketTrouble(f"expected the status 101, found {_said(event)}")
-        self._require_ours([(name.lower(), value) for name, value in event.headers])
+        assert isinstance(event, h11.Response | h11.InformationalResponse)  # an answer begins with nothing else
+        headers = [(name.lower(), value) for name, value in event.headers]
+        if event.status_code != 101:
+            location = dict(headers).get(b"location", b"").decode("latin-1")
+            raise SocketTrouble(f"expected the status 101, found {redirect_of(event.status_code, location) or event.status_code}")
+        self._require_ours(headers)
         return self._machine.trailing_data[0]
 
     def _require_ours(self, headers: list[tuple[bytes, bytes]]) -> None:
@@ -107,13 +110,6 @@ class Upgrade:
             raise SocketTrouble("expected the proof that the server speaks WebSocket, found another")
         if b"sec-websocket-extensions" in found or b"sec-websocket-protocol" in found:
             raise SocketTrouble("expected nothing beyond the protocol, found what was not asked for")
-
-
-def _said(event: object) -> str:
-    if not isinstance(event, h11.Response | h11.InformationalResponse):
-        return "nothing"
-    location = dict(event.headers).get(b"location", b"").decode("latin-1")
-    return redirect_of(event.status_code, location) or str(event.status_code)
 
 
 class Incoming:
