@@ -323,7 +323,7 @@ FRAMES = (
 )
 
 
-# A defect made on purpose, which a search has to find
+# Defects made on purpose, which a search has to find
 
 
 def planted(data: bytes) -> bool:
@@ -334,7 +334,16 @@ def planted(data: bytes) -> bool:
     return bool(told.what)
 
 
-PLANTED = Entry(planted, tuple(lines(frame) for frame in BYBIT_FRAMES))
+def hanging(data: bytes) -> bool:
+    """Never ends at a frame of a topic that is not known."""
+    told = BybitStream(bybit.INSTRUMENTS).take(data)
+    while told.what == "unknown topic":
+        pass
+    return bool(told.what)
+
+
+PLANTED, HANGING = (Entry(hold, tuple(lines(frame) for frame in BYBIT_FRAMES)) for hold in (planted, hanging))
+DEFECTS = {"planted": PLANTED, "hanging": HANGING}
 
 # All of them
 

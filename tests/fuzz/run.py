@@ -2,9 +2,9 @@
 
     python -m tests.fuzz.run [--seconds N] [--dir DIR] [NAME ...]
 
-runs each entry that is named (all, if none is) for so long, one after the other. DIR keeps what was found worth trying, and by the name of the entry
-what broke it. `--one NAME DIR [FLAG ...]` runs one in this process, with flags of libFuzzer; "all" is every entry, by the first byte of the input,
-and "planted" one that breaks.
+runs each entry that is named (all, if none is) for so long, one after the other. An input that takes an entry longer than BOUND_S breaks it too.
+DIR keeps what was found worth trying, and by the name of the entry what broke it (`NAME-crash-...`, `NAME-timeout-...`). `--one NAME DIR [FLAG ...]`
+runs one in this process, with flags of libFuzzer; "all" is every entry, by the first byte of the input, "planted" and "hanging" are ones that break.
 Exit 1 if anything broke.
 """
 
@@ -20,7 +20,14 @@ INSTRUMENTED = ["interlock.venues"]
 COMPILED = [f"interlock.venues.{name}" for name in ("scanning", "row_book", "binance_usdm.hot", "bybit.hot", "upbit.hot")]
 """numba compiles these; their bytecode must stay as it is."""
 LONGEST = 4096
+BOUND_S = 10
+"""An input takes milliseconds; one that takes so long hangs, also on a machine that is busy."""
 ALL = "all"
+
+
+def flags_of(name: str, folder: Path) -> list[str]:
+    """What libFuzzer is told for an entry: what to begin with, where to keep what breaks it, and when an input counts as a hang."""
+    return [str(folder / "corpus" / name), f"-artifact_prefix={folder / name}-", f"-max_len={LONGEST}", f"-timeout={BOUND_S}"]
 
 
 def one(name: str, folder: Path, flags: list[str]) -> None:
@@ -28,9 +35,9 @@ def one(name: str, folder: Path, flags: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED, exclude=COMPILED):
-        from tests.fuzz.entries import ENTRIES, PLANTED
+        from tests.fuzz.entries import DEFECTS, ENTRIES
 
-    names, entries = sorted(ENTRIES), ENTRIES | {"planted": PLANTED}
+    names, entries = sorted(ENTRIES), ENTRIES | DEFECTS
     corpus = folder / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
     for each in names if name == ALL else [name]:
@@ -45,8 +52,10 @@ def one(name: str, folder: Path, flags: list[str]) -> None:
     def single(data: bytes) -> None:
         entries[name].hold(data)
 
-    given = [sys.argv[0], str(corpus), f"-artifact_prefix={folder / name}-", f"-max_len={LONGEST}", "-timeout=30", *flags]
-    atheris.Setup(given, everything if name == ALL else single)
+    for each in names if name == ALL else [name]:
+        for seed in entries[each].seeds:
+            entries[each].hold(seed)  # what is compiled when it is first called takes its time before the bound holds
+    atheris.Setup([sys.argv[0], *flags_of(name, folder), *flags], everything if name == ALL else single)
     atheris.Fuzz()
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 from tests.fuzz.entries import ENTRIES, PLANTED
+from tests.fuzz.run import BOUND_S, flags_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WITH_ATHERIS = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel here")
 NAMES = pytest.mark.parametrize("name", sorted(ENTRIES))
 
 
-def search(name: str, folder: Path, runs: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.fuzz.run", "--one", name, str(folder), f"-runs={runs}", "-seed=1"]
+def search(name: str, folder: Path, runs: int, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.fuzz.run", "--one", name, str(folder), f"-runs={runs}", "-seed=1", *flags]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
@@ -49,6 +50,18 @@ def test_a_search_finds_what_breaks_and_keeps_it(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "KeyError" in done.stdout + done.stderr
     (kept,) = tmp_path.glob("planted-crash-*")
+    with pytest.raises(KeyError):
+        PLANTED.hold(kept.read_bytes())
+
+
+@WITH_ATHERIS
+def test_an_input_that_never_ends_is_found_and_kept(tmp_path: Path) -> None:
+    # The bound itself is for a busy machine; a second is enough for what never ends.
+    assert f"-timeout={BOUND_S}" in flags_of("hanging", tmp_path)
+    done = search("hanging", tmp_path, 200_000, "-timeout=1")
+    assert done.returncode != 0
+    assert "timeout after" in done.stderr
+    (kept,) = tmp_path.glob("hanging-timeout-*")
     with pytest.raises(KeyError):
         PLANTED.hold(kept.read_bytes())
 

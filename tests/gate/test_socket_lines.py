@@ -258,10 +258,20 @@ def test_a_key_that_the_venue_does_not_take_opens_nothing() -> None:
         line = ground.line()
         peer = ground.peers[-1]
         peer.heard = lambda _: peer.say({"op": "auth", "retCode": 10003})
-        with pytest.raises(ConnectionError, match="expected to be let in"):
+        with pytest.raises(ConnectionError, match=r"^c: expected to be let in, found: what came is no answer: refused$"):
             await ground.meanwhile(line.opened())
 
     on_ground("bybit", use)
+
+
+def test_a_venue_that_goes_before_it_says_yes_is_told_so() -> None:
+    async def use(ground: Ground) -> None:
+        line = ground.line(answers=False)
+        ground.peers[-1].end.close()
+        with pytest.raises(ConnectionError, match=r"^c: expected to be let in, found: the venue closed the connection$"):
+            await ground.meanwhile(line.opened())
+
+    on_ground("binance_usdm", use)
 
 
 def test_a_venue_without_such_a_socket_has_no_such_wire() -> None:

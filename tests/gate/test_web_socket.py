@@ -176,6 +176,27 @@ def test_bytes_of_any_kind_are_messages_or_trouble_and_the_cuts_make_no_differen
 # The beginning
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n", "expected the status 101, found 429"),
+        (b"HTTP/1.1 103 Early Hints\r\nlocation: /x\r\n\r\n", "expected the status 101, found 103"),
+        (b"HTTP/1.1 299 Odd\r\nlocation: /x\r\n\r\n", "expected the status 101, found 299"),
+        (
+            b"HTTP/1.1 300 Choices\r\nLocation: /x\r\n\r\n",
+            "expected the status 101, found a redirect (300) to '/x', which is not followed; look who",
+        ),
+        (b"HTTP/1.1 399 Odd\r\n\r\n", "expected the status 101, found a redirect (399) to '', which is not followed; look who"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "expected the status 101, found 400"),
+    ],
+)
+def test_what_is_said_instead_of_a_yes_is_told(said: bytes, found: str) -> None:
+    with pytest.raises(SocketTrouble) as trouble:
+        Upgrade("127.0.0.1:1", "/v5/trade", KEY).take(said)
+    assert str(trouble.value).startswith(found)
+    assert str(trouble.value) == found or "look who" in found
+
+
 def answered(upgrade: Upgrade) -> bytes:
     server = WSConnection(ConnectionType.SERVER)
     server.receive_data(upgrade.request)

@@ -630,6 +630,14 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     Equivalent(_GATE + "keeper.py", "Keeper._unanswered", "return False", "False", "None", "nobody asks more than whether it is true"),
     Equivalent(
         _GATE + "order_line.py",
+        "OrderLine.__init__",
+        'self._ended = ""',
+        'self._ended = ""',
+        "pass",
+        "it is read when the connection has ended, and then it was set",
+    ),
+    Equivalent(
+        _GATE + "order_line.py",
         "OrderLine.abort",
         "descriptor, self._descriptor = self._descriptor, -1",
         "1",
@@ -1314,13 +1322,6 @@ EQUIVALENT: tuple[Equivalent, ...] = (
                 "what is too long is cut off",
             ),
             ("masked", "key = (mask * (size // MASK_BYTES + 1))[:size]", "1", "2", "what is too long is cut off"),
-            (
-                "Upgrade.take",
-                "if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:",
-                "not isinstance(event, h11.InformationalResponse) or event.status_code != 101",
-                "(event.status_code != 101)",
-                "what comes first of an answer is its head, and only one of those that inform can have this status; for the type checker alone",
-            ),
             (
                 "Upgrade._require_ours",
                 "accepted = base64.b64encode(hashlib.sha1(self._key + _ACCEPTED, usedforsecurity=False).digest())",

@@ -163,7 +163,7 @@ def test_a_server_that_closes_without_an_answer_has_seen_one_copy(method: Method
     asyncio.run(story())
 
 
-def test_a_redirect_is_an_answer_and_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_is_no_answer_and_not_followed() -> None:
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,10 +173,9 @@ def test_a_redirect_is_an_answer_and_not_followed(monkeypatch: pytest.MonkeyPatc
 
     async def story() -> None:
         async with server(serve) as port:
-            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port + 1}")
-            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port + 1}")
             reader = HttpReader(loopback(port))
-            assert (await reader.ask(call(), 2)).status == 307
+            with pytest.raises(ReadBroken, match=r"found a redirect \(307\) to '/elsewhere', which is not followed"):
+                await reader.ask(call(), 2)
             assert len(asked) == 1
             reader.close()
 

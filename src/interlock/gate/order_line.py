@@ -55,6 +55,8 @@ class OrderLine(Generic[T]):
         now = clock()
         self._opened_boot_ns = self._used_boot_ns = self._beaten_boot_ns = now.boot_ns
         self._retired = False
+        self._ended = ""
+        """Why it was given up."""
         self._stirred = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._descriptor = connection.fileno()
@@ -91,7 +93,7 @@ class OrderLine(Generic[T]):
             self.abort("it was not opened")
             raise
         if not self.connection.is_open:
-            raise ConnectionError(f"{self.connection.name}: expected to be let in, found that the connection ended")
+            raise ConnectionError(f"{self.connection.name}: expected to be let in, found: {self._ended}")
 
     def place(self, frame: bytes, recheck: Callable[[], str]) -> Write:
         """Write the frame of a placement or amend, as `OrderConnection.place` does. Its bytes are made before `recheck` is asked."""
@@ -128,6 +130,7 @@ class OrderLine(Generic[T]):
 
     def abort(self, reason: str) -> None:
         """Cut the connection, and give up what is in flight on it. Raises what `lost` raised first, after all were told."""
+        self._ended = reason
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             for forget in (self._loop.remove_reader, self._loop.remove_writer):

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import h11
 
 from interlock.venues.feed import MAX_FRAME_BYTES
+from interlock.venues.http_wire import redirect_of
 
 MASK_BYTES: Final = 4
 KEY_BYTES: Final = 16
@@ -93,10 +94,12 @@ class Upgrade:
             raise SocketTrouble(f"what came is no answer: {error}") from error
         if event is h11.NEED_DATA:
             return None
-        if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:
-            status = getattr(event, "status_code", "nothing")
-            raise SocketTrouble(f"expected the status 101, found {status}")
-        self._require_ours([(name.lower(), value) for name, value in event.headers])
+        assert isinstance(event, h11.Response | h11.InformationalResponse)  # an answer begins with nothing else
+        headers = [(name.lower(), value) for name, value in event.headers]
+        if event.status_code != 101:
+            location = dict(headers).get(b"location", b"").decode("latin-1")
+            raise SocketTrouble(f"expected the status 101, found {redirect_of(event.status_code, location) or event.status_code}")
+        self._require_ours(headers)
         return self._machine.trailing_data[0]
 
     def _require_ours(self, headers: list[tuple[bytes, bytes]]) -> None:

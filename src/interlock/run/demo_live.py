@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from interlock.domain.clock import Clock
 from interlock.domain.errors import Refused
+from interlock.run.control_port import ControlPort
 from interlock.run.folder_names import CONFIG_FILE
 from interlock.run.interrupt import StopWish
 from interlock.run.live import Running, Stage, arm_by_script, our_verb, public_places, run_live
@@ -167,7 +167,7 @@ class _Happenings:
 
     def __init__(self, notes: DemoNotes, where: Mapping[str, Any], seconds: float | None, stage: Stage) -> None:
         self._notes = notes
-        self._control = str(where["control"])
+        self._control = ControlPort(str(where["control"]))
         self._stage = stage
         until = 60.0 if seconds is None else seconds
         self._due: list[tuple[float, Callable[[Running], None]]] = [
@@ -184,8 +184,7 @@ class _Happenings:
 
     def survived(self) -> list[dict[str, Any]]:
         """The faults that were asked for, with how often the venues say that each happened."""
-        with urllib.request.urlopen(f"{self._control}/faults", timeout=10) as answer:
-            happened: dict[str, int] = json.load(answer)
+        happened = self._control.happened()
         return [{**one, "happened": happened.get(one["fault"], 0)} for one in self._notes.faults]
 
     def _lose_an_ack(self, _running: Running) -> None:
@@ -195,8 +194,7 @@ class _Happenings:
         self._happen({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
 
     def _happen(self, fault: dict[str, Any], words: str) -> None:
-        asked = urllib.request.Request(f"{self._control}/faults", data=json.dumps(fault).encode(), method="POST")
-        urllib.request.urlopen(asked, timeout=10).close()
+        self._control.strike(fault)
         self._notes.faults.append({**fault, "words": words})
 
     def _kill(self, running: Running) -> None:
@@ -207,8 +205,7 @@ class _Happenings:
 
 def _venue(where: Mapping[str, Any]) -> dict[str, Any]:
     """What is true at the venue, by its own account."""
-    with urllib.request.urlopen(f"{where['control']}/state", timeout=10) as answer:
-        state = json.load(answer)["bybit"]
+    state = ControlPort(str(where["control"])).state()["bybit"]
     return {
         "open_orders": sum(order["state"] in ("open", "partial") for order in state["orders"]),
         "positions": state["positions"],

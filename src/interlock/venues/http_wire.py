@@ -17,6 +17,14 @@ from interlock.venues.request import SignedCall
 MAX_BODY_BYTES: Final = 8 << 20
 """A longer answer is refused: the longest that is read here, an instrument list, is below 4 MiB."""
 MAX_HEAD_BYTES: Final = 1 << 16
+_LONGEST_LOCATION: Final = 80
+
+
+def redirect_of(status: int, location: str) -> str:
+    """What an answer that sends us elsewhere is called; empty for any other status. No venue sends one to what is asked here."""
+    if not 300 <= status < 400:
+        return ""
+    return f"a redirect ({status}) to {location[:_LONGEST_LOCATION]!r}, which is not followed; look who answers at the venue's address"
 
 
 class HttpTrouble(Exception):
@@ -89,6 +97,8 @@ class Answers:
             if isinstance(event, h11.Response):
                 self._status = event.status_code
                 self._headers = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in event.headers}
+                if redirect := redirect_of(self._status, self._headers.get("location", "")):
+                    raise HttpTrouble(f"expected an answer, found {redirect}")
                 if self._headers.get("content-encoding", "identity") != "identity":
                     raise HttpTrouble(f"expected a body as it is, found one in {self._headers['content-encoding']!r}")
             elif isinstance(event, h11.Data):

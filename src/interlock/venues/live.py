@@ -151,6 +151,8 @@ class LiveFeed:
         self._socket: Socket | None = None
         self._ended: asyncio.Future[str] | None = None
         self._opened_ns = self._heard_ns = self._pinged_ns = 0
+        self._broken = ""
+        """Why no connection came about when it was tried last."""
         self._book_ns: dict[str, int] = {}
         self._apart: set[str] = set()
         """Symbols of which the last change had a time that is too far from ours."""
@@ -165,7 +167,7 @@ class LiveFeed:
         """Whether the book of a symbol may be used now."""
         book = self._feed.book(symbol)
         if self._socket is None or self._ended is None or self._ended.done():
-            return Stale("not connected")
+            return Stale(f"not connected: {self._broken}" if self._broken else "not connected")
         if book is None or not book.usable:
             return Stale("no whole book since the last break")
         if symbol in self._apart:
@@ -187,7 +189,8 @@ class LiveFeed:
                 try:
                     lived_s = await self._connection()
                 except SocketBroken as error:
-                    self.counts.ends[str(error)] += 1
+                    self._broken = str(error)
+                    self.counts.ends[self._broken] += 1
                     lived_s = 0.0
                 # A connection that held for a while earns a quick return; one that does not is left alone for longer and longer.
                 pause_s = FIRST_PAUSE_S if lived_s > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
@@ -219,6 +222,7 @@ class LiveFeed:
                     ended.set_exception(error)
 
         self._socket = await self._connect(self._endpoint, self._wire.path, (), on_frame, on_end)
+        self._broken = ""
         self.counts.connections += 1
         self._opened_ns = self._heard_ns = self._pinged_ns = self._clock.monotonic_ns()
         # Not all clients at once: a venue ends connections of one age together.

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from interlock.venues.endpoint import Endpoint
 from interlock.venues.feed import MAX_FRAME_BYTES
+from interlock.venues.http_wire import redirect_of
 
 HANDSHAKE_S: Final = 5.0
 
@@ -134,9 +135,17 @@ async def connect_picows(endpoint: Endpoint, path: str, headers: Sequence[tuple[
     except TimeoutError:
         raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: no connection within {HANDSHAKE_S} s") from None
     except (OSError, WSError) as error:
-        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: {str(error) or type(error).__name__}") from error
+        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: {_said(error)}") from error
     assert isinstance(listener, _Listener)
     return _PicowsSocket(transport, listener)
+
+
+def _said(error: OSError | WSError) -> str:
+    if isinstance(error, WSHandshakeError) and error.response is not None:
+        redirect = redirect_of(int(error.response.status), error.response.headers.get("Location") or "")
+        if redirect:
+            return f"expected a WebSocket, found {redirect}"
+    return str(error) or type(error).__name__
 
 
 def _silent() -> logging.Logger:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import msgspec
+import numpy as np
 import pytest
 from tests.venues.contract.place import Place
-from tests.venues.contract.traits import DERIVATIVES, VENUES
+from tests.venues.contract.traits import DERIVATIVES, VENUES, at
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderType, Side, TimeInForce
+from interlock.market.columns import ROW, RowKind
 from interlock.simulate.served.faults import Fault
-from interlock.venues.port import Accepted, OrderWanted, Refused
-from interlock.venues.request import Key
+from interlock.venues.port import Accepted, Ask, OrderWanted, Refused
+from interlock.venues.request import Call, Key, Method
 from interlock.venues.talking import Talker
 from interlock.venues.trouble import Doing, Explained, Trouble
 
@@ -253,3 +256,110 @@ async def test_a_read_is_refused_by_kind_too(place: Place) -> None:
     with pytest.raises(Refused) as refused:
         await place.ask(place.reads.balances())
     assert refused.value.explained.trouble is RATE
+
+
+# What only one venue refuses, by its code
+
+
+def said_no(said: Accepted | Explained, code: str) -> None:
+    """It is settled, for a rule of the venue, by this code."""
+    assert isinstance(said, Explained), said
+    assert (said.code, said.trouble, said.settled) == (code, INVALID, True)
+
+
+@at(BINANCE)
+async def test_only_a_limit_order_is_amended(place: Place) -> None:
+    market = place.market(Side.BUY)
+    taken = await place.accepted(place.verbs.place(market))
+    limit = place.wanted(client_id=market.client_id)
+    said_no(await place.do(place.verbs.amend(limit, taken.venue_order_id), Doing.AMEND), "-5025")
+    resting = await place.accepted(place.verbs.place(place.wanted()))
+    await place.accepted(place.verbs.amend(place.wanted(lots=place.lots() + 1), resting.venue_order_id), Doing.AMEND)
+
+
+@at(BINANCE)
+async def test_an_order_is_amended_ten_thousand_times_and_no_more(place: Place) -> None:
+    want = place.wanted()
+    order = await place.placed(want)
+    order.revision = 9_999
+    last = replace(want, lots=want.lots + 1)
+    await place.accepted(place.verbs.amend(last, ""), Doing.AMEND)
+    said_no(await place.do(place.verbs.amend(replace(want, lots=want.lots + 2), ""), Doing.AMEND), "-5026")
+    assert (order.lots, order.revision) == (last.lots, 10_000)
+
+
+@at(BINANCE)
+async def test_an_amend_while_another_is_under_way_is_refused(place: Place) -> None:
+    want = place.wanted()
+    order = await place.placed(want)
+    first, second = (replace(want, lots=want.lots + more) for more in (1, 2))
+    assert place.strike(Fault.LATE_ACK, verb="amend", ms=700)
+    under_way = asyncio.create_task(place.do(place.verbs.amend(first, ""), Doing.AMEND))
+    await place.until(lambda: order.revision)
+    other = place.talker(place.verbs.sign)
+    said_no(await place.do(place.verbs.amend(second, ""), Doing.AMEND, other), "-5043")
+    assert isinstance(await under_way, Accepted)
+    assert order.lots == first.lots
+    await place.accepted(place.verbs.amend(second, ""), Doing.AMEND)
+    assert order.lots == second.lots
+
+
+@at(BINANCE)
+async def test_a_position_may_be_worth_no_more_than_its_leverage_allows(place: Place) -> None:
+    most = place.sim.rules.position_max
+    assert most is not None
+    want = place.wanted()
+    whole = int(most // want.instrument.notional(want.ticks, 1))
+    half = replace(want, lots=whole // 2)
+    await place.accepted(place.verbs.place(half))
+    said_no(await place.do(place.verbs.place(place.wanted(lots=whole - half.lots + 1)), Doing.PLACE), "-2027")
+    await place.accepted(place.verbs.place(place.wanted(lots=whole - half.lots)))
+    said_no(await place.do(place.verbs.amend(replace(half, lots=half.lots + 1), ""), Doing.AMEND), "-2027")
+    await place.accepted(place.verbs.place(place.wanted(Side.SELL)))
+
+
+def form(path: str, **fields: object) -> Ask:
+    """A request that our client never makes."""
+    body = "&".join(f"{name}={value}" for name, value in fields.items()).encode()
+    return Ask(Call(Method.POST, path, "", body))
+
+
+@at(BINANCE)
+async def test_so_many_conditional_orders_wait_and_no_more(place: Place) -> None:
+    fields = {"algoType": "CONDITIONAL", "symbol": place.symbol, "side": "SELL", "type": "STOP_MARKET", "quantity": "0.01"}
+    asked = form("/fapi/v1/algoOrder", triggerPrice="30000", **fields)
+    for _ in range(200):
+        assert (await place.heard(asked)).status == 200
+    said_no(await place.do(asked, Doing.PLACE), "-4045")
+    gone = Ask(Call(Method.DELETE, "/fapi/v1/algoOpenOrders", f"symbol={place.symbol}"))
+    assert (await place.heard(gone)).status == 200
+    assert (await place.heard(asked)).status == 200
+    assert (await place.heard(gone)).status == 200
+
+
+@at(BINANCE)
+async def test_a_price_that_is_to_match_a_level_needs_that_level(place: Place) -> None:
+    want, market = place.wanted(), place.sim.markets[place.symbol]
+    fields = {"symbol": place.symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    asked = form("/fapi/v1/order", quantity=want.instrument.quantity(want.lots), priceMatch="QUEUE_20", **fields)
+    assert isinstance(await place.do(asked, Doing.PLACE), Accepted)
+    bids, _ = place.sim.levels(place.symbol, 100)
+
+    def quote(lots: list[int]) -> None:
+        rows = np.zeros(len(lots), ROW)
+        rows["instrument"], rows["kind"], rows["side"] = market.number, int(RowKind.DEPTH), 1
+        rows["ticks"], rows["lots"] = [ticks for ticks, _ in bids[-len(lots) :]], lots
+        place.face.on_market(place.sim.step(rows))
+
+    quote([0] * (len(bids) - 19))
+    said_no(await place.do(asked, Doing.PLACE), "-5041")
+    quote([lots for _, lots in bids])
+    assert isinstance(await place.do(asked, Doing.PLACE), Accepted)
+
+
+@at(UPBIT)
+async def test_a_size_beyond_all_measure_is_called_so(place: Place) -> None:
+    most = place.instrument().max_lots
+    want = replace(place.wanted(), instrument=otherwise(place, max_lots=most + 1), lots=most + 1)
+    said_no(await place.do(place.verbs.place(want), Doing.PLACE), "volume_too_large")
+    said_no(await place.do(place.verbs.place(replace(want, lots=most, client_id=place.link())), Doing.PLACE), "over_krw_funds_bid")

@@ -149,11 +149,17 @@ class MarginAccount:
     """A wallet in several currencies, one-way positions settled in one of them, cross margin at a leverage for each symbol.
 
     `mark` gives the price at which a symbol's position is valued. What is held for an order is its initial margin where it could enlarge the
-    position. Margin tiers above the first are not modelled: the leverage that was set decides, as at the venues for small positions.
+    position. `position_max` is what a position may be worth with what would enlarge it, None for no bound. Margin tiers above the first are not
+    modelled: the leverage that was set decides, as at the venues for small positions.
     """
 
     def __init__(
-        self, settle: str, balances: Mapping[str, Decimal], instruments: Mapping[str, Instrument], mark: Callable[[str], Decimal]
+        self,
+        settle: str,
+        balances: Mapping[str, Decimal],
+        instruments: Mapping[str, Instrument],
+        mark: Callable[[str], Decimal],
+        position_max: Decimal | None = None,
     ) -> None:
         self.settle = settle
         self.instruments = instruments
@@ -161,6 +167,7 @@ class MarginAccount:
         self.leverage = dict.fromkeys(instruments, 20)
         self._wallet = {currency: Balance(free=amount) for currency, amount in balances.items()}
         self._mark = mark
+        self._position_max = position_max
         self._held: dict[tuple[str, Side], Decimal] = {}
 
     def wallet(self, currency: str) -> Decimal:
@@ -220,7 +227,7 @@ class MarginAccount:
         return max(ZERO, price)
 
     def check(self, new: NewOrder, instrument: Instrument, ticks: int, lots: int) -> None:
-        """Raise Refused if the order's additional margin is more than what is available."""
+        """Raise Refused if the order's additional margin is more than what is available, or the position could become too large by it."""
         symbol, value = instrument.symbol, instrument.notional(ticks, lots)
         before = self.order_margin(symbol)
         self._held[symbol, new.side] = self._held.get((symbol, new.side), ZERO) + value
@@ -229,6 +236,10 @@ class MarginAccount:
         room = self.available()
         if extra > room:
             raise Refused(Refusal.MARGIN, f"needs {extra} {self.settle} of margin, {room} is available")
+        held = self._mark(symbol) * instrument.quantity(self.positions[symbol].lots)
+        worth = abs(held + int(new.side) * (self._held.get((symbol, new.side), ZERO) + value))
+        if self._position_max is not None and worth > max(self._position_max, abs(held)):
+            raise Refused(Refusal.POSITION_MAX, f"expected a position of at most {self._position_max} {self.settle}, could become {worth}")
 
     def hold(self, order: SimOrder, lots: int) -> None:
         """Count the value of open orders; reduce-only ones hold nothing."""

@@ -126,7 +126,7 @@ class House:
         if name == "upbit":
             account = SpotAccount(OPENING[name])
         else:
-            account = MarginAccount("USDT", OPENING[name], listed, lambda symbol: venue.markets[symbol].mark)
+            account = MarginAccount("USDT", OPENING[name], listed, lambda symbol: venue.markets[symbol].mark, RULES[name].position_max)
         venue = SimVenue(RULES[name], drive.instruments, drive.around(), account, self._clock)
         for market in venue.markets.values():
             market.next_funding_ns = (venue.now_ns() // FUNDING_EVERY_NS + 1) * FUNDING_EVERY_NS

@@ -66,9 +66,15 @@ RULES = {
         reduce_only_exempt=False,
     ),
     "binance_usdm": VenueRules(
-        name="binance_usdm", post_only_refused=True, fok_refused=True, open_max=200, band=Decimal("0.05"), client_ids_again=True
+        name="binance_usdm",
+        post_only_refused=True,
+        fok_refused=True,
+        open_max=200,
+        band=Decimal("0.05"),
+        client_ids_again=True,
+        position_max=Decimal(5_000_000),
     ),
     "bybit": VenueRules(name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05"), adl_cancels=True),
 }
 """open_max: Binance's MAX_NUM_ORDERS, Bybit's active orders of a symbol (110020); Upbit documents none. adl_cancels: Bybit has a reason for it
-(CancelAllBeforeAdl), Binance names none."""
+(CancelAllBeforeAdl), Binance names none. position_max: Binance tells one for each leverage (`maxNotionalValue`); here it is the same for all."""

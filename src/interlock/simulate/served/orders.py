@@ -27,6 +27,7 @@ class Refusal(StrEnum):
     MAX_NOTIONAL = "max_notional"
     BALANCE = "balance"
     MARGIN = "margin"
+    POSITION_MAX = "position_max"
     REDUCE_ONLY = "reduce_only"
     DUPLICATE_CLIENT_ID = "duplicate_client_id"
     OPEN_ORDERS = "open_orders"

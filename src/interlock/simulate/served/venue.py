@@ -34,6 +34,7 @@ class VenueRules:
     `fok_refused`: the same for an order that cannot fill whole. `open_max`: open orders in one symbol. `max_value`: of one order, quote currency,
     None for no bound. `band`: how far from the mark a limit price may lie on the taking side, as a fraction. `reduce_only_exempt`: whether
     reduce-only orders may be below the minimum value. `client_ids_again`: whether a client id may be used again once its order is over.
+    `position_max`: what a position may be worth with the open orders that enlarge it, quote currency, None for no bound but the margin.
     `adl_cancels`: whether a symbol's open orders end when the venue takes of its position to cover somebody else's loss (ADL).
     """
 
@@ -45,6 +46,7 @@ class VenueRules:
     max_value: Decimal | None = None
     reduce_only_exempt: bool = True
     client_ids_again: bool = False
+    position_max: Decimal | None = None
     adl_cancels: bool = False
 
 

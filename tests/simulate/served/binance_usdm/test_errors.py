@@ -58,7 +58,7 @@ def _held(b: Bench) -> Answer:
 
 
 def _underfunded(b: Bench) -> Answer:
-    assert b.place(quantity="100.000").status == 200
+    assert b.place(quantity="75.000").status == 200
     return b.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +28,7 @@ from interlock.simulate.served.binance_usdm.verbs import Verbs
 from interlock.simulate.served.binance_usdm.views import TRADE_IDS, side_word
 from interlock.simulate.served.binance_usdm.words import Wrong
 from interlock.simulate.served.face import Face, Parts, Reply, Wanted, connection_of
-from interlock.simulate.served.faults import Fault
+from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.hub import Listener
 from interlock.simulate.served.orders import Origin
 from interlock.simulate.served.rates import Verdict
@@ -129,6 +129,15 @@ class BinanceFace(Face):
         if route.orders != (0, 0):
             self._meter.count_orders(*route.orders, self.venue.now_ms())
         return route.handler(params)
+
+    def done(self, wanted: Wanted, struck: Mapping[Fault, FaultSpec], act: Callable[[], Reply]) -> Reply:
+        """As everywhere; and a change whose answer is late is under way until then."""
+        reply = super().done(wanted, struck, act)
+        if wanted.verb == "amend" and Fault.LATE_ACK in struck and reply.status == 200:
+            for name, _ in wanted.ids:
+                if (order := self.venue.find(client_id=name)) is not None:
+                    self._verbs.amends_until(order, struck[Fault.LATE_ACK].ms)
+        return reply
 
     def _refusal(self, wrong: Wrong, headers: dict[str, str]) -> Reply:
         return Reply(wrong.status, msgspec.json.encode(wrong.body), headers)

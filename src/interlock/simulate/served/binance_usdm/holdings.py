@@ -10,7 +10,7 @@ from interlock.domain.instruments import Instrument
 from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.binance_usdm.auth import Security
 from interlock.simulate.served.binance_usdm.limits import limit_rows
-from interlock.simulate.served.binance_usdm.modes import LEVERAGE_MAX, MAX_NOTIONAL, Modes
+from interlock.simulate.served.binance_usdm.modes import LEVERAGE_MAX, Modes
 from interlock.simulate.served.binance_usdm.params import Params
 from interlock.simulate.served.binance_usdm.routes import Route, Routes
 from interlock.simulate.served.binance_usdm.taking import instrument_of
@@ -87,7 +87,7 @@ class Holdings:
                 {name: row[name] for name in _V2_NAMES}
                 | {
                     "leverage": str(self._account.leverage[symbol]),
-                    "maxNotionalValue": str(MAX_NOTIONAL),
+                    "maxNotionalValue": self._modes.max_notional,
                     "marginType": "isolated" if symbol in self._modes.isolated else "cross",
                     "isAutoAddMargin": "false",
                 }
@@ -113,7 +113,7 @@ class Holdings:
                     "isolated": symbol in self._modes.isolated,
                     "entryPrice": row["entryPrice"],
                     "breakEvenPrice": row["breakEvenPrice"],
-                    "maxNotional": str(MAX_NOTIONAL),
+                    "maxNotional": self._modes.max_notional,
                     "bidNotional": row["bidNotional"],
                     "askNotional": row["askNotional"],
                 }

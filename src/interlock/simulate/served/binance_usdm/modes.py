@@ -18,7 +18,6 @@ from interlock.simulate.served.binance_usdm.words import Wrong
 from interlock.simulate.served.venue import SimVenue
 
 LEVERAGE_MAX: Final = 125
-MAX_NOTIONAL: Final = 5_000_000
 
 
 class Modes:
@@ -29,6 +28,8 @@ class Modes:
         self._account = account
         self._tell = tell
         self.isolated: set[str] = set()
+        self.max_notional = f"{venue.rules.position_max}"
+        """What a position may be worth, as the venue tells it; at every leverage the same here."""
 
     def routes(self) -> Routes:
         """Its paths."""
@@ -58,7 +59,7 @@ class Modes:
             raise Wrong(-2028)
         if wanted != before:
             self._tell({"e": "ACCOUNT_CONFIG_UPDATE", "ac": {"s": symbol, "l": wanted}})
-        return {"symbol": symbol, "leverage": wanted, "maxNotionalValue": str(MAX_NOTIONAL)}
+        return {"symbol": symbol, "leverage": wanted, "maxNotionalValue": self.max_notional}
 
     def margin_type(self, params: Params) -> dict[str, Any]:
         """Set a symbol's margin type, while nothing is held or waits in it."""
@@ -84,7 +85,7 @@ class Modes:
             "marginType": "ISOLATED" if symbol in self.isolated else "CROSSED",
             "isAutoAddMargin": False,
             "leverage": self._account.leverage[symbol],
-            "maxNotionalValue": str(MAX_NOTIONAL),
+            "maxNotionalValue": self.max_notional,
         }
 
 

@@ -1,4 +1,7 @@
-"""The order verbs: place, test, modify, cancel, batches of them, cancel all of a symbol, and the dead man's switch."""
+"""The order verbs: place, test, modify, cancel, batches of them, cancel all of a symbol, and the dead man's switch.
+
+Chosen: a change of an order that is no limit order is refused as that (-5025) also when the order is over, which a market order always is.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ class Verbs:
         self._venue = face.venue
         self.amendments: list[Amendment] = []
         self._countdowns: dict[str, int] = {}
+        self._amending: set[int] = set()
 
     def routes(self) -> Routes:
         """Its paths."""
@@ -94,10 +98,14 @@ class Verbs:
         side = side_of(params)
         quantity, price, modify_id = size_of(params, instrument), price_of(params, instrument), params.integer("modifyId")
         order = self.find(params)
+        if order is not None and order.type is not OrderType.LIMIT:
+            raise Wrong(-5025)
         if order is None or not order.open:
             raise Wrong(-2013)
-        if order.type is not OrderType.LIMIT or order.side is not side:
-            raise Wrong(-5025) if order.type is not OrderType.LIMIT else Wrong(-1117)
+        if order.side is not side:
+            raise Wrong(-1117)
+        if order.number in self._amending:
+            raise Wrong(-5043)
         if order.revision >= AMENDS_MAX:
             raise Wrong(-5026)
         try:
@@ -133,6 +141,11 @@ class Verbs:
             self.amendments.remove(amendment)
             order.self_match, order.words["stp"] = kept
             raise
+
+    def amends_until(self, order: SimOrder, ms: int) -> None:
+        """A change of the order is under way for so long; another one is refused meanwhile."""
+        self._amending.add(order.number)
+        self._face.parts.later(ms, lambda: self._amending.discard(order.number))
 
     def last_modify_id(self) -> str:
         """The client's name of the last amend, if it gave one."""

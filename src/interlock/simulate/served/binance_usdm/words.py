@@ -48,6 +48,7 @@ _TEXTS: Final = {
     -2021: ("Order would immediately trigger.", 400),
     -2022: ("ReduceOnly Order is rejected.", 400),
     -2025: ("Reach max open order limit.", 400),
+    -2027: ("Exceeded the maximum allowable position at current leverage.", 400),
     -2028: ("Leverage is smaller than permitted: insufficient margin balance.", 400),
     -4001: ("Price less than 0.", 400),
     -4002: ("Price greater than max price.", 400),
@@ -85,6 +86,7 @@ _TEXTS: Final = {
     -5039: ("Invalid self trade prevention mode", 400),
     -5040: ("The goodTillDate timestamp must be greater than the current time plus 600 seconds and smaller than 253402300799000", 400),
     -5041: ("No depth matches this BBO order", 400),
+    -5043: ("A pending modification already exists for this order.", 400),
 }
 
 
@@ -112,6 +114,7 @@ _REFUSALS: Final = {
     Refusal.QUANTITY_HIGH: -4005,
     Refusal.BALANCE: -2018,
     Refusal.MARGIN: -2019,
+    Refusal.POSITION_MAX: -2027,
     Refusal.REDUCE_ONLY: -2022,
     Refusal.DUPLICATE_CLIENT_ID: -4116,
     Refusal.OPEN_ORDERS: -2025,
