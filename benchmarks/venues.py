@@ -145,6 +145,13 @@ def main(arguments: Sequence[str]) -> int:
             f"simulators: {streams['all_per_s']} messages a second of all streams with {streams['server_core_share']:.0%} of a core; "
             f"{trades['pairs_per_s']} pairs of place and cancel a second ({trades['p50_us'] / 1e3:.1f} ms, p99 {trades['p99_us'] / 1e3:.1f} ms)"
         )
+        for venue, most in served["most"].items():
+            stream, requests = most["stream"], most["requests"]
+            orders = f", {most['orders']['requests_per_s']} requests of orders" if "orders" in most else ""
+            print(
+                f"{venue} at most: {stream['books_per_s']} book messages a second (server {stream['server_core_share']:.0%} of a core, client "
+                f"{stream['client_core_share']:.0%}), {requests['reads_per_s']} reads of a book{orders}"
+            )
     print(f"bench: written to {path.relative_to(_ROOT)}", file=sys.stderr)
     bad = [name for name, figures in feeds.items() if not (figures["same_book"] and figures["all_scanned"])]
     if bad:

@@ -15,7 +15,7 @@ from steps import Steps, happen  # type: ignore[import-not-found]
 SYMBOL = "BTC/USDT:USDT"
 WHERE = json.loads(Path(sys.argv[1]).read_text())
 OURS = WHERE["binance_usdm"]
-STEPS = Steps(exactly=False)
+STEPS = Steps()
 
 
 class Client(ccxt.binanceusdm):
@@ -104,12 +104,18 @@ def main() -> int:
     skewed.nonce = lambda: x.milliseconds() - 60_000
     STEPS.refused("skewed", ccxt.InvalidNonce, skewed.fetch_balance, "-1021")
     STEPS.refused("margin", ccxt.InsufficientFunds, lambda: place(amount=900), "-2019")
-    STEPS.refused("notional", ccxt.ExchangeError, lambda: place(amount=0.001), "-4164")
-    STEPS.refused("band", ccxt.ExchangeError, lambda: place(price=round(ask * 1.2, 1)), "-4016")
+    STEPS.refused("notional", ccxt.InvalidOrder, lambda: place(amount=0.001), "-4164")
+    STEPS.refused("band", ccxt.BadRequest, lambda: place(price=round(ask * 1.2, 1)), "-4016")
+    # As the venue is asked: ccxt would round price and size itself.
+    raw = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010", "price": f"{far}"}
+    STEPS.refused("price_step", ccxt.BadRequest, lambda: x.fapiPrivatePostOrder({**raw, "price": f"{far}5"}), "-4014")
+    STEPS.refused("lot_step", ccxt.BadRequest, lambda: x.fapiPrivatePostOrder({**raw, "quantity": "0.0105"}), "-1111")
+    STEPS.refused("no_size", ccxt.BadRequest, lambda: x.fapiPrivatePostOrder({**raw, "quantity": "0"}), "-4003")
+    STEPS.refused("symbol", ccxt.BadSymbol, lambda: x.fapiPrivatePostOrder({**raw, "symbol": "NOPEUSDT"}), "-1121")
     STEPS.refused("unknown", ccxt.OrderNotFound, lambda: x.fetch_order("8999999999", SYMBOL), "-2013")
     STEPS.refused("cancel_unknown", ccxt.OrderNotFound, lambda: x.cancel_order("8999999999", SYMBOL), "-2011")
-    STEPS.refused("post_only", ccxt.ExchangeError, lambda: place(price=round(ask * 1.01, 1), params={"postOnly": True}), "-5022")
-    STEPS.refused("fok", ccxt.ExchangeError, lambda: place(params={"timeInForce": "FOK"}), "-5021")
+    STEPS.refused("post_only", ccxt.OrderNotFillable, lambda: place(price=round(ask * 1.01, 1), params={"postOnly": True}), "-5022")
+    STEPS.refused("fok", ccxt.OrderNotFillable, lambda: place(params={"timeInForce": "FOK"}), "-5021")
     happen(WHERE["control"], fault="rate_limited", venue="binance_usdm", verb="read")
     STEPS.refused("limited", ccxt.DDoSProtection, x.fetch_balance, "-1003")
     happen(WHERE["control"], fault="error_without_accepting", venue="binance_usdm", verb="read")

@@ -12,14 +12,10 @@ LONGEST = 300
 
 
 class Steps:
-    """Tells each step as one line of JSON; `failed` are those that did not go as expected.
+    """Tells each step as one line of JSON; `failed` are those that did not go as expected."""
 
-    `exactly`: a refusal must be of the very class that is named, and not of one below it.
-    """
-
-    def __init__(self, *, exactly: bool = True) -> None:
+    def __init__(self) -> None:
         self.failed: list[str] = []
-        self._exactly = exactly
 
     def tell(self, name: str, as_expected: bool, detail: object = "", **more: Any) -> None:
         """What came of a step."""
@@ -38,12 +34,11 @@ class Steps:
         return found
 
     def refused(self, name: str, kind: type[Exception], act: Callable[[], Any], text: str = "") -> None:
-        """A step that must fail with that class, and with a text in its message."""
+        """A step that must fail with that very class, not with one below it, and with a text in its message."""
         try:
             found = act()
         except Exception as error:  # noqa: BLE001 - whatever the client raises is what is looked at
-            right = type(error) is kind if self._exactly else isinstance(error, kind)
-            self.tell(name, right and text in str(error), f"{type(error).__name__}: {error}")
+            self.tell(name, type(error) is kind and text in str(error), f"{type(error).__name__}: {error}")
         else:
             self.tell(name, False, f"expected {kind.__name__}, found {found}")
 

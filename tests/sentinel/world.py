@@ -144,15 +144,19 @@ def until(condition: Callable[[], bool], wait_s: float = 10.0) -> None:
         time.sleep(0.005)
 
 
-def follow(path: Path, last: tuple[str, ...] = ("FINAL",), **request: Any) -> list[dict[str, Any]]:
-    """Ask the sentinel and collect its events up to one of `last`, for a minute at most."""
+Enough = tuple[str, ...] | Callable[[list[dict[str, Any]]], bool]
+"""Where to stop following: the names of last events, or whether all events up to now are enough."""
+
+
+def follow(path: Path, last: Enough = ("FINAL",), **request: Any) -> list[dict[str, Any]]:
+    """Ask the sentinel and collect its events up to the last, for a minute at most."""
     events: list[dict[str, Any]] = []
     end = time.monotonic() + 60
     for event in control.ask(path, {"verb": "kill", **request}, frozenset({os.geteuid()}), 20.0):
         if event["event"] != "WAITING":
             events.append(event)
         assert time.monotonic() < end, events
-        if event["event"] in last:
+        if event["event"] in last if isinstance(last, tuple) else last(events):
             break
     return events
 

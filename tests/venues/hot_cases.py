@@ -4,23 +4,39 @@ All chance comes from a `random.Random` of the caller, so that a property test c
 `python -m tests.venues.hot_cases SEED ROUNDS` runs without pytest; the test with bounds checked starts it so.
 """
 
+import gzip
 import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-from tests.venues.feeds import BASE_MS, bybit_book, bybit_trades, simple, upbit_book, upbit_trade
+from tests.venues.feeds import (
+    BASE_MS,
+    bybit_book,
+    bybit_trades,
+    real_bybit_frames,
+    real_upbit_books_of_2026,
+    real_upbit_frames,
+    simple,
+    upbit_book,
+    upbit_trade,
+)
 
 from interlock.domain.instruments import Instrument
 from interlock.market.columns import ROW, RowKind
 from interlock.market.shipped import SHIPPED
 from interlock.venues.binance_usdm import hot as binance_hot
 from interlock.venues.binance_usdm import public as binance_public
+from interlock.venues.binance_usdm import rules as binance_rules
+from interlock.venues.binance_usdm import wire as binance_wire
 from interlock.venues.bybit import hot as bybit_hot
 from interlock.venues.bybit import public as bybit_public
 from interlock.venues.feed import BookChange, FundingNext, Mark, Reject, Taken, Trade
@@ -434,6 +450,132 @@ def main(seed: int, rounds: int) -> Counter[str]:
         for venue in STREAMS:
             found = run(venue, Random(f"{seed} {number} {venue}"), harm=0.0 if number % 5 == 0 else 0.3)
             counts.update({f"{venue} {name}": count for name, count in found.items()})
+    return counts
+
+
+# ---------------------------------------------------------------- recorded frames
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded of a venue, in order: frames, and answers to snapshot calls with their symbols."""
+
+    venue: str
+    instruments: list[Instrument]
+    frames: Sequence[bytes | tuple[str, bytes]]
+
+
+def recordings(data_dir: Path) -> Iterator[Recording]:
+    """Every frame of the recorded data that one of the hot feeds is for."""
+    usdm = data_dir / "binance_usdm"
+    for name in ("hft_usdm_btcusdt_20240808.gz", "collect_btcusdt_20220811.dat.gz"):
+        with gzip.open(usdm / name) as lines:
+            frames = [line.split(b" ", 1)[1].strip() for line in lines]
+        yield Recording(
+            "binance_usdm",
+            [SHIPPED["binance_usdm:BTCUSDT"]],
+            [("BTCUSDT", frame) if b'"lastUpdateId"' in frame[:60] else frame for frame in frames],
+        )
+    yield _four_symbols(usdm)
+    upbit_codes = {json.loads(frame).get("cd") for frame in real_upbit_frames(data_dir)}
+    yield Recording("upbit", [upbit_public.instrument(code) for code in sorted(upbit_codes - {None})], list(real_upbit_frames(data_dir)))
+    books = list(real_upbit_books_of_2026(data_dir))
+    codes = sorted({book["code"] for book in books})
+    yield Recording("upbit", [upbit_public.instrument(code) for code in codes], [msgspec.json.encode(book) for book in books])
+    fine = msgspec.structs.replace(SHIPPED["bybit:BTCUSDT"], symbol="XRPUSDT", quantum=Decimal("0.0001"), lot=Decimal(1))
+    yield Recording("bybit", [fine], [frame.rstrip(b"\r") for frame in real_bybit_frames(data_dir)])
+    spot = msgspec.structs.replace(SHIPPED["bybit:BTCUSDT"], quantum=Decimal("0.01"), lot=Decimal("0.000001"))
+    yield Recording("bybit", [spot], (data_dir / "bybit" / "gct_v5_frames_embedded_20241108.jsonl").read_bytes().splitlines())
+
+
+def _four_symbols(usdm: Path) -> Recording:
+    """Streams, snapshots and listing of one recorder, in files of their own."""
+    stream, requests, listing = (usdm / f"cryptofeed_BINANCE_FUTURES.{part}" for part in ("ws.1.0", "http.0.0", "0"))
+    played: list[tuple[float, bytes | tuple[str, bytes]]] = []
+    for line in stream.read_bytes().splitlines():
+        time, _, frame = line.partition(b": ")
+        if time[:1].isdigit():
+            played.append((float(time), frame))
+    for line in requests.read_bytes().splitlines():
+        url, _, rest = line.partition(b" -> ")
+        time, _, body = rest.partition(b": ")
+        if b"symbol=" in url:
+            played.append((float(time), (url.partition(b"symbol=")[2].partition(b"&")[0].decode(), body)))
+    told = next(line.partition(b" -> ")[2].partition(b": ")[2] for line in listing.read_bytes().splitlines() if b"exchangeInfo" in line)
+    known = {one.symbol: one for one in binance_rules.instruments(binance_wire.decode_exchange_info(told))}
+    symbols = sorted({item[0] for _, item in played if isinstance(item, tuple)})
+    return Recording("binance_usdm", [known[symbol] for symbol in symbols], [item for _, item in sorted(played, key=lambda pair: pair[0])])
+
+
+class Damaging:
+    """Gives a recording to both feeds, and after each frame damaged ones. What they did to the books is put right by a third, honest feed."""
+
+    def __init__(self, recording: Recording, chance: Random) -> None:
+        self._recording = recording
+        self._chance = chance
+        self._instruments = {instrument.symbol: instrument for instrument in recording.instruments}
+        self._honest: DecodingFeed = FEEDS[recording.venue][1](among(recording.instruments))
+        self._last: dict[str, bytes] = {}
+        self.both = Both(recording.venue, recording.instruments, look_every=50)
+        self.damaged = 0
+
+    def run(self, *, every: int) -> Counter[str]:
+        """All of it, with a damaged frame after each that changes a book, and after one in `every` of the others."""
+        for item in self._recording.frames:
+            if isinstance(item, tuple):
+                self._honest.snapshot(*item)  # type: ignore[attr-defined]
+                self.both.snapshot(*item)
+                self._harmed(self.both.snapshot(item[0], damaged(item[1], self._chance)))
+                continue
+            said = self._honest.take(item)
+            self.both.take(item)
+            changes = isinstance(said, Taken) and any(isinstance(event, BookChange) for event in said.events)
+            if isinstance(said, Taken):
+                self._last.update({event.symbol: item for event in said.events if isinstance(event, BookChange)})
+            if changes or self._chance.randrange(every) == 0:
+                self._harmed(self.both.take(damaged(item, self._chance)))
+                self.damaged += 1
+        return Counter(scanned=self.both.hot.scanned, decoded=self.both.hot.decoded, damaged=self.damaged)
+
+    def _harmed(self, said: Taken | Reject) -> None:
+        """Put the books right if a damaged frame was taken, or has cost one of them."""
+        taken = isinstance(said, Taken) and bool(said.events)
+        if taken or any((book := self.both.decoding.book(symbol)) is None or not book.usable for symbol in self._last):
+            self._put_right()
+
+    def _put_right(self) -> None:
+        """Begin every book anew from the honest one. Upbit sends whole books by itself."""
+        venue = self._recording.venue
+        if venue == "upbit":
+            return
+        self.both.lose()
+        for symbol, frame in self._last.items():
+            book = self._honest.book(symbol)
+            if book is None:
+                continue
+            bids, asks = (self._texts(symbol, book.levels(side)) for side in (1, -1))
+            message = json.loads(frame)
+            if venue == "bybit":
+                message["type"] = "snapshot"
+                message["data"] |= {"b": bids, "a": asks}
+                self.both.take(encoded(message))
+            else:
+                # The last frame spans its own end, so that a snapshot of then bridges to the next one.
+                self.both.take(frame)
+                of = message.get("data", message)
+                self.both.snapshot(symbol, encoded({"lastUpdateId": of["u"], "E": of["E"], "T": of["T"], "bids": bids, "asks": asks}))
+
+    def _texts(self, symbol: str, levels: dict[int, int]) -> list[tuple[str, str]]:
+        instrument = self._instruments[symbol]
+        return [(f"{instrument.quantum * ticks:f}", f"{instrument.lot * lots:f}") for ticks, lots in levels.items()]
+
+
+def recorded(data_dir: str, seed: int) -> dict[str, int]:
+    """Every recording with its damaged frames: how many were scanned, decoded and damaged, by venue. Raises AssertionError where the ways differ."""
+    counts: Counter[str] = Counter()
+    for number, recording in enumerate(recordings(Path(data_dir))):
+        found = Damaging(recording, Random(f"{seed} {number}")).run(every=20)
+        counts.update({f"{recording.venue} {name}": count for name, count in found.items()})
     return counts
 
 

@@ -14,7 +14,7 @@ from tests.simulate.served.process import simulators
 
 from interlock.domain.orders import OrderState
 from interlock.sentinel.process import stamp
-from interlock.venues.cancel_only import VenueTrouble
+from interlock.venues.cancel_only import OpenOrder, VenueTrouble
 from interlock.venues.cancel_only_at import cancel_only_on_loopback
 from interlock.venues.http_cancel_only import HttpCancelOnly
 
@@ -31,9 +31,16 @@ class Served(Hand):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with simulators(tmp_path_factory.mktemp("served")) as where:
         yield Served(where)
+
+
+@pytest.fixture
+def served(served_once: Served) -> Iterator[Served]:
+    """The simulators, honest before and after."""
+    yield served_once
+    served_once.calm()
 
 
 def rest(trouble: VenueTrouble) -> None:
@@ -122,6 +129,56 @@ def test_whatever_is_no_yes_is_trouble(served: Served, venue: str) -> None:
             list(client.open_pages())
         assert limited.value.retry_after_ns > 0
         served.calm()
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_yes_that_cancels_nothing_is_seen_in_the_list_and_what_a_list_hides_by_its_name(served: Served, venue: str) -> None:
+    served.forget_limits()
+    mine = served.rest_orders(venue, 6, f"{venue[:2]}l-")
+    with served.client(venue) as client:
+
+        def listed() -> list[OpenOrder]:
+            return [order for page in client.open_pages() for order in page if order.client_id in mine]
+
+        served.happen({"fault": "ignore_cancel", "venue": venue, "times": 0})
+        client.cancel_everything()
+        client.cancel(listed())
+        assert {order.client_id for order in listed()} == set(mine) <= served.open_ids(venue)
+        served.happen({"fault": "hide_orders", "venue": venue, "verb": "read", "count": 2, "times": 0})
+        assert {order.client_id for order in listed()} == set(mine[:-2])
+        assert client.state_of(mine[-1]) is OrderState.OPEN
+        # The control: the same requests of a venue that is honest.
+        served.calm()
+        assert {order.client_id for order in listed()} == set(mine)
+        patiently(partial(client.cancel, listed()))
+        assert not served.open_ids(venue) & set(mine)
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 502, 503])
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_page_of_html_is_no_answer(served: Served, venue: str, status: int) -> None:
+    served.forget_limits()
+    (mine,) = served.rest_orders(venue, 1, f"{venue[:2]}p-{status}-")
+    page = {"fault": "error_page", "venue": venue, "count": status, "times": 0}
+    with served.client(venue) as client:
+        (order,) = [order for page in client.open_pages() for order in page if order.client_id == mine]
+        served.happen(page)
+        for ask in (lambda: list(client.open_pages()), client.cancel_everything, lambda: client.cancel([order])):
+            with pytest.raises(VenueTrouble):
+                ask()
+        with pytest.raises(VenueTrouble):
+            client.state_of(mine)
+        assert mine in served.open_ids(venue)
+    served.calm()
+    # The control: another client, since some pages are a ban, which ours obeys.
+    with served.client(venue) as client:
+        patiently(partial(client.cancel, [order]))
+        assert mine not in served.open_ids(venue)
+
+
+def test_a_page_must_have_a_status(served: Served) -> None:
+    with pytest.raises(AssertionError, match="expected as `count` an HTTP status from 200 to 599, found 1"):
+        served.happen({"fault": "error_page", "verb": "read"})
 
 
 def test_the_dead_man_cancels_what_rests(served: Served) -> None:

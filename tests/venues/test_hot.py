@@ -361,18 +361,36 @@ try:
     row_book._apply(np.zeros((2, 4), row_book.LEVEL), np.zeros(2, np.int64), np.zeros(3, ROW), 0, 9, False, 1, 1)
     print("an index past the end was not noticed")
 except IndexError:
-    from tests.venues.hot_cases import main
-    print(json.dumps(main(3, 60)))
+    from tests.venues.hot_cases import main, recorded
+    print(json.dumps({work}))
 """
 
 
-def test_with_every_index_checked_the_scans_leave_no_array(tmp_path: Path) -> None:
-    """Compiled anew, where an index past the end of an array raises; the first access of the script is such a one."""
-    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "INTERLOCK_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", CHECKED], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+def checked(work: str, folder: Path) -> dict[str, int]:
+    """What comes of it in a process whose compiled code, made anew, raises for an index past the end of an array: its first access is such a one."""
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "INTERLOCK_CACHE_DIR": str(folder)}
+    command = [sys.executable, "-c", CHECKED.replace("{work}", work)]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)
+    counts: dict[str, int] = json.loads(done.stdout)
+    return counts
+
+
+def test_with_every_index_checked_the_scans_leave_no_array(tmp_path: Path) -> None:
+    counts = checked("main(3, 60)", tmp_path)
     assert all(counts[f"{venue} scanned"] > 100 for venue in STREAMS)
+
+
+@pytest.mark.soak
+@pytest.mark.data("binance_usdm")
+@pytest.mark.data("bybit")
+@pytest.mark.data("upbit")
+def test_with_every_index_checked_no_recorded_frame_however_damaged_leaves_an_array(data_dir: Path, tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    counts = checked(f"recorded({str(data_dir)!r}, {seed})", tmp_path)
+    # As many books as were recorded were damaged, and the whole ones were scanned all the same, but for the first of each symbol.
+    for venue, harmed, whole in (("binance_usdm", 7_000, 4_000), ("bybit", 45, 45), ("upbit", 900, 500)):
+        assert (counts[f"{venue} damaged"] >= harmed, counts[f"{venue} scanned"] >= whole) == (True, True), (seed, counts)
 
 
 @pytest.mark.soak

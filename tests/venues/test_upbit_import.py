@@ -86,7 +86,8 @@ def test_the_shapes_of_a_recording_give_the_same_rows(tmp_path: Path, literal: b
     [b'b\'{"status":"it\\\'s UP\\x21 \\\\n"}\'', b'b"{\\"status\\":\\"UP\\"}"', b'b\'{"status":"\\xec\\x8b\\x9c"}\''],
 )
 def test_a_literal_means_what_python_means(tmp_path: Path, body: bytes) -> None:
-    out = import_capture([save(tmp_path / "c", [b"1700000000.5: " + body])], tmp_path / "t")
+    market = b"1700000001.5: " + encoded(MESSAGES[0])
+    out = import_capture([save(tmp_path / "c", [b"1700000000.5: " + body, market])], tmp_path / "t")
     assert verify(out, FRAME_READERS).passed
 
 

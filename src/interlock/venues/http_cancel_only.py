@@ -16,6 +16,8 @@ from itertools import chain, groupby
 from time import monotonic_ns, sleep
 from typing import TypeVar
 
+import msgspec
+
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.domain.orders import OrderState
@@ -68,6 +70,14 @@ class _Refusal(VenueTrouble):
 
 class _Senseless(VenueTrouble):
     """An answer that makes no sense."""
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _same(said: Sequence[Accepted | Explained]) -> bool:
@@ -197,6 +207,8 @@ class HttpCancelOnly:
 
     def _cancel_together(self, symbol: str, ids: tuple[str, ...]) -> None:
         heard = self._send(self._verbs.cancel_batch(symbol, ids), self._verbs.sign, Spend.LOWER)
+        if heard.status < 300 and not _is_json(heard.body):
+            raise _Refusal(f"the answer to a batch of cancels is no JSON (HTTP {heard.status})")
         # What is said of one order ends none, and the next list tells; a refusal of all of them is another thing.
         said = self._verbs.batch_answered(heard, Doing.CANCEL, len(ids))
         if all(isinstance(one, Explained) and one.trouble not in _OVER for one in said) and (heard.status >= 300 or _same(said)):

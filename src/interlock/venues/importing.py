@@ -143,6 +143,9 @@ class _Import:
         for position, number in enumerate(order):
             numbers[number] = position
         rows, frames = self._collector.finish(numbers)
+        if not len(rows):
+            path = self._files[0][0]
+            raise BadInput(path, "", f"expected frames of the market, found none among {len(frames)}; is it another venue's recording?")
         self._check_prices(rows, frames)
         latencies = np.frombuffer(self._taker.latencies_ns, np.int64) if self._taker.latencies_ns else np.zeros(0, np.int64)
         received = all(shape.received for _, shape in self._files)

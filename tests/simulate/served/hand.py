@@ -39,6 +39,10 @@ class Hand:
         """Honest from now on."""
         urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}/faults", method="DELETE"), timeout=10).close()
 
+    def forget_limits(self) -> None:
+        """Nothing of the venues' limits is used any more."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.where['control']}/limits", method="DELETE"), timeout=10).close()
+
     def permit(self, venue: str, key: str, *, trade: bool = False, withdraw: bool = False, transfer: bool = False) -> None:
         """Its owner lets a key do this from now on, and nothing else but look."""
         self._ask("/keys", json.dumps({"venue": venue, "key": key, "trade": trade, "withdraw": withdraw, "transfer": transfer}).encode())

@@ -1,9 +1,11 @@
 """Recorded and documented messages that others collected: each that we read decodes, or is refused with a reason that is named here."""
 
+import ast
 import gzip
 import json
+import re
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,18 @@ import pytest
 from tests.venues.binance_usdm.talks import DAY_MS, INSTRUMENTS, clock, no, ok
 from tests.venues.scripted import finish
 
+from interlock.market.shipped import SHIPPED
 from interlock.venues.binance_usdm.account import Account
 from interlock.venues.binance_usdm.account_stream import AccountStream
+from interlock.venues.binance_usdm.public import Feed
 from interlock.venues.binance_usdm.trade import Trade
+from interlock.venues.feed import Reject, Taken
+from interlock.venues.hot import among
 from interlock.venues.port import Accepted, Ask, Heard, Nonsense, Talk
 from interlock.venues.trouble import Doing, Explained, Trouble
 
 ARCHIVE = "jkorf_binance_usdfutures.tar.gz"
+SOURCES = Path(__file__).parents[3] / "src" / "interlock" / "venues" / "binance_usdm"
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,8 @@ READS: dict[str, tuple[Callable[[Account], Talk[Any]], str]] = {
     "Trading/GetOpenOrder": (lambda of: of.order("BTCUSDT", "abc"), ""),
     "Trading/GetOrders": (lambda of: of.order("BTCUSDT", "abc"), ""),
     "Trading/GetOpenOrders": (lambda of: of.open_orders(), ""),
+    "Trading/GetOpenConditionalOrders": (lambda of: of.open_orders(), ""),
+    "Account/GetBrackets": (lambda of: of.tiers(), "margin tiers of BTCUSDT: expected one or more"),
 }
 PATHS = {
     "/fapi/v1/accountConfig": "Account/GetAccountConfiguration",
@@ -115,6 +124,7 @@ def test_answers_to_orders(fixtures: dict[str, str]) -> None:
             ("Trading/CancelOrder", Doing.CANCEL),
             ("Trading/CancelAllOrders", Doing.CANCEL),
             ("Trading/CancelAllOrdersAfterTimeout", Doing.CANCEL),
+            ("Trading/CancelConditionalOrder", Doing.CANCEL),
             ("Account/ModifyPositionMode", Doing.CANCEL),
             ("Account/ChangeMarginType", Doing.CANCEL),
             ("Account/ChangeInitialLeverage", Doing.CANCEL),
@@ -163,6 +173,79 @@ def test_listen_keys(fixtures: dict[str, str]) -> None:
         "/private/ws?listenKey=pqia"
     )
     finish(stream.keeping(), lambda _: Heard(200, {}, body(fixtures, "Account/KeepAliveUserStream")))
+
+
+PUBLIC = {
+    "AggTrades": "malformed: BTCUSDT price: expected a multiple of 0.1, found 0.001",
+    "AssetIndex": "malformed: Expected `object`, got `array`",
+    "Book": "depth before the snapshot",
+    "BookTicker": "ignored bookTicker",
+    "CompositIndex": "ignored compositeIndex",
+    "Concurrent": "ignored kline",
+    "ContKlines": "ignored continuous_kline",
+    "Klines": "ignored kline",
+    "Liquidations": "ignored forceOrder",
+    "MarkPrice": "markPriceUpdate",
+    "MiniTicker": "ignored 24hrMiniTicker",
+    "PartialBook": "depth before the snapshot",
+    "SymbolUpdates": "ignored contractInfo",
+    "Ticker": "ignored 24hrTicker",
+}
+"""What comes of each public message: what it is, or the reason for which it is refused. Prices are those of no bitcoin."""
+
+
+@pytest.mark.data("fixtures")
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_messages(fixtures: dict[str, str], name: str) -> None:
+    said = {outcome(Feed(among([SHIPPED["binance_usdm:BTCUSDT"]])).take(frame)) for frame in frames(fixtures[f"UsdFutures/{name}"])}
+    (found,) = said
+    assert found.startswith(PUBLIC[name])
+
+
+@pytest.mark.data("fixtures")
+def test_the_book_of_the_documents_begins_no_book_of_ours(fixtures: dict[str, str]) -> None:
+    said = Feed(among([SHIPPED["binance_usdm:BTCUSDT"]])).snapshot("BTCUSDT", body(fixtures, "ExchangeData/GetOrderBook"))
+    assert outcome(said).startswith("malformed: BTCUSDT price: expected a multiple of 0.1, found 4.0")
+
+
+def frames(text: str) -> Iterator[bytes]:
+    """The events of a file, each after a line that begins with `=`."""
+    for part in re.split(r"^=[ 0-9]*", text.replace("\r", ""), flags=re.MULTILINE)[1:]:
+        value, _ = json.JSONDecoder().raw_decode(part.strip())
+        yield json.dumps(value).encode()
+
+
+def outcome(said: Taken | Reject) -> str:
+    return said.what if isinstance(said, Taken) else f"{said.reason.value}: {said.detail}"
+
+
+NOT_READ = {
+    "Account/GetMultiAssetsMode": "read with accountConfig",
+    "Trading/EditMultipleOrders": "amends go out one by one",
+    "Trading/GetConditionalOrder": "no conditional order is ours",
+    "Trading/PlaceConditionalOrder": "no conditional order is ours",
+}
+"""Answers to requests that we do not make, although another method of the same path is used, and why not."""
+
+
+@pytest.mark.data("fixtures")
+def test_there_is_no_file_that_nobody_reads(fixtures: dict[str, str]) -> None:
+    """Of the answers, those to a path that our code names; to any other nothing is ever asked."""
+    named = {
+        node.value
+        for source in SOURCES.glob("*.py")
+        if source.name != "sign.py"  # names what could be signed
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    events = {name.removeprefix("UsdFutures/") for name in fixtures if name.startswith("UsdFutures/")}
+    assert events == EVENTS.keys() | PUBLIC.keys()
+    answers = {name for name in fixtures if name.removeprefix("UsdFutures/") not in events}
+    asked = {name for name in answers if fixtures[name].split("\n", 2)[1].strip() in named}
+    assert len(asked) > 30
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert {name for name in asked if here.count(f'"{name}"') == 0} == set()
+    assert NOT_READ.keys() <= asked
 
 
 @pytest.mark.data("binance_usdm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +18,13 @@ from tests.venues.upbit.talks import BOOK, BTC, clock, ok
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.market.shipped import SHIPPED
+from interlock.venues.feed import Taken
 from interlock.venues.port import Accepted, BalanceSeen, End, FillSeen, Heard, KeyFacts, OrderSeen, OrderWanted
 from interlock.venues.trouble import Doing, Explained, Trouble
 from interlock.venues.upbit import seen
 from interlock.venues.upbit.account import Account
 from interlock.venues.upbit.account_stream import AccountStream
-from interlock.venues.upbit.public import instrument
+from interlock.venues.upbit.public import Feed, instrument
 from interlock.venues.upbit.trade import Trade
 
 INSTRUMENTS: dict[str, Instrument] = {"KRW-BTC": BTC}
@@ -171,10 +173,38 @@ def test_the_endpoints_of_a_library_s_data(data_dir: Path) -> None:
     assert SHIPPED["upbit:KRW-BTC"].quantum == listed[0].quantum
 
 
+PUBLIC = {
+    "Concurrent": ["ignored candle.5m", "ignored candle.60m"],
+    "Kline": ["ignored candle.1m"],
+    "OrderBook": ["malformed: Object missing required field `stream_type`"],
+    "Tickers": ["ignored ticker"],
+    "Trades": ["trade"],
+}
+"""What comes of each message of the public streams: what it is, or the reason for which it is refused."""
+
+
+def frames(text: bytes) -> Iterator[bytes]:
+    """The events of a script, each after a line that begins with `=`."""
+    for part in re.split(r"^=[ 0-9]*", text.decode("utf-8-sig").replace("\r", ""), flags=re.MULTILINE)[1:]:
+        value, _ = json.JSONDecoder().raw_decode(part.strip())
+        yield json.dumps(value).encode()
+
+
 @pytest.mark.data("fixtures")
 def test_the_streams_of_a_library_s_data_are_none_of_the_account(data_dir: Path) -> None:
-    public = [text for name, text in fixtures(data_dir).items() if name.startswith("Subscriptions/")]
-    assert len(public) == 5
-    for text in public:
-        for frame in re.findall(rb"^=\d? ?\n?(\{.*?\}\s*$)", text.replace(b"\r", b""), re.DOTALL | re.MULTILINE):
-            assert FEED.take(frame).gap
+    packed = fixtures(data_dir)
+    for name, expected in PUBLIC.items():
+        events = list(frames(packed[f"Subscriptions/Spot/{name}.txt"]))
+        assert all(FEED.take(frame).gap for frame in events)
+        said = [Feed(instrument).take(frame) for frame in events]
+        assert [one.what if isinstance(one, Taken) else f"{one.reason.value}: {one.detail}" for one in said] == expected
+
+
+NOT_ASKED = {"GetKlines", "GetTickers", "GetTradeHistory"}
+"""Answers to requests that we never make."""
+
+
+@pytest.mark.data("fixtures")
+def test_there_is_no_file_that_nobody_reads(data_dir: Path) -> None:
+    names = {Path(name).stem for name in fixtures(data_dir)}
+    assert names == PUBLIC.keys() | NOT_ASKED | {"GetSymbols", "GetSymbolConfig", "GetOrderBook"}

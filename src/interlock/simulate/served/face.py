@@ -27,15 +27,17 @@ from interlock.simulate.served.venue import Event, MarketStep, OrderChanged, Sim
 from interlock.simulate.served.witness import VerbClass, Witness, class_of
 
 BODY_MAX = 1 << 20
+ERROR_PAGE = b"<html><head><title>Bad Gateway</title></head><body><h1>The request could not be satisfied.</h1></body></html>"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: HTTP status, JSON body, headers."""
+    """An answer: HTTP status, body (JSON unless `media` says otherwise), headers."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    media: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +186,10 @@ class Face(ABC):
             reply = self.done(wanted, struck, lambda: self.answer(request, body))
         return await self._deliver(reply, struck, passage)
 
-    def strike(self, wanted: Wanted) -> dict[Fault, FaultSpec]:
-        """The faults that strike a request."""
+    def strike(self, wanted: Wanted, *, socket: bool = False) -> dict[Fault, FaultSpec]:
+        """The faults that strike a request; `socket` says that it came over a WebSocket."""
         client_id = wanted.ids[0][0] if len(wanted.ids) == 1 else ""
-        return self.parts.faults.strike(Asked(self.name, wanted.verb, wanted.symbol, client_id))
+        return self.parts.faults.strike(Asked(self.name, wanted.verb, wanted.symbol, client_id, socket))
 
     def refused_by_fault(self, wanted: Wanted, struck: Mapping[Fault, FaultSpec]) -> Reply | None:
         """The answer of a fault that lets a request have no effect."""
@@ -204,6 +206,8 @@ class Face(ABC):
             return self.closed()
         if Fault.ERROR_WITHOUT_ACCEPTING in struck:
             return self.server_error(503)
+        if Fault.ERROR_PAGE in struck:
+            return Reply(struck[Fault.ERROR_PAGE].count, ERROR_PAGE, media="text/html")
         return None
 
     def done(self, wanted: Wanted, struck: Mapping[Fault, FaultSpec], act: Callable[[], Reply]) -> Reply:
@@ -212,11 +216,16 @@ class Face(ABC):
             self.batch_cut = struck[Fault.PARTIAL_BATCH].count
         if Fault.HISTORY_LAG in struck:
             self.lag_ms = struck[Fault.HISTORY_LAG].ms
+        if Fault.HIDE_ORDERS in struck:
+            self.venue.hide(struck[Fault.HIDE_ORDERS].count)
+        self.venue.ignores_cancels = Fault.IGNORE_CANCEL in struck
         late = [self.venue.find(client_id=i) for i, _ in wanted.ids] if Fault.LATE_FILL in struck else []
         try:
             reply = act()
         finally:
             self.batch_cut, self.lag_ms = None, 0
+            self.venue.hide(0)
+            self.venue.ignores_cancels = False
         for order in late:
             if order is not None:
                 self.parts.later(struck[Fault.LATE_FILL].ms, _fill(self.venue, order))
@@ -230,7 +239,7 @@ class Face(ABC):
         await self.hold_back(struck, passage)
         # Some venues tell their time by this header alone.
         headers = {"Date": formatdate(self.venue.now_ns() // NS_PER_S, usegmt=True), **reply.headers}
-        return web.Response(status=reply.status, body=reply.body, headers=headers, content_type="application/json")
+        return web.Response(status=reply.status, body=reply.body, headers=headers, content_type=reply.media)
 
     async def hold_back(self, struck: Mapping[Fault, FaultSpec], passage: Passage | None) -> None:
         """Let an answer be late, cut or lost on its way, as the faults say."""

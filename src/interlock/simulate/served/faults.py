@@ -46,6 +46,12 @@ class Fault(StrEnum):
     """Of a batch only the first `count` are done; the others are refused one by one."""
     LATE_FILL = "late_fill"
     """An order that is cancelled executes all the same, `ms` later."""
+    IGNORE_CANCEL = "ignore_cancel"
+    """A cancel is answered as if it was done, and nothing is cancelled."""
+    HIDE_ORDERS = "hide_orders"
+    """A list of open orders leaves out the newest `count` of them; asked for by name they are there."""
+    ERROR_PAGE = "error_page"
+    """Over HTTP: a page of HTML with the status `count` instead of an answer, without effect."""
     HISTORY_LAG = "history_lag"
     """Reads show what was `ms` ago, for as long as it is in force."""
     # of a stream
@@ -122,12 +128,13 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request fault is held against."""
+    """What a request fault is held against. `socket`: whether it came over a WebSocket, where there are no pages."""
 
     venue: str
     verb: str
     symbol: str = ""
     client_id: str = ""
+    socket: bool = False
 
 
 class FaultPlan:
@@ -138,9 +145,11 @@ class FaultPlan:
         self._waiting: list[_Waiting] = []
 
     def add(self, spec: FaultSpec) -> None:
-        """Let a fault wait. Raises UsageError for one that does not wait for requests."""
+        """Let a fault wait. Raises UsageError for one that does not wait for requests, and for a page without a status."""
         if spec.fault not in REQUESTS:
             raise UsageError(f"{spec.fault.value}: expected a fault of a request, found one that happens at once")
+        if spec.fault is Fault.ERROR_PAGE and not 200 <= spec.count <= 599:
+            raise UsageError(f"{spec.fault.value}: expected as `count` an HTTP status from 200 to 599, found {spec.count}")
         self._waiting.append(_Waiting(spec))
 
     def clear(self) -> None:
@@ -166,6 +175,8 @@ class FaultPlan:
 
 
 def _fits(spec: FaultSpec, asked: Asked) -> bool:
+    if spec.fault is Fault.ERROR_PAGE and asked.socket:
+        return False
     pairs = ((spec.venue, asked.venue), (spec.verb, asked.verb), (spec.symbol, asked.symbol), (spec.client_id, asked.client_id))
     return all(not wanted or wanted == found for wanted, found in pairs)
 

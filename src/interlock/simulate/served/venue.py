@@ -156,6 +156,9 @@ class SimVenue:
         self.rules = rules
         self.account = account
         self.skew_ns = 0
+        self.ignores_cancels = False
+        """Whether a client's cancel is taken and does nothing: a lie, for as long as a fault says so."""
+        self._hidden: frozenset[int] = frozenset()
         self._clock = clock
         self._listeners: list[Listener] = []
         self.day = datetime.fromtimestamp(clock.now_ns() / 1e9, UTC).date()
@@ -248,6 +251,14 @@ class SimVenue:
     def open_orders(self, symbol: str = "") -> list[SimOrder]:
         """The orders that can still execute and are ours, oldest first; of one symbol or of all."""
         return [o for o in self._by_slot.values() if o.open and (not symbol or o.symbol == symbol)]
+
+    def hide(self, count: int) -> None:
+        """Leave so many open orders out of lists from now on, the newest that there are now: a lie."""
+        self._hidden = frozenset(sorted(order.number for order in self.open_orders())[-count:] if count else ())
+
+    def listed(self, orders: Iterable[SimOrder]) -> list[SimOrder]:
+        """Those of the orders that a list of open ones may show."""
+        return [order for order in orders if order.number not in self._hidden]
 
     def ticks_of(self, instrument: Instrument, price: Decimal) -> int:
         """An order price as ticks. Raises Refused if the venue takes no such price."""
@@ -361,6 +372,8 @@ class SimVenue:
         """End an open order. Raises Refused if it is over."""
         if not order.open:
             raise Refused(Refusal.NOT_FOUND, f"{order.number} is {order.state.value}")
+        if self.ignores_cancels and reason is EndReason.USER:
+            return
         now_ns = self.now_ns()
         self.floor.cancel(order.slot, now_ns)
         self._end(order, OrderState.CANCELLED, reason, now_ns)

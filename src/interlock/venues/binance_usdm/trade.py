@@ -45,12 +45,14 @@ _MARGINS: Final = {"cross": ("false", "CROSSED"), "isolated": ("false", "ISOLATE
 
 class _Done(msgspec.Struct, frozen=True):
     """What says yes without an order: {"code":200,"msg":"success"}, {"symbol":"BTCUSDT","countdownTime":"100000"},
-    {"leverage":21,"maxNotionalValue":"1000000","symbol":"BTCUSDT"}, {"algoId":7,"clientAlgoId":"a","code":"200","msg":"success"}"""
+    {"leverage":21,"maxNotionalValue":"1000000","symbol":"BTCUSDT"}, {"algoId":7,"clientAlgoId":"a","code":"200","msg":"success"}, and of a
+    conditional order that was cancelled also the order itself: {"algoId":7,"clientAlgoId":"a","symbol":"BTCUSDT","algoStatus":"CANCELED"}"""
 
     code: int | Literal["200"] = 0
     symbol: MaybeName = ""
     countdownTime: MaybeName = ""
     leverage: int = 0
+    algoStatus: MaybeName = ""
 
 
 _decode_done = msgspec.json.Decoder(_Done).decode
@@ -193,7 +195,9 @@ def _done(body: bytes) -> Accepted | None:
         done = decoded(_decode_done, body, "answer")
     except Nonsense:
         return None
-    yes = done.code in (200, "200") or (done.symbol and (done.countdownTime.isdigit() or done.leverage > 0))
+    yes = (
+        done.code in (200, "200") or done.algoStatus == "CANCELED" or (done.symbol and (done.countdownTime.isdigit() or done.leverage > 0))
+    )
     return Accepted("", "", OrderState.ACKED) if yes else None
 
 

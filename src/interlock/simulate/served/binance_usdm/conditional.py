@@ -118,7 +118,7 @@ class Conditionals:
         found = self._one(params, -2011)
         if found.state != "NEW":
             raise Wrong(-2011)
-        self._changed(found, "CANCELED")
+        self._take_back(found)
         return {"algoId": found.number, "clientAlgoId": found.client_id, "code": "200", "msg": "success"}
 
     def cancel_all(self, params: Params) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Conditionals:
         symbol = params.text("symbol")
         instrument_of(self._venue, symbol)
         for one in self._waiting(symbol):
-            self._changed(one, "CANCELED")
+            self._take_back(one)
         return {"code": 200, "msg": "The operation of cancel all open order is done."}
 
     def open(self, params: Params) -> list[dict[str, Any]]:
@@ -188,6 +188,10 @@ class Conditionals:
             if one.number == number or (number is None and one.client_id == client_id):
                 return one
         raise Wrong(code)
+
+    def _take_back(self, one: Conditional) -> None:
+        if not self._venue.ignores_cancels:
+            self._changed(one, "CANCELED")
 
     def _changed(self, one: Conditional, state: str) -> None:
         one.state, one.updated_ms = state, self._venue.now_ms()

@@ -218,7 +218,7 @@ class BinanceFace(Face):
             self.parts.witness.request(
                 self.name, listener.name, asked.verb, data, ids=asked.ids, orders=asked.orders, target=f"WS {frame.method}"
             )
-        struck, passage = self.strike(asked), self.parts.passage(listener.name)
+        struck, passage = self.strike(asked, socket=True), self.parts.passage(listener.name)
         if Fault.RESET_BEFORE in struck and passage is not None:
             passage.reset()
             return

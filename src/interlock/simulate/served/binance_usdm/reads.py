@@ -75,7 +75,7 @@ class Reads:
 
     def open_orders(self, params: Params) -> list[dict[str, Any]]:
         """Every open order, of a symbol or of all."""
-        return [order_row(one) for one in seen.kept(self._face, self._orders(params)) if one.open]
+        return [order_row(one) for one in seen.kept(self._face, self._venue.listed(self._orders(params))) if one.open]
 
     def all_orders(self, params: Params) -> list[dict[str, Any]]:
         """Orders of a window of at most seven days, or from an order on; oldest first."""

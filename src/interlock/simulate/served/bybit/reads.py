@@ -27,7 +27,7 @@ def realtime(desk: Desk, ask: Ask) -> Done:
     named = _named(ask)
     if not named:
         _scope(ask, ("symbol", "baseCoin", "settleCoin"))
-    known = _known(desk, ask)
+    known = _known(desk, ask) if named else desk.venue.listed(_known(desk, ask))
     closed = [o for o in known if seen(o, ask.cutoff_ns).state.final]
     recent = {o.number for o in sorted(closed, key=lambda o: -o.updated_ns)[:RECENT_CLOSED]}
     with_closed = bool(named) or ask.whole("openOnly", 0, 0, 2) == 1

@@ -79,7 +79,7 @@ class TradeStream:
         face.parts.witness.request(
             face.name, listener.name, wanted.verb, text, ids=wanted.ids, orders=wanted.orders, target=f"/v5/trade {op}"
         )
-        struck = face.strike(wanted)
+        struck = face.strike(wanted, socket=True)
         passage = face.parts.passage(listener.name)
         if Fault.RESET_BEFORE in struck and passage is not None:
             passage.reset()

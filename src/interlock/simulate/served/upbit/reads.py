@@ -65,7 +65,7 @@ class Reads:
     def open(self, params: Params) -> list[dict[str, Any]]:
         """GET /v1/orders/open, in pages. Raises Wrong."""
         states = self._states(params, ("wait", "watch"), default=("wait",))
-        return self._page(self._shown(self._venue.orders, params, states), params)
+        return self._page(self._shown(self._venue.listed(self._venue.orders), params, states), params)
 
     def listed(self, params: Params) -> list[dict[str, Any]]:
         """GET /v1/orders, the list that the others came after. Raises Wrong."""
