@@ -10,11 +10,12 @@ import pytest
 from tests.simulate.kernels import Act, buy, cancel, script_params, scripted, sell
 
 from interlock.domain.orders import OrderState, Side
-from interlock.engine.side import FIRST_HOLD_NS, UNKNOWN_HOLD_NS, Action, Bar, OurSide, Place, TakeBack
+from interlock.engine.side import UNKNOWN_HOLD_NS, Action, Bar, OurSide, Place, TakeBack
 from interlock.gate.frames import Followed, OrderNow, PositionNow
 from interlock.gate.records import Level
 from interlock.market.columns import ROW, RowKind
 from interlock.market.shipped import SHIPPED
+from interlock.simulate.hold import FIRST_HOLD_NS
 from interlock.simulate.settings import InstrumentSettings, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy
 from interlock.strategies.contract import STATUS_OPEN, WAKE_PRICE, WAKE_RESPONSES, WAKE_SIZE, WAKE_TIMER
