@@ -373,8 +373,9 @@ class OurSide:
         ring = world.requests
         found: list[Action] = []
         refused: list[_Order] = []
-        for at in range(int(control["request_head"]), int(control["request_tail"])):
-            message = ring[at % len(ring)]
+        under_way = [ring[at % len(ring)] for at in range(int(control["request_head"]), int(control["request_tail"]))]
+        # By number and not as the replay's wire has them, by venue: the gate takes the numbers of proposals only as they rise.
+        for message in sorted(under_way, key=lambda one: (int(one["seq"]), int(one["kind"]))):
             slot, seq = int(message["slot"]), int(message["seq"])
             if int(message["kind"]) == REQUEST_CANCEL:
                 order = self._orders[slot]
