@@ -17,6 +17,7 @@ import pytest
 from interlock.cli import exit_codes
 from interlock.cli.main import main
 from interlock.evidence.manifest import read_manifest, verify_files
+from interlock.gate.limit_sheet import load, sheet_hash
 from interlock.market.shipped import SHIPPED
 from interlock.market.tape_write import write_tape
 from interlock.run.demo import EXAMPLES
@@ -71,6 +72,66 @@ def test_full_and_fast_leave_the_same_fills_and_orders(tape: Path, tmp_path: Pat
     for fast, full in zip(*tables, strict=True):
         assert fast.num_rows > 0
         assert fast.equals(full)
+
+
+LIMITS = EXAMPLES / "limits-making-btcusdt.toml"
+
+
+@pytest.fixture(scope="module")
+def short_tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few seconds of market, since every world of a replay with the gate goes event by event."""
+    out = tmp_path_factory.mktemp("tapes") / "short"
+    write_tape(out, generate(1_500, 5), (SHIPPED["binance_usdm:BTCUSDT"],), "synthetic")
+    return out
+
+
+@pytest.mark.parametrize("most", ["150", "20"])
+def test_what_the_gate_denies_is_in_the_evidence(most: str, short_tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text(LIMITS.read_text(encoding="utf-8").replace("max_order_lots = 150", f"max_order_lots = {most}"), encoding="utf-8")
+    arguments = ["replay", str(MAKING), "--tape", str(short_tape), "--out", str(tmp_path / "runs"), "--gate", str(limits), "--json"]
+    assert main(arguments) == exit_codes.DONE
+    (told,) = json.loads(capsys.readouterr().out)["runs"]
+    folder = Path(told["folder"])
+    kpi, manifest = json.loads((folder / "kpi.json").read_bytes()), read_manifest(folder)
+    denied = {name: n for name, n in kpi["reject_reasons"].items() if name.startswith("gate:")}
+    verify_files(folder, manifest)
+    assert manifest.model.gate == f"limits {sheet_hash(load(limits))}"
+    assert (folder / "limits.toml").read_bytes() == limits.read_bytes()
+    assert ("gate:max_order_lots" in denied) is (most == "20")
+    assert ("gate:max order lots" in (folder / "report.html").read_text(encoding="utf-8")) is (most == "20")
+    assert (kpi["fills"] > 0) is (most != "20")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("[strategies.making]", "[strategies.other]"), "[strategies.making]"),
+        (('[symbols."binance_usdm:BTCUSDT"]', '[symbols."binance_usdm:ETHUSDT"]'), '[symbols."binance_usdm:BTCUSDT"]'),
+        (("[assets.BTC]", "[assets.ETH]"), "[assets.BTC]"),
+        (("max_order_lots = 150", "max_order_lots = 0"), "max_order_lots"),
+    ],
+)
+def test_limits_that_do_not_cover_the_replay_are_one_error_and_no_output(
+    change: tuple[str, str], told: str, short_tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = tmp_path / "wrong.toml"
+    limits.write_text(LIMITS.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    out = tmp_path / "runs"
+    assert main(["replay", str(MAKING), "--tape", str(short_tape), "--out", str(out), "--gate", str(limits)]) == exit_codes.USAGE
+    error = capsys.readouterr().err
+    assert "wrong.toml" in error
+    assert told in error
+    assert not out.exists()
+
+
+def test_a_gate_needs_a_rate_for_its_dollars(short_tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "rateless.toml"
+    config.write_text("\n".join(line for line in MAKING.read_text().splitlines() if "usd_per_usdt" not in line), encoding="utf-8")
+    arguments = ["replay", str(config), "--tape", str(short_tape), "--out", str(tmp_path / "runs")]
+    assert main([*arguments, "--gate", str(LIMITS)]) == exit_codes.USAGE
+    assert "reporting.usd_per_usdt" in capsys.readouterr().err
+    assert main(arguments) == exit_codes.DONE, "the control: without a gate it is not asked for"
 
 
 def test_require_pass_turns_the_verdict_into_the_exit_code(tape: Path, tmp_path: Path) -> None:

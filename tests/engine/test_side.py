@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from tests.simulate.kernels import Act, buy, cancel, script_params, scripted, sell
 
 from interlock.domain.orders import OrderState, Side
-from interlock.engine.side import FIRST_HOLD_NS, UNKNOWN_HOLD_NS, Action, Bar, OurSide, Place, TakeBack
+from interlock.engine.side import UNKNOWN_HOLD_NS, Action, Bar, OurSide, Place, TakeBack
 from interlock.gate.frames import Followed, OrderNow, PositionNow
 from interlock.gate.records import Level
 from interlock.market.columns import ROW, RowKind
 from interlock.market.shipped import SHIPPED
+from interlock.simulate.hold import FIRST_HOLD_NS
 from interlock.simulate.settings import InstrumentSettings, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy
 from interlock.strategies.contract import STATUS_OPEN, WAKE_PRICE, WAKE_RESPONSES, WAKE_SIZE, WAKE_TIMER
@@ -264,3 +266,25 @@ def test_a_stale_book_takes_the_quotes_back_and_a_fresh_one_lets_them_out_again(
     assert ground.side.bars(0) == (Bar.NO_BOOK,)
     ground.side.fresh(0, True, T0 + 3 * MS - MS // 2)
     assert placed(ground.side.timer(T0 + 3 * MS)).ticks == MID - 6
+
+
+def test_orders_at_two_venues_are_proposed_in_the_order_of_their_numbers() -> None:
+    """The gate takes the numbers of one strategy's proposals only as they rise, whichever venue they are for."""
+    won = SHIPPED["upbit:KRW-BTC"]
+    bid, ask = (won.ticks(Decimal(price)) for price in (80_000_000, 80_001_000))
+    acts = (Act(START, instrument=1, side=1, ticks=bid, lots=1_000), buy(START, MID - 5, 5, tag=2))
+    settings = ReplaySettings(
+        venues={name: VenueSettings(0, 0, 0) for name in ("bybit", "upbit")},
+        instruments={one.key: InstrumentSettings(1 << 50) for one in (BTC, won)},
+    )
+    books = [({MID - 1: 9}, {MID + 1: 9}), ({bid: 9}, {ask: 9})]
+    side = OurSide((BTC, won), settings, Strategy("scripted", scripted, script_params(acts), 4, WAKE_TIMER), lambda k: books[k], T0)
+    for k, sides in enumerate(books):
+        rows = np.zeros(2, ROW)
+        rows["kind"], rows["exchange_ns"], rows["receive_ns"], rows["instrument"], rows["lots"] = RowKind.DEPTH, T0, T0, k, 9
+        rows["side"], rows["ticks"] = (1, -1), [tick for one in sides for tick in one]
+        side.rows(rows, 2, T0)
+        side.fresh(k, True, T0)
+    side.gate_trades(True, T0)
+    wanted = [one for one in side.timer(START) if isinstance(one, Place)]
+    assert [(one.seq, one.instrument) for one in wanted] == [(1, 1), (2, 0)]

@@ -42,10 +42,13 @@ def test_what_does_not_fit_is_refused(text: str) -> None:
 
 
 def test_the_table_does_not_grow_without_end() -> None:
+    """A process has two for each instrument, and sizes have as many values as there are frames: what it may hold, it will."""
     scale = Scale(Decimal(1), "size")
-    for count in range(300_000):
+    most = 0
+    for count in range(20_000):
         assert scale[str(count)] == count
-    assert len(scale) < 270_000
+        most = max(most, len(scale))
+    assert 1_000 < most < 5_000
 
 
 def test_decimals_of_a_unit() -> None:

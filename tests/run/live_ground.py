@@ -45,16 +45,21 @@ class LiveGround:
         self.places.write_text(json.dumps(self.where) + "\n", encoding="utf-8")
 
     def start(
-        self, *more: str, env: dict[str, str] | None = None, read_only: str | None = "false", out: Path | None = None
+        self,
+        *more: str,
+        env: dict[str, str] | None = None,
+        read_only: str | None = "false",
+        out: Path | None = None,
+        config: Path | None = None,
     ) -> subprocess.Popen[str]:
-        """A run that goes on."""
+        """A run that goes on; of the shipped example, unless another configuration is named."""
         surroundings = {**bare_environment(), **(env or {})}
         if read_only is not None:
             surroundings["READ_ONLY_ENFORCED"] = read_only
         words = [
             *INTERLOCK,
             "run",
-            str(example()),
+            str(config or example()),
             "--mode",
             self.mode,
             "--places",

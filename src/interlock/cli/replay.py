@@ -19,6 +19,7 @@ from interlock.domain.clock import SystemClock
 from interlock.domain.errors import UsageError
 from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
+from interlock.run.replay_gate import load_limits
 from interlock.run.session import replay_session
 
 
@@ -30,6 +31,7 @@ def replay(
     out: Path | None = None,
     from_run: Path | None = None,
     full: bool = False,
+    gate: Path | None = None,
     require_pass: bool = False,
     profile: Profile = None,
     given: Given = (),
@@ -51,6 +53,9 @@ def replay(
         The folder of a live run, instead of a configuration, a tape and a place for the evidence. Exit code 1 at the first decision that differs.
     full
         Event by event in Python instead of the fast loop: the same orders and fills, much slower.
+    gate
+        A file of limits: every order then passes the gate's own decision under them, on the tape's time; what it denies is counted by rule. Event by
+        event, and so are the other worlds of the fragility card.
     require_pass
         Exit 1 unless the verdict is PASS.
     profile
@@ -61,7 +66,16 @@ def replay(
         Print one JSON object instead of text.
     """
     if from_run is not None:
-        if config is not None or tape is not None or out is not None or full or require_pass or profile is not None or given:
+        if (
+            config is not None
+            or tape is not None
+            or out is not None
+            or full
+            or gate is not None
+            or require_pass
+            or profile is not None
+            or given
+        ):
             raise UsageError(
                 "--from-run: expected no configuration, tape or other option beside it; the run's folder holds all that is read"
             )
@@ -69,9 +83,12 @@ def replay(
     if config is None or tape is None or out is None:
         raise UsageError("expected CONFIG, --tape and --out, or --from-run alone")
     resolved = resolve(config, os.environ, profile=profile, given=given)
+    limits = None if gate is None else load_limits(gate)
     clock = SystemClock()
     with StopWish() as stop:
-        finished = replay_session(config, tape, out, clock=clock, stop=stop, stage=Stages(clock), full=full, config=resolved.config)
+        finished = replay_session(
+            config, tape, out, clock=clock, stop=stop, stage=Stages(clock), full=full, config=resolved.config, limits=limits
+        )
     if json:
         print(as_json([finished]))
     else:

@@ -28,6 +28,7 @@ from interlock.market.compiled import compiled
 from interlock.market.ladders import plan_ladders
 from interlock.simulate import strategy_side
 from interlock.simulate.full import response_event, send_intents
+from interlock.simulate.hold import Holds
 from interlock.simulate.layout import (
     MEMORY_TYPE,
     REQUEST_CANCEL,
@@ -47,8 +48,6 @@ SPAN: Final = 0.06
 """A ladder reaches so far to either side of the price that it was made at, as a fraction."""
 DRIFT: Final = 0.03
 """It is made anew when the price is so far from there."""
-FIRST_HOLD_NS: Final = NS_PER_S // 4
-LONGEST_HOLD_NS: Final = 8 * NS_PER_S
 UNKNOWN_HOLD_NS: Final = 5 * NS_PER_S
 """So long an order of unknown outcome keeps its place among ours. The proof that it never arrived may need a later one to be seen, and none would
 ever be made if all places were held. The gate counts it until it is proven, whatever we think of it."""
@@ -159,8 +158,7 @@ class OurSide:
         self._let_go: set[str] = set()
         """Ids of orders that lost their place while nobody knew what had become of them."""
         self._book_ns = [0] * len(self.instruments)
-        self._held_until_ns = [0] * len(self.instruments)
-        self._hold_ns = [FIRST_HOLD_NS] * len(self.instruments)
+        self._holds = Holds(len(self.instruments))
         self._pending = 0
         self._mask = strategy.wakes
         self._own_mask = strategy.wakes
@@ -208,7 +206,7 @@ class OurSide:
         order.client_id = client_id
         self._by_id[client_id] = order
         k = int(self.world.orders[order.slot]["instrument"])
-        self._hold_ns[k] = FIRST_HOLD_NS
+        self._holds.permitted(k)
         found: list[Action] = [TakeBack(client_id)] if order.take_back else []
         early = self._early.pop(client_id, None)
         if early is not None:
@@ -224,8 +222,7 @@ class OurSide:
         if order is None:
             return []
         k = int(self.world.orders[order.slot]["instrument"])
-        self._held_until_ns[k] = now_ns + self._hold_ns[k]
-        self._hold_ns[k] = min(2 * self._hold_ns[k], LONGEST_HOLD_NS)
+        self._holds.denied(k, now_ns)
         self._respond(order, RESPONSE_REJECTED, 0, now_ns)
         return self._decide(now_ns)
 
@@ -376,8 +373,9 @@ class OurSide:
         ring = world.requests
         found: list[Action] = []
         refused: list[_Order] = []
-        for at in range(int(control["request_head"]), int(control["request_tail"])):
-            message = ring[at % len(ring)]
+        under_way = [ring[at % len(ring)] for at in range(int(control["request_head"]), int(control["request_tail"]))]
+        # By number and not as the replay's wire has them, by venue: the gate takes the numbers of proposals only as they rise.
+        for message in sorted(under_way, key=lambda one: (int(one["seq"]), int(one["kind"]))):
             slot, seq = int(message["slot"]), int(message["seq"])
             if int(message["kind"]) == REQUEST_CANCEL:
                 order = self._orders[slot]
@@ -388,7 +386,7 @@ class OurSide:
             order = self._orders[slot] = _Order(slot, seq)
             record = world.orders[slot]
             k = int(record["instrument"])
-            if now_ns < self._held_until_ns[k]:
+            if self._holds.holds(k, now_ns):
                 refused.append(order)
                 continue
             found.append(

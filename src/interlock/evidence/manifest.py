@@ -66,7 +66,8 @@ class ModelStamps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     `depth_interval_ms`: milliseconds between depth updates, null where unknown. `impact` is the temporary impact's description or "off".
     `funding`: where the rates came from, or "none". `fx_source`: what converted currencies, or "none". `instrument`: whether price and
-    quantity units came from the venue or were read off the data. `latency_source`: which measurement the latencies rest on.
+    quantity units came from the venue or were read off the data. `latency_source`: which measurement the latencies rest on. `gate`: "limits" and
+    the hash of the sheet that the gate's decision was driven with, or "none".
     """
 
     queue_model: str
@@ -84,6 +85,7 @@ class ModelStamps(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     latency_source: str
     provenance: Literal["real", "constructed", "synthetic"]
     impact: str = "off"
+    gate: str = "none"
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,7 +12,7 @@ from interlock.evidence.report_data import KeyFigure
 from interlock.evidence.report_numbers import NONE, figure, fixed, money, utc
 from interlock.evidence.result import Evidence
 from interlock.evidence.verdict import wilson_lower_bound
-from interlock.simulate.reasons import Reason
+from interlock.simulate.reasons import GATE_DENIAL, Reason
 
 NS_PER_S = 1_000_000_000
 LAST_DENIAL = 32
@@ -162,12 +162,14 @@ def _submitted(facts: RunFacts) -> KeyFigure:
     outcome = facts.outcome
     codes = Reason.__members__
     denied = sum(n for name, n in outcome.counts.items() if name.upper() in codes and codes[name.upper()] < LAST_DENIAL)
+    by_gate = sum(n for name, n in outcome.counts.items() if name.startswith(GATE_DENIAL))
     seconds = (outcome.end_ns - outcome.start_ns) / NS_PER_S
     parts = []
     if outcome.submitted and seconds > 0:
         a_second = outcome.submitted / seconds
         parts = [f"{figure(a_second)} a second" if a_second >= 0.1 else f"{figure(86_400 * a_second)} a day"]
     parts += [f"{denied:,} requests denied by our own limits"] if denied else []
+    parts += [f"{by_gate:,} held up by the gate"] if by_gate else []
     return KeyFigure("Orders submitted", f"{outcome.submitted:,}", "", "; ".join(parts))
 
 

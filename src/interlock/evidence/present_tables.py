@@ -15,11 +15,11 @@ from interlock.evidence.exact import decimal_sum, exact
 from interlock.evidence.execution import HORIZONS_S, weights
 from interlock.evidence.facts import RunFacts
 from interlock.evidence.present_series import EXIT_LEGS, decisions
-from interlock.evidence.present_words import EXITS, FINAL_STATES, REFUSALS
+from interlock.evidence.present_words import EXITS, FINAL_STATES, GATE_RULE, REFUSALS
 from interlock.evidence.report_data import Count, MakerRate, Markout, Table
 from interlock.evidence.report_numbers import Number, utc
 from interlock.evidence.result import Evidence
-from interlock.simulate.reasons import Reason
+from interlock.simulate.reasons import GATE_DENIAL, Reason
 from interlock.strategies.tags import Leg
 
 Row = tuple[str | Number | None, ...]
@@ -105,7 +105,10 @@ def _why(records: np.ndarray) -> str:
 def refusals(facts: RunFacts) -> tuple[Count, ...]:
     """Refusals by reason, the most frequent first. What we cancelled ourselves was not refused."""
     found = [(n, name) for name, n in facts.outcome.counts.items() if n and name not in ("none", "cancelled")]
-    return tuple(Count(name.replace("_", " "), n, REFUSALS.get(name, "")) for n, name in sorted(found, key=lambda f: (-f[0], f[1])))
+    return tuple(
+        Count(name.replace("_", " "), n, REFUSALS.get(name, GATE_RULE if name.startswith(GATE_DENIAL) else ""))
+        for n, name in sorted(found, key=lambda f: (-f[0], f[1]))
+    )
 
 
 def tables(facts: RunFacts, evidence: Evidence, fills: np.ndarray) -> tuple[Table, ...]:

@@ -84,6 +84,9 @@ REFUSALS: Mapping[str, str] = {
 }
 """By reason of a refusal (`Outcome.counts`). What we cancelled ourselves is no refusal and is not among them."""
 
+GATE_RULE = "denied: the gate's rule of this name"
+"""Of what the gate denied in a replay that it decided."""
+
 EXITS: Mapping[Leg, tuple[str, str]] = {
     Leg.TAKE_PROFIT: ("take profit", "the premium came back far enough"),
     Leg.STOP_LOSS: ("stop loss", "the loss reached its limit"),

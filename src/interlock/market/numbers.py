@@ -14,7 +14,9 @@ RATE_UNIT = 1e-12
 
 _PLAIN = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _LARGEST = 2**62
-_REMEMBERED = 1 << 18
+_REMEMBERED = 1 << 12
+"""Of one instrument's prices or sizes: some hundreds of kilobytes. Sizes have so many values that a process that runs for hours fills whatever it
+may. On a capture of BTCUSDT it costs 0.2 microseconds a number more than to remember all."""
 
 
 class Scale(dict[str, int]):

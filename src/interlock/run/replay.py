@@ -15,6 +15,7 @@ from interlock.domain.errors import BadInput, UsageError
 from interlock.domain.instruments import Instrument, Kind
 from interlock.market.tape import Tape
 from interlock.run.config import ArbitrageConfig, FeesConfig, MakingConfig, RunConfig, VenueConfig
+from interlock.run.replay_gate import GateParts, Limits, gate_parts
 from interlock.simulate.fast import replay_fast
 from interlock.simulate.full import replay_full
 from interlock.simulate.layout import World
@@ -33,7 +34,10 @@ Progress = Callable[[int, int], bool]
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a replay of one tape needs; `run` may be called again under other settings for the fragility card."""
+    """Everything that a replay of one tape needs; `run` may be called again under other settings for the fragility card.
+
+    With a `gate` every order of every such run passes the gate's decision, event by event.
+    """
 
     config: RunConfig
     tape: Tape
@@ -41,6 +45,7 @@ class Plan:
     settings: ReplaySettings
     strategy: Strategy
     pairs: tuple[tuple[int, int], ...]
+    gate: GateParts | None = None
 
     def run(
         self,
@@ -64,13 +69,17 @@ class Plan:
         world = build_world(self.tape.rows, self.tape.exchange_order, self.instruments, settings or self.settings, strategy, used)
         if recycle is not None:
             recycle.append(world)
+        if self.gate is not None:
+            judge = self.gate.judge(world, settings or self.settings)
+            outcome = replay_full(world, strategy.kernel, on_block=progress, judge=judge)
+            return dataclasses.replace(outcome, counts=outcome.counts | judge.counts)
         if full:
             return replay_full(world, strategy.kernel, on_block=progress)
         return replay_fast(world, strategy.kernel, progress)
 
 
-def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
-    """Bring configuration and tape together. Raises BadInput or UsageError where one names what the other does not hold."""
+def make_plan(config: RunConfig, config_path: Path, tape: Tape, limits: Limits | None = None) -> Plan:
+    """Bring configuration and tape together, and a gate with `limits`. Raises BadInput or UsageError where one names what another does not hold."""
     held = {i.key: i for i in tape.instruments}
     for key in config.instruments:
         if key not in held:
@@ -91,7 +100,8 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape) -> Plan:
     settings = _settings(config, tape)
     strategy, pairs = strategy_of(config, config_path, instruments)
     settings = _opened_perpetuals(settings, instruments, tape)
-    return Plan(config, tape, instruments, settings, strategy, pairs)
+    gate = None if limits is None else gate_parts(limits, config, config_path, instruments, pairs, strategy.name)
+    return Plan(config, tape, instruments, settings, strategy, pairs, gate)
 
 
 def strategy_of(config: RunConfig, path: Path, instruments: Sequence[Instrument]) -> tuple[Strategy, tuple[tuple[int, int], ...]]:

@@ -28,8 +28,10 @@ from interlock.evidence.result import Evidence
 from interlock.market.shipped import SHIPPED
 from interlock.market.tape import Tape
 from interlock.run.config import RateConfig, RunConfig, VenueConfig, load_config
+from interlock.run.folder_names import LIMITS_FILE
 from interlock.run.interrupt import StopWish
 from interlock.run.replay import Plan, make_plan
+from interlock.run.replay_gate import Limits
 from interlock.simulate.layout import World
 from interlock.simulate.outcome import Ending, Outcome
 from interlock.strategies.tags import Leg, expected_edge_bps, reason_of
@@ -105,15 +107,17 @@ def replay_session(
     session_id: str | None = None,
     full: bool = False,
     config: RunConfig | None = None,
+    limits: Limits | None = None,
 ) -> Finished:
-    """Replay a tape under a configuration and write the evidence folder into `out`. `config`: what the file came to with its layers.
+    """Replay a tape under a configuration and write the evidence folder into `out`. `config`: what the file came to with its layers. `limits`: those
+    that the gate decides by; without them there is no gate.
 
     A stop that is wished for on the way ends the replay where it stands; what was done so far is sealed as an interrupted run. Raises
     BadInput and UsageError before anything is written.
     """
     config = config or load_config(config_path)
     with Tape.open(tape_path) as tape:
-        plan = make_plan(config, config_path, tape)
+        plan = make_plan(config, config_path, tape, limits)
         digest = config.digest
         started_ns = clock.now_ns()
         usage = _Usage.start()
@@ -290,6 +294,8 @@ def _seal(plan: Plan, facts: RunFacts, evidence: Evidence, out: Path, name: str)
         folder.write_parquet("orders.parquet", outcome.orders, columns, names={"instrument": keys})
         folder.write_json("kpi.json", {**evidence.kpi, "run_id": folder.run_id})
         folder.write_json("config.json", plan.config.canonical())
+        if plan.gate is not None:
+            folder.write_text(LIMITS_FILE, plan.gate.limits.text)
         manifest = _manifest(plan, facts, folder)
         folder.write_text("report.html", render_report(report_data(facts, evidence, manifest_lines(manifest))))
         write_manifest(folder, _manifest(plan, facts, folder))
@@ -349,6 +355,7 @@ def _stamps(plan: Plan, facts: RunFacts) -> ModelStamps:
         fee_venue=facts.fee_venue,
         latency_source=facts.latency_source,
         provenance=facts.provenance,
+        gate="none" if plan.gate is None else f"limits {plan.gate.limits.digest}",
     )
 
 

@@ -38,3 +38,6 @@ class Reason(IntEnum):
 
 REASONS = 64
 """The size of the table of counts."""
+
+GATE_DENIAL = "gate:"
+"""How the name of a count begins that is of a rule of the gate, in a replay in which the gate decides; what follows is the rule."""

@@ -21,7 +21,8 @@ ZERO = Decimal(0)
 SECOND_NS: Final = 1_000_000_000
 _MINUTE_NS: Final = 60 * SECOND_NS
 _DAY_NS: Final = 86_400 * SECOND_NS
-_SECONDS_KEPT: Final = 7_200
+_SECONDS_KEPT: Final = 400
+"""Twice what one request may ask for."""
 _MINUTES_KEPT: Final = 60 * 24 * 30
 
 
