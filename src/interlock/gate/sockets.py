@@ -121,6 +121,10 @@ def listen(path: Path) -> tuple[socket.socket, int]:
     return listening, lock
 
 
+Listen = Callable[[Path], tuple[socket.socket, int]]
+"""Listens at a path, as `listen` does."""
+
+
 class Sockets:
     """The listening sockets of a gate. `async with`; `paths` are there from the beginning to the end of it."""
 
@@ -132,6 +136,7 @@ class Sockets:
         handler: Handler,
         patience: Patience | None = None,
         on_refused: Callable[[str], None] | None = None,
+        listen: Listen = listen,
     ) -> None:
         self._folder = folder
         self._incarnation = incarnation
@@ -139,6 +144,7 @@ class Sockets:
         self._handler = handler
         self._patience = patience or Patience()
         self._on_refused = on_refused or (lambda _detail: None)
+        self._listen = listen
         self._listening: list[socket.socket] = []
         self._locks: list[int] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -158,7 +164,7 @@ class Sockets:
         self.failed = asyncio.get_running_loop().create_future()
         try:
             for role, path in self.paths.items():
-                listening, lock = listen(path)
+                listening, lock = self._listen(path)
                 self._locks.append(lock)
                 self._listening.append(listening)
                 asyncio.get_running_loop().add_reader(listening, self._accept, role, listening)

@@ -18,6 +18,7 @@ from interlock.gate.limit_sheet import LARGEST
 from interlock.gate.readings import Now
 from interlock.gate.venue_reads import ReadFailed, ShownOrder
 from interlock.venues.budget import GATE, LEAST_REFUSAL_NS, LONGEST_REFUSAL_NS, Meter
+from interlock.venues.endpoint import Endpoint
 from interlock.venues.hosts import Hosts
 from interlock.venues.http_reader import HttpReader, ReadBroken
 from interlock.venues.metering import MeteredPace, metering_of, refusal_ns
@@ -32,6 +33,9 @@ MOST_DIGITS: Final = 30
 """A number with more digits before or after its point is none of money."""
 WALLET_PATHS: Final = "/sapi/"
 """What Binance's wallet host answers."""
+
+MakeReader = Callable[[Endpoint], HttpReader]
+"""Makes a connection for reads."""
 
 T = TypeVar("T")
 
@@ -57,6 +61,7 @@ class LiveAccess:
         timeout_ns: int,
         receive_window_ns: int,
         meter: Meter | None = None,
+        reader: MakeReader = HttpReader,
     ) -> None:
         self.venue = venue
         self.account = account
@@ -71,8 +76,8 @@ class LiveAccess:
         self._nonce = nonce
         self._window_ms = receive_window_ns // NS_PER_MS
         self._pace = MeteredPace(self.meter, metering, lambda: clock().boot_ns)
-        self._public, self._signed = HttpReader(hosts.rest), HttpReader(hosts.rest)
-        self._wallet = HttpReader(hosts.wallet) if hosts.wallet is not None else self._signed
+        self._public, self._signed = reader(hosts.rest), reader(hosts.rest)
+        self._wallet = reader(hosts.wallet) if hosts.wallet is not None else self._signed
         self._talker = Talker(
             self._signed, reads.sign, key, self.stamp, timeout_s=timeout_ns / NS_PER_S, pace=self._pace, route=self._reader_for
         )

@@ -14,7 +14,7 @@ from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_fake_reads import FakeReads
 from interlock.gate.venue_fake_stream import FakeStream
 from interlock.gate.venue_http_wire import HttpOrderWire
-from interlock.gate.venue_live import LiveAccess
+from interlock.gate.venue_live import LiveAccess, MakeReader
 from interlock.gate.venue_live_prices import LivePrices
 from interlock.gate.venue_live_reads import ROUNDS_EVERY_NS, LiveReads
 from interlock.gate.venue_live_stream import LiveStream
@@ -26,8 +26,10 @@ from interlock.venues.account_parts import feed_at, reads_at
 from interlock.venues.budget import GATE, Meter, kept_for_sentinel
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.fake import budget
+from interlock.venues.http_reader import HttpReader
 from interlock.venues.metering import metering_of
 from interlock.venues.order_parts import verbs_at
+from interlock.venues.socket import Connect, connect_picows
 
 LISTS_NS = 20 * NS_PER_S
 """How long one read of a list with all its pages may take, pauses for the venue's limits included."""
@@ -85,12 +87,25 @@ class VenueKit:
     unsweepable: Callable[[int], str]
 
 
-def kit_of(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]) -> VenueKit:
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """How a real venue is reached besides for orders: `reader` makes a connection for reads, `hear` connects to its streams."""
+
+    reader: MakeReader = HttpReader
+    hear: Connect = connect_picows
+
+
+SymbolOf = Callable[[str], str | None]
+MakeKit = Callable[[VenuePart, Callable[[], Now], Callable[[], str], SymbolOf], VenueKit]
+"""Makes the kit of one venue, as `kit_of` does."""
+
+
+def kit_of(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: SymbolOf, lines: Lines | None = None) -> VenueKit:
     """The kit of one venue. `nonce` gives 32 hexadecimal digits that never come again, `symbol_of` the symbol of an order of ours.
 
     Raises UsageError for a place that is none of it.
     """
-    return _fake(part, now) if part.places is None else _live(part, now, nonce, symbol_of)
+    return _fake(part, now) if part.places is None else _live(part, now, nonce, symbol_of, lines or Lines())
 
 
 def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
@@ -125,7 +140,7 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
     )
 
 
-def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: Callable[[str], str | None]) -> VenueKit:
+def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: SymbolOf, lines: Lines) -> VenueKit:
     hosts, key = hosts_and_key(part)
     reads, verbs, feed = reads_at(part.venue, {}, wallet=hosts.wallet is not None), verbs_at(part.venue, {}), feed_at(part.venue, {})
     own = (CONNECTIONS,) if part.entry is Entry.SOCKET else ()
@@ -141,6 +156,7 @@ def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], sym
         timeout_ns=part.read_ns,
         receive_window_ns=part.receive_window_ns,
         meter=meter,
+        reader=lines.reader,
     )
     asked = LiveReads(access, symbol_of=symbol_of, lists_ns=LISTS_NS, begins_venue_ns=now().wall_ns - BEGINS_NS)
 
@@ -167,13 +183,14 @@ def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], sym
         spare=None if by_socket is None else by_rest,
         meter=meter,
         reads=asked,
-        stream=LiveStream(access, feed, silence_ns=SILENCE_NS),
+        stream=LiveStream(access, feed, silence_ns=SILENCE_NS, connect=lines.hear),
         prices=LivePrices(
             access,
             part.symbols,
             listed=asked.trading,
             ask_every_ns=ROUNDS_EVERY_NS[part.venue] * len(part.symbols),
             chance=lambda: int(nonce(), 16) / MOST_NONCE,
+            connect=lines.hear,
         ),
         paces=paces_at(part.venue),
         know=know,

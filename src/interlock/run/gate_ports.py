@@ -10,6 +10,8 @@ from interlock.gate.clock_watch import ClockReading
 from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk
 from interlock.gate.readings import Now
+from interlock.gate.sockets import Listen, listen
+from interlock.run.gate_kits import MakeKit, kit_of
 from interlock.venues.endpoint import Endpoint
 
 AskSentinel = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
@@ -29,3 +31,7 @@ class Ports:
     """32 hexadecimal digits that never come again."""
     ask_sentinel: AskSentinel
     log: Callable[[str], None]
+    kit: MakeKit = kit_of
+    """How each venue is spoken with."""
+    listen: Listen = listen
+    """Where whoever speaks to the gate connects."""

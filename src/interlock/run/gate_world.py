@@ -24,7 +24,6 @@ from interlock.gate.sockets import Sockets, only_user
 from interlock.gate.tightening import looser_than_before
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_journal import Snapshots, open_and_fold, require_all_known
-from interlock.run.gate_kits import kit_of
 from interlock.run.gate_meeting import hold_account, meet, require_covered, require_sweepable
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_rooms import Rooms, compose, share
@@ -69,7 +68,7 @@ class GateWorld:
             limits=sheet_hash(self._sheet),
             pid=pid,
         )
-        self._kits = {part.venue: kit_of(part, ports.now, ports.nonce, self._symbol_of) for part in config.venues}
+        self._kits = {part.venue: ports.kit(part, ports.now, ports.nonce, self._symbol_of) for part in config.venues}
         self._leases: dict[str, Lease] = {}
         self._sentinel = SentinelLine(ports.ask_sentinel, ports.log)
         self._journal: Journal | None = None
@@ -77,6 +76,11 @@ class GateWorld:
         self._work: asyncio.Task[None] | None = None
         self._parts: Parts | None = None
         self._rooms: Rooms | None = None
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal, from when it was opened; None before."""
+        return self._journal
 
     @property
     def parts(self) -> Parts:
@@ -150,6 +154,7 @@ class GateWorld:
             only_user(self._config.users[0]),
             self.desk,
             on_refused=lambda said: self._ports.log(f"refused: {said}"),
+            listen=self._ports.listen,
         )
         await self._sockets.__aenter__()
 
@@ -226,7 +231,8 @@ class GateWorld:
         return len(state.orders.live)
 
     async def close(self) -> None:
-        """Let go of everything; also of a world that has not begun, or not wholly."""
+        """Let go of everything; also of a world that has not begun, or not wholly. Raises JournalFailed when the disk refuses what was left to
+        write; everything else is let go of all the same."""
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
@@ -240,7 +246,9 @@ class GateWorld:
                 egress.close()
         for kit in self._kits.values():
             kit.reads.close()
-        if self._journal is not None:
-            self._journal.close()
-        for lease in self._leases.values():
-            lease.release()
+        try:
+            if self._journal is not None:
+                self._journal.close()
+        finally:
+            for lease in self._leases.values():
+                lease.release()

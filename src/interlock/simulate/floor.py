@@ -109,6 +109,8 @@ class Floor:
         self._free = list(range(ORDER_SLOTS - 1, -1, -1))
         self._seq = 0
         self._slots: dict[int, int] = {}
+        self._lowest_bid = np.full(len(instruments), FAR, np.int64)
+        self._highest_ask = np.zeros(len(instruments), np.int64)
         cells = 0
         steps: list[tuple[int, int, int]] = []
         for k, instrument in enumerate(instruments):
@@ -163,7 +165,9 @@ class Floor:
                 | (rows["kind"] != 0)
                 | ((rows["ticks"] >= low) & (rows["ticks"] <= high) & ((rows["ticks"] - low) % step == 0))
             )
-        _apply(self._memory, self._depth, np.ascontiguousarray(rows[inside], ROW))
+        kept = np.ascontiguousarray(rows[inside], ROW)
+        self._note_edges(kept)
+        _apply(self._memory, self._depth, kept)
         return self._happened()
 
     def place(
@@ -216,9 +220,16 @@ class Floor:
     def levels(self, k: int, count: int) -> tuple[Levels, Levels]:
         """The best bids and asks that the market shows, at most `count` a side."""
         book = self._books[k]
-        return self._side(book, 1, count), self._side(book, -1, count)
+        return self._side(k, book, 1, count), self._side(k, book, -1, count)
 
-    def _side(self, book: Any, side: int, count: int) -> Levels:
+    def _note_edges(self, rows: np.ndarray) -> None:
+        """Remember how far from the price levels were ever shown: beyond, nothing need be looked for."""
+        depth = rows[(rows["kind"] == 0) & (rows["lots"] > 0)]
+        bids, asks = depth[depth["side"] > 0], depth[depth["side"] < 0]
+        np.minimum.at(self._lowest_bid, bids["instrument"], bids["ticks"])
+        np.maximum.at(self._highest_ask, asks["instrument"], asks["ticks"])
+
+    def _side(self, k: int, book: Any, side: int, count: int) -> Levels:
         best = int(book["bid_cell"] if side > 0 else book["ask_cell"])
         cells = int(book["cells"])
         if not 0 <= best < cells:
@@ -226,7 +237,10 @@ class Floor:
         at = int(book["bids_at"] if side > 0 else book["asks_at"])
         ladder = self._depth[at : at + cells]
         base, step = int(book["base_ticks"]), int(book["cell_ticks"])
-        part = ladder[best::-1] if side > 0 else ladder[best:]
+        if side > 0:
+            part = ladder[min((int(self._lowest_bid[k]) - base) // step, best) : best + 1][::-1]
+        else:
+            part = ladder[best : max((int(self._highest_ask[k]) - base) // step, best) + 1]
         found: Levels = []
         # Levels lie close to the best: look at a stretch that grows until it holds enough.
         stretch = 4 * count

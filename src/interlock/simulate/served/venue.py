@@ -122,6 +122,18 @@ Event = OrderChanged | Booking
 Listener = Callable[[Event], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the last trades come to: prices in ticks, `lots` together, `ticks_lots` the sum of price times size."""
+
+    first: int
+    last: int
+    high: int
+    low: int
+    lots: int
+    ticks_lots: int
+
+
 @dataclass(slots=True)
 class Market:
     """The public facts of one symbol. `funding_rate` is the one predicted for `next_funding_ns`."""
@@ -135,6 +147,18 @@ class Market:
     funding_rate: Decimal = ZERO
     next_funding_ns: int = 0
     trading: bool = True
+    _figures: tuple[list[PublicTrade], Figures] | None = None
+
+    def figures(self) -> Figures | None:
+        """Of the trades that are kept; None without any. Worked out once for each list of trades, since it is shown with every step."""
+        trades = self.trades
+        if not trades:
+            return None
+        if self._figures is None or self._figures[0] is not trades:
+            ticks = [trade.ticks for trade in trades]
+            worth = sum(trade.ticks * trade.lots for trade in trades)
+            self._figures = trades, Figures(ticks[0], ticks[-1], max(ticks), min(ticks), sum(trade.lots for trade in trades), worth)
+        return self._figures[1]
 
 
 TRADES_KEPT = 1000
@@ -237,7 +261,8 @@ class SimVenue:
         step.bids = sorted(((t, n) for (s, t), n in changed.items() if s > 0), reverse=True)
         step.asks = sorted((t, n) for (s, t), n in changed.items() if s < 0)
         step.last_id = market.last_id = market.last_id + max(1, len(changed))
-        market.trades = [*market.trades, *step.trades][-TRADES_KEPT:]
+        if step.trades:
+            market.trades = [*market.trades, *step.trades][-TRADES_KEPT:]
         return step
 
     # orders: what a face asks for

@@ -69,10 +69,12 @@ def ticker_view(desk: Desk, market: Market) -> dict[str, Any]:
     """Prices and figures of a symbol. Trades older than the last thousand do not count; nobody holds an open interest here."""
     instrument, trades = market.instrument, market.trades
     bids, asks = desk.venue.levels(instrument.symbol, 1)
-    prices = [instrument.price(t.ticks) for t in trades] or [market.mark]
-    volume = sum((instrument.quantity(t.lots) for t in trades), ZERO)
-    turnover = sum((instrument.notional(t.ticks, t.lots) for t in trades), ZERO)
-    first, last = prices[0], prices[-1]
+    figures = market.figures()
+    first = last = high = low = market.mark
+    volume = turnover = ZERO
+    if figures is not None:
+        first, last, high, low = map(instrument.price, (figures.first, figures.last, figures.high, figures.low))
+        volume, turnover = instrument.quantity(figures.lots), instrument.notional(1, 1) * figures.ticks_lots
 
     def best(levels: list[tuple[int, int]]) -> tuple[str, str]:
         return (shown(instrument.price(levels[0][0])), shown(instrument.quantity(levels[0][1]))) if levels else ("", "")
@@ -84,8 +86,8 @@ def ticker_view(desk: Desk, market: Market) -> dict[str, Any]:
         "price24hPcnt": trimmed(last / first - 1, 6),
         "lastPrice": shown(last),
         "prevPrice24h": shown(first),
-        "highPrice24h": shown(max(prices)),
-        "lowPrice24h": shown(min(prices)),
+        "highPrice24h": shown(high),
+        "lowPrice24h": shown(low),
         "prevPrice1h": shown(first),
         "markPrice": shown(market.mark),
         "indexPrice": shown(market.index),

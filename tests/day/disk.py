@@ -1,0 +1,41 @@
+"""The host's disk in memory: it outlives the processes that write to it, fills up, and takes nothing from one that is gone."""
+
+from __future__ import annotations
+
+import errno
+
+from tests.gate.disks import FakeDisk
+
+ROOM_BYTES = 1 << 34
+
+
+class HostDisk(FakeDisk):
+    """A disk as one process has it. `full`: nothing new fits on it. `gone`: the process has ended, and nothing of it reaches the disk any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = ROOM_BYTES
+        self.gone = False
+        self.full = False
+
+    def step(self, what: str) -> None:
+        if self.gone:
+            raise OSError(errno.EIO, "the process is gone")
+        if self.full and what == "create":
+            raise OSError(errno.ENOSPC, "no space left")
+
+    def short_write(self, size: int) -> int:
+        return size
+
+    def fill(self, full: bool) -> None:
+        """Let the disk be full, or have room again."""
+        self.full = full
+        self.free = 0 if full else ROOM_BYTES
+
+    def after_process(self) -> HostDisk:
+        """The disk of the next process: everything that was written is there."""
+        self.gone = True
+        left = HostDisk()
+        left.directories, left.files, left.durable_names, left.changes = self.directories, self.files, self.durable_names, self.changes
+        left.fill(self.full)
+        return left
