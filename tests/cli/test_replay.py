@@ -74,7 +74,7 @@ def test_full_and_fast_leave_the_same_fills_and_orders(tape: Path, tmp_path: Pat
         assert fast.equals(full)
 
 
-LIMITS = EXAMPLES / "limits-making-btcusdt.toml"
+LIMITS = EXAMPLES / "limits" / "making-btcusdt.toml"
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,24 @@ def test_only_the_ceremony_makes_living_grants() -> None:
         for name in [getattr(node.func, "id", getattr(node.func, "attr", ""))]
         if name in ("LiveGrant", "Minted")
     }
-    assert makers == {("gate/ceremony.py", name) for name in ("LiveGrant", "Minted")}
+    # A replay has no person to ask, no key and no venue; who may use it stands in the next test.
+    assert makers == {(place, name) for place in ("gate/ceremony.py", "simulate/gated/beginning.py") for name in ("LiveGrant", "Minted")}
+
+
+def test_nobody_but_a_replay_uses_what_arms_itself() -> None:
+    assert interlock.gate.__file__ is not None
+    package = Path(interlock.gate.__file__).parent.parent
+    users = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom | ast.Import)
+        for name in [f"{getattr(node, 'module', '') or ''}.{alias.name}" for alias in node.names]
+        if "simulate.gated" in name
+    }
+    inside = {place for place in users if place.startswith("simulate/gated/")}
+    assert inside, "the control: imports are found"
+    assert users - inside == {"run/replay_gate.py"}
 
 
 def test_a_mint_needs_the_challenge_that_it_answers() -> None:

@@ -31,7 +31,7 @@ from interlock.simulate.settings import InstrumentSettings
 from interlock.simulate.synthetic import generate
 
 EXAMPLE = EXAMPLES / "making-synthetic.toml"
-LIMITS = load_limits(EXAMPLES / "limits-making-btcusdt.toml")
+LIMITS = load_limits(EXAMPLES / "limits" / "making-btcusdt.toml")
 BTC = "binance_usdm:BTCUSDT"
 
 

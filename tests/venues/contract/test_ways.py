@@ -414,7 +414,7 @@ DIALLERS = re.compile(
 """How somebody connects to a host: by our own four, or a library's."""
 OUR_OWN = {"venues/http_reader.py", "venues/http_blocking.py", "venues/socket.py", "gate/connecting.py"}
 WHO_DIALS = {
-    "gate/venue_live.py": {"the gate's signed reads", "the gate's public reads", "what a key may do, of the wallet's host"},
+    "run/gate_kits.py": {"the gate's signed reads", "the gate's public reads", "what a key may do, of the wallet's host"},
     "gate/venue_live_prices.py": {"the gate's prices"},
     "gate/venue_live_stream.py": {"the private stream"},
     "run/gate_process.py": {"orders as requests", "orders over a socket"},
