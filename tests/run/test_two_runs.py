@@ -55,6 +55,8 @@ def test_of_two_runs_at_one_account_one_trades_and_the_other_is_refused(tmp_path
         permits = ground.engine()["counts"]["permitted"]
         ground.until(lambda: ground.engine()["counts"]["permitted"] > permits)
         assert not has_intents(other)
+        # What the control needs at the end: a position, which the one run explains and the other could not.
+        ground.until(lambda: ground.hand.state("bybit")["positions"])
         code, kpi = ground.end(won, signal.SIGINT)
         assert (code, kpi["verdict"], kpi["freeze_triggered_total"]) == (130, "PASS", {}), kpi
         assert ground.checked() == (0, []), "every request that raised risk is of the one that had the account"
