@@ -1,7 +1,7 @@
 """How the gate of a replay comes to trade: a process life that exists in memory alone, with everything in order, armed for the whole tape.
 
 No person is asked and nothing is at stake: what the ceremony guards, keys and venues, is not there. The grant is bound to this life, its cap is what
-the limits let through altogether, and no process that holds a key imports this module (it needs the compiler, which the gate must not).
+the limits let through altogether, and no process that holds a key imports this module (an import contract says so).
 """
 
 from __future__ import annotations
