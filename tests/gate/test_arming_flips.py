@@ -675,7 +675,10 @@ def test_every_single_flip_is_refused_by_its_rule_and_nothing_is_sent(moment: Mo
         wrong = []
         for one in [flip for flip in FLIPS if flip.moment is moment]:
             outcome = await FlipWorld().walk([one])
-            if (outcome.step, outcome.rules, outcome.raising, outcome.bytes_out) != (one.step, one.rules, (), 0):
+            # Between the record of the write and the last check the desk may have looked already: its answer to the engine is under way.
+            looked = frozenset(one.later) if moment is Moment.WIRED else frozenset()
+            named = outcome.rules in (one.rules, looked)
+            if not named or (outcome.step, outcome.raising, outcome.bytes_out) != (one.step, (), 0):
                 wrong.append(f"{one}: expected {one.step!r} by {sorted(one.rules)}, found {outcome}")
         assert not wrong, "\n".join(wrong)
 
