@@ -9,8 +9,8 @@ from pathlib import Path
 
 from interlock.domain.errors import BadInput
 from interlock.domain.instruments import Instrument
+from interlock.run.chosen_strategy import strategy_of
 from interlock.run.config import RunConfig
-from interlock.run.replay import strategy_of
 from interlock.simulate.settings import Budget, InstrumentSettings, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from interlock.domain.clock import NS_PER_MS
 from interlock.domain.errors import BadInput, UsageError
 from interlock.domain.instruments import Instrument, Kind
 from interlock.market.tape import Tape
-from interlock.run.config import ArbitrageConfig, FeesConfig, MakingConfig, RunConfig, VenueConfig
+from interlock.run.chosen_strategy import strategy_of
+from interlock.run.config import FeesConfig, RunConfig, VenueConfig
 from interlock.run.replay_gate import GateParts, Limits, gate_parts
 from interlock.simulate.fast import replay_fast
 from interlock.simulate.full import replay_full
@@ -22,10 +24,9 @@ from interlock.simulate.layout import World
 from interlock.simulate.outcome import Outcome
 from interlock.simulate.settings import Budget, InstrumentSettings, LatencyKind, Overload, QueueModel, ReplaySettings, VenueSettings
 from interlock.simulate.world import Strategy, build_world
-from interlock.strategies import arbitrage, making
+from interlock.strategies import arbitrage
 from interlock.strategies.params import index_of
 
-NS_PER_MS = 1_000_000
 BOOTSTRAP_SAMPLES = 8_192
 
 Progress = Callable[[int, int], bool]
@@ -102,15 +103,6 @@ def make_plan(config: RunConfig, config_path: Path, tape: Tape, limits: Limits |
     settings = _opened_perpetuals(settings, instruments, tape)
     gate = None if limits is None else gate_parts(limits, config, config_path, instruments, pairs, strategy.name)
     return Plan(config, tape, instruments, settings, strategy, pairs, gate)
-
-
-def strategy_of(config: RunConfig, path: Path, instruments: Sequence[Instrument]) -> tuple[Strategy, tuple[tuple[int, int], ...]]:
-    """The kernel that a configuration names with its parameters, and the pairs of instruments that it trades. Raises BadInput."""
-    numbers = {i.key: n for n, i in enumerate(instruments)}
-    if config.making is not None:
-        return _making(config, path, config.making, numbers), ()
-    assert config.arbitrage is not None
-    return _arbitrage(config, path, config.arbitrage, numbers, tuple(instruments))
 
 
 FINEST_DEPTH_MS = 100.0
@@ -213,75 +205,3 @@ def _opened_perpetuals(settings: ReplaySettings, instruments: tuple[Instrument, 
         venue = venues[instrument.venue]
         venues[instrument.venue] = dataclasses.replace(venue, opening_cost=venue.opening_cost + owed)
     return dataclasses.replace(settings, venues=venues)
-
-
-def _checked_params(kind: type[Any], given: Mapping[str, float], path: Path, section: str, **fixed: float) -> Any:
-    known = index_of(kind)
-    for name in given:
-        if name not in known or name in fixed:
-            raise BadInput(
-                path, f"{section}.params.{name}", f"unknown parameter; known are {', '.join(n for n in known if n not in fixed)}"
-            )
-    try:
-        return kind(**given, **fixed)
-    except ValueError as error:
-        raise BadInput(path, f"{section}.params", str(error)) from error
-
-
-def _number(numbers: Mapping[str, int], key: str, path: Path, place: str) -> int:
-    if key not in numbers:
-        raise BadInput(path, place, f"{key!r} is not in the tape; it holds {', '.join(sorted(numbers))}")
-    return numbers[key]
-
-
-def _making(config: RunConfig, path: Path, section: MakingConfig, numbers: Mapping[str, int]) -> Strategy:
-    if _number(numbers, section.instrument, path, "making.instrument") != 0 or len(numbers) != 1:
-        raise BadInput(path, "making.instrument", f"making quotes one instrument, on a tape of its own; found {len(numbers)}")
-    params = _checked_params(making.MakingParams, section.params, path, "making")
-    limit = config.instruments[section.instrument].max_position_lots
-    if params.max_inventory_lots > limit:
-        raise BadInput(
-            path,
-            "making.params.max_inventory_lots",
-            f"expected at most max_position_lots of {section.instrument} ({limit}), found {params.max_inventory_lots}",
-        )
-    return Strategy(
-        name="making",
-        kernel=making.making,
-        params=params.pack(),
-        state_size=making.STATE_SIZE,
-        wakes=making.WAKES,
-        timer_period_ns=round((config.model.timer_ms or 100.0) * NS_PER_MS),
-    )
-
-
-def _arbitrage(
-    config: RunConfig, path: Path, section: ArbitrageConfig, numbers: Mapping[str, int], instruments: tuple[Instrument, ...]
-) -> tuple[Strategy, tuple[tuple[int, int], ...]]:
-    pairs: list[tuple[int, int]] = []
-    packed: list[arbitrage.PairParams] = []
-    for n, pair in enumerate(section.pairs):
-        spot = _number(numbers, pair.spot, path, f"arbitrage.pairs.{n}.spot")
-        perp = _number(numbers, pair.perp, path, f"arbitrage.pairs.{n}.perp")
-        if instruments[spot].kind is not Kind.SPOT or instruments[perp].kind is not Kind.PERPETUAL:
-            raise BadInput(path, f"arbitrage.pairs.{n}", "expected a spot instrument in `spot` and a perpetual in `perp`")
-        if instruments[spot].base != instruments[perp].base:
-            raise BadInput(
-                path, f"arbitrage.pairs.{n}", f"the legs are not one coin: {instruments[spot].base} and {instruments[perp].base}"
-            )
-        pairs.append((spot, perp))
-        starts = (config.instruments[pair.spot].start_lots, config.instruments[pair.perp].start_lots)
-        packed.append(arbitrage.PairParams(spot, perp, pair.trade_lots, *starts))
-    fx = -1 if section.fx_instrument is None else _number(numbers, section.fx_instrument, path, "arbitrage.fx_instrument")
-    if fx < 0 and len(pairs) < 2:
-        raise BadInput(path, "arbitrage", "implied FX leaves out the pair being judged: give fx_instrument or at least two pairs")
-    params = _checked_params(arbitrage.ArbitrageParams, section.params, path, "arbitrage", fx_instrument=fx)
-    strategy = Strategy(
-        name="arbitrage",
-        kernel=arbitrage.arbitrage,
-        params=arbitrage.pack(params, packed),
-        state_size=arbitrage.state_size(len(packed)),
-        wakes=arbitrage.WAKES,
-        timer_period_ns=round(config.model.timer_ms * NS_PER_MS),
-    )
-    return strategy, tuple(pairs)
