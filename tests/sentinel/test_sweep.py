@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.domain.orders import OrderState
-from interlock.sentinel.sweep import MOST_BACKOFF_NS, MOST_OBEYED_NS, STUCK_POLL_NS, Do, Scope, Step, Sweep, Task
+from interlock.sentinel.sweep import MOST_BACKOFF_NS, MOST_OBEYED_NS, POLL_NS, STUCK_POLL_NS, Do, Scope, Step, Sweep, Task
 from interlock.venues.cancel_only import OpenOrder
 
 MS = 1_000_000
@@ -16,8 +16,8 @@ OURS = "mk01"
 EXPIRY_NS = 2 * S
 
 
-def order(number: int, client_id: str = "") -> OpenOrder:
-    return OpenOrder(f"v{number}", client_id or f"{OURS}{number}", "BTCUSDT")
+def order(number: int, client_id: str = "", symbol: str = "BTCUSDT") -> OpenOrder:
+    return OpenOrder(f"v{number}", client_id or f"{OURS}{number}", symbol)
 
 
 def task(scope: Scope = Scope.OWN, expiry_ns: int | None = EXPIRY_NS, ids: tuple[str, ...] | None = None, *, drill: bool = False) -> Task:
@@ -55,15 +55,18 @@ class Venue:
                 retry_after_ns = 3 * S
                 self.banned_until_ns = now_ns + retry_after_ns
             if step.do is Do.LIST:
-                sweep.listed(self.open[: self.cut], whole=False, asked_ns=now_ns, now_ns=now_ns)
+                sweep.listed(self._listed(step)[: self.cut], whole=False, asked_ns=now_ns, now_ns=now_ns, ours=step.ours)
             elif failure == 3:
                 self._do(step)  # it was done and the answer lost
             sweep.failed(step, retry_after_ns, now_ns)
         elif step.do is Do.LIST:
-            sweep.listed(tuple(self.open), whole=True, asked_ns=now_ns, now_ns=now_ns)
+            sweep.listed(self._listed(step), whole=True, asked_ns=now_ns, now_ns=now_ns, ours=step.ours)
         else:
             self._do(step)
             sweep.cancelled()
+
+    def _listed(self, step: Step) -> tuple[OpenOrder, ...]:
+        return tuple(one for one in self.open if not step.ours or one.symbol == "BTCUSDT")
 
     def _do(self, step: Step) -> None:
         if step.do is Do.CANCEL_EVERYTHING:
@@ -79,14 +82,19 @@ class Venue:
     late=st.lists(st.integers(1, EXPIRY_NS - 1), max_size=3),
     failures=st.lists(st.sampled_from((0, 1, 2, 3)), max_size=12),
     cut=st.integers(0, 5),
+    elsewhere=st.booleans(),
 )
 def test_final_means_that_nothing_is_left_whatever_happens_on_the_way(
-    scope: Scope, ours: int, strangers: int, late: list[int], failures: list[int], cut: int
+    scope: Scope, ours: int, strangers: int, late: list[int], failures: list[int], cut: int, elsewhere: bool
 ) -> None:
+    symbol = "OLDUSDT" if elsewhere else "BTCUSDT"  # one that the limits no longer name
     foreign = [order(100 + number, "hand" if number % 2 else "") for number in range(strangers)]
     foreign = [OpenOrder(one.venue_order_id, "" if number % 2 else "hand", one.symbol) for number, one in enumerate(foreign)]
     venue = Venue(
-        [*(order(number) for number in range(ours)), *foreign], [(at, order(200 + n)) for n, at in enumerate(late)], list(failures), cut
+        [*(order(number) for number in range(ours)), *foreign],
+        [(at, order(200 + n, symbol=symbol)) for n, at in enumerate(late)],
+        list(failures),
+        cut,
     )
     sweep = Sweep(task(scope), quiet_ns=0)
     now_ns = 0
@@ -109,6 +117,44 @@ def test_final_means_that_nothing_is_left_whatever_happens_on_the_way(
     if scope is Scope.OWN:
         assert Do.CANCEL_EVERYTHING not in {do for _, do in venue.requests}
     assert len(venue.requests) < 80
+
+
+def test_while_it_waits_for_what_may_land_late_it_looks_at_our_symbols_alone() -> None:
+    late = 3 * EXPIRY_NS // 4
+    venue = Venue([order(1)], [(late, order(2))], [], 0)
+    sweep = Sweep(task(), quiet_ns=0)
+    now_ns = 0
+    lists: list[tuple[int, bool]] = []
+    while (step := sweep.next(now_ns)).do is not Do.DONE:
+        if step.do is Do.WAIT:
+            now_ns = step.until_ns
+            continue
+        if step.do is Do.LIST:
+            lists.append((now_ns, step.ours))
+        venue.carry_out(step, sweep, now_ns)
+    gap_ns = 20 * MS
+    # Until it is swept whole lists; then of ours, twice a second; anew behind what landed; and from when nothing can land whole ones again.
+    found_ns = gap_ns + 3 * POLL_NS
+    assert lists == [
+        (0, False),
+        (0, False),
+        (gap_ns, False),
+        *((gap_ns + n * POLL_NS, True) for n in (1, 2, 3)),
+        (found_ns, False),
+        (found_ns + gap_ns, False),
+        (found_ns + gap_ns + POLL_NS, False),
+        (found_ns + gap_ns + POLL_NS + gap_ns, False),
+    ]
+
+
+def test_nothing_in_our_symbols_is_no_zero_but_in_a_drill() -> None:
+    for drill in (False, True):
+        sweep = Sweep(task(drill=drill), quiet_ns=-EXPIRY_NS)
+        for at_ns in range(4):
+            sweep.listed((), whole=True, asked_ns=at_ns, now_ns=at_ns, ours=True)
+        assert sweep.swept is drill
+        assert not drill or sweep.final
+        assert sweep.not_before_ns > 3
 
 
 def test_a_kill_cancels_before_it_lists_and_a_trip_lists_first() -> None:

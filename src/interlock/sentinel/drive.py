@@ -32,7 +32,7 @@ def drive(venue: str, client: CancelOnly, sweep: Sweep, operation: Operation, bo
 
 def _carry_out(step: Step, venue: str, client: CancelOnly, sweep: Sweep, operation: Operation, boot_ns: Callable[[], int]) -> None:
     if step.do is Do.LIST:
-        _list(client, sweep, boot_ns, ours=operation.drill)
+        _list(client, sweep, boot_ns, ours=step.ours)
     elif step.do is Do.FIND:
         sweep.found_as(step.client_id, client.state_of(step.client_id), boot_ns())
     else:
@@ -54,4 +54,4 @@ def _list(client: CancelOnly, sweep: Sweep, boot_ns: Callable[[], int], *, ours:
             orders += page
         whole = True
     finally:
-        sweep.listed(orders, whole=whole, asked_ns=asked_ns, now_ns=boot_ns())
+        sweep.listed(orders, whole=whole, asked_ns=asked_ns, now_ns=boot_ns(), ours=ours)

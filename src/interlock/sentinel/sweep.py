@@ -2,7 +2,8 @@
 
 It never gives up and believes no answer to a cancel: only the venue's list says what is open. Zero counts when two whole lists in a row say so
 (SWEPT). It is final when two more say so after the last moment at which an order that was under way could be accepted, and every client id that
-was asked about has come to its end. "Not found" is no end. All times are nanoseconds since boot.
+was asked about has come to its end. "Not found" is no end. In between only the symbols that are ours are looked at, for what lands late: a whole list
+is dear at some venues, and its limits are to last until the end. All times are nanoseconds since boot.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ class Do(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do: with `orders` to cancel, the `client_id` to look up, or the time to wait for."""
+    """One thing to do: with `orders` to cancel, the `client_id` to look up, or the time to wait for. A list of `ours` is of our symbols alone."""
 
     do: Do
     orders: tuple[OpenOrder, ...] = ()
     client_id: str = ""
     until_ns: int = 0
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Sweep:
             return Step(Do.CANCEL, orders=self.known)
         if self._to_find:
             return Step(Do.FIND, client_id=self._to_find[0])
-        return Step(Do.LIST)
+        return Step(Do.LIST, ours=self.task.drill or self._only_waits(now_ns))
 
     def cancelled(self) -> None:
         """The venue took the request. What it did is in the next list; if that is nothing, the other way to cancel has its turn."""
@@ -158,8 +160,9 @@ class Sweep:
         self._by_id = not self._by_id
         self.known = ()
 
-    def listed(self, orders: Iterable[OpenOrder], *, whole: bool, asked_ns: int, now_ns: int) -> None:
-        """A list that was asked for at `asked_ns`. One that broke off in the middle is good for cancelling, not for counting zero."""
+    def listed(self, orders: Iterable[OpenOrder], *, whole: bool, asked_ns: int, now_ns: int, ours: bool = False) -> None:
+        """A list that was asked for at `asked_ns`. One that broke off in the middle is good for cancelling, not for counting zero, and neither is one
+        of `ours` alone, but in a drill."""
         before = self.zeros
         self.known = tuple(order for order in orders if self._is_meant(order))
         again = sum(order.venue_order_id in self.found for order in self.known)
@@ -174,6 +177,11 @@ class Sweep:
             self._left = len(self.known)
             if self._stubborn > 1:
                 self.not_before_ns = now_ns + _backoff_ns(self._stubborn)
+        elif whole and ours and not self.task.drill:
+            self._failures = self._stubborn = 0
+            self.not_before_ns = now_ns + POLL_NS
+            if self._settles_ns is not None and now_ns < self._settles_ns:
+                self.not_before_ns = min(self.not_before_ns, self._settles_ns)
         elif whole:
             self._failures = self._stubborn = 0
             self.zeros += 1
@@ -221,11 +229,18 @@ class Sweep:
         return self.task.scope is Scope.ALL or order.client_id.startswith(self.task.prefixes)
 
     def _settled(self, asked_ns: int) -> bool:
-        if self.task.drill:
-            return True
+        return self.task.drill or (self._settles_ns is not None and asked_ns >= self._settles_ns)
+
+    def _only_waits(self, now_ns: int) -> bool:
+        """Whether nothing is left and it is known until when something may still land."""
+        return self.swept and self._settles_ns is not None and now_ns < self._settles_ns
+
+    @property
+    def _settles_ns(self) -> int | None:
+        """From when on nothing that was under way can land; None while that is not known."""
         if self.quiet_ns is None or (self.task.expiry_ns is None and self.task.client_ids is None):
-            return False
-        return asked_ns >= self.quiet_ns + (self.task.expiry_ns or 0)
+            return None
+        return self.quiet_ns + (self.task.expiry_ns or 0)
 
 
 def _backoff_ns(times: int) -> int:
