@@ -289,6 +289,7 @@ class FlipWorld:
         if not self.rated:
             self.venue.failing["rate"] = ReadFailed("no answer")
         await self.market.round(self.venue)
+        await self.market.rules(self.venue)
         if self.valued:
             await self.money.round(self.venue)
         if self.marked:

@@ -48,7 +48,13 @@ class World:
         )
 
     def round(self, reads: VenueReads | None = None) -> mw.Round:
-        return asyncio.run(self.watch.round(self.venue if reads is None else reads))
+        """A round and the rules, as they are due."""
+
+        async def both() -> mw.Round:
+            at = self.venue if reads is None else reads
+            return mw.Round((*(await self.watch.round(at)).failures, *(await self.watch.rules(at)).failures))
+
+        return asyncio.run(both())
 
     def after(self, ns: int) -> mw.Round:
         self.clock.pass_(ns)
@@ -61,7 +67,7 @@ class World:
         return {f"{venue}/{symbol}": known for venue, symbol, known in self.readings.binding.symbols}
 
 
-def test_a_round_takes_in_quotes_rates_the_venues_clock_and_the_rules() -> None:
+def test_quotes_rates_the_venues_clock_and_the_rules_are_taken_in() -> None:
     world = World()
     assert world.problem() == "no reference was ever read"
     assert world.watch.problem(PLACE, world.clock.boot_ns).startswith("its rules were not read")
@@ -182,6 +188,43 @@ def test_no_second_round_runs_beside_one_that_is_under_way() -> None:
     assert world.venue.asked["quote BTCUSDT"] == 1
     world.round()
     assert world.venue.asked["quote BTCUSDT"] == 2
+
+
+def test_rules_that_are_long_in_coming_hold_up_no_round_and_are_asked_for_once() -> None:
+    world = World()
+
+    async def run() -> None:
+        world.venue.held = asyncio.Event()
+        waits = asyncio.create_task(world.watch.rules(world.venue))
+        await asyncio.sleep(0)
+        world.venue.held, held = None, world.venue.held
+        for _ in range(3):
+            world.clock.pass_(METADATA_EVERY_NS)
+            assert await world.watch.round(world.venue) == mw.Round()
+            assert world.watch.skews["bybit"].boot_ns == world.clock.boot_ns
+            assert await world.watch.rules(world.venue) == mw.Round()
+        assert world.venue.asked["listings"] == 1
+        assert world.watch.problem(PLACE, world.clock.boot_ns).startswith("its rules were not read")
+        held.set()
+        assert await waits == mw.Round()
+        await world.watch.rules(world.venue)
+
+    asyncio.run(run())
+    assert world.venue.asked["listings"] == 2
+    assert world.watch.problem(PLACE, world.clock.boot_ns) == ""
+
+
+def test_a_read_for_which_our_own_share_has_no_room_holds_up_nothing_else() -> None:
+    world = World()
+    error = ReadFailed("the venue's limits leave no room for this read", retry_after_ns=60 * S)
+    for what, problem in (("listings", "its rules were not read"), ("rate", "")):
+        world.venue.failing = {what: error}
+        assert [failure for _, failure in world.after(METADATA_EVERY_NS).failures] == [error]
+        for _ in range(5):
+            world.after(2 * S)
+            assert world.watch.skews["bybit"].boot_ns == world.clock.boot_ns
+            assert world.problem() == ""
+            assert world.watch.problem(PLACE, world.clock.boot_ns).partition(" within")[0] == problem
 
 
 def test_a_round_that_is_cancelled_leaves_the_next_one_free() -> None:

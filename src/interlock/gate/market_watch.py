@@ -151,6 +151,7 @@ class _Times(msgspec.Struct):
     """When a venue was last asked for what; CLOCK_BOOTTIME."""
 
     busy: bool = False
+    reading_rules: bool = False
     begun_ns: int = _NEVER_NS
     quiet_until_ns: int = _NEVER_NS
     rates_ns: int = _NEVER_NS
@@ -205,7 +206,7 @@ class MarketWatch:
         return not times.busy and boot_ns - times.begun_ns >= every_ns and boot_ns >= times.quiet_until_ns
 
     async def round(self, reads: VenueReads) -> Round:
-        """Ask a venue for all that is due, each answer taken in as it comes; nothing when no round is due.
+        """Ask a venue for the quotes, rates and the time that are due, each answer taken in as it comes; nothing when no round is due.
 
         Cancelling it loses what had not been answered, and nothing else. What a read raises besides ReadFailed comes out in an ExceptionGroup.
         """
@@ -221,6 +222,19 @@ class MarketWatch:
                     group.create_task(self._one(times, name, read, failures))
         finally:
             times.busy = False
+        return Round(tuple(failures))
+
+    async def rules(self, reads: VenueReads) -> Round:
+        """Ask a venue for the rules of its instruments when they are due; beside the rounds, because a long list may wait for room in its limits."""
+        now, times = self._clock().boot_ns, self._of(reads.venue)
+        if times.reading_rules or now - times.metadata_ns < self._metadata_every_ns or now < times.quiet_until_ns:
+            return Round()
+        times.reading_rules, times.metadata_ns = True, now
+        failures: list[tuple[str, ReadFailed]] = []
+        try:
+            await self._one(times, "listings", partial(self._metadata, reads, times), failures)
+        finally:
+            times.reading_rules = False
         return Round(tuple(failures))
 
     def hear(self, venue: str) -> None:
@@ -277,9 +291,6 @@ class MarketWatch:
         if now - times.clock_ns >= CLOCK_EVERY_NS:
             times.clock_ns = now
             yield "clock", partial(self._sample, reads)
-        if now - times.metadata_ns >= self._metadata_every_ns:
-            times.metadata_ns = now
-            yield "listings", partial(self._metadata, reads, times)
 
     def _currencies(self, venue: str) -> list[str]:
         facts = self._readings.references.universe.facts
@@ -291,7 +302,7 @@ class MarketWatch:
             await read()
         except ReadFailed as error:
             failures.append((name, error))
-            if error.limited or error.retry_after_ns > 0:
+            if error.limited:
                 pause = max(error.retry_after_ns, LEAST_PAUSE_NS)
                 times.quiet_until_ns = max(times.quiet_until_ns, self._clock().boot_ns + pause)
 

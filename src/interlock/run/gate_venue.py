@@ -94,18 +94,26 @@ class VenueDesk:
     # Duties
 
     async def markets(self) -> None:
-        """Prices, rates and the venue's clock, then what the account is worth at them."""
+        """Prices, rates and the venue's clock, then what the account is worth at them. None of it waits for a longer read."""
         parts = self._parts
         if not self._market.due(self.part.venue, parts.clock().boot_ns):
             return
         found = await self._market.round(self.reads)
         for _, error in found.failures:
             self._refused(error)
+        take_in_order(parts, self._money.turn(parts.keeper.state, parts.clock()))
+
+    async def rules(self) -> None:
+        """The rules of the venue's instruments."""
+        for _, error in (await self._market.rules(self.reads)).failures:
+            self._refused(error)
+
+    async def holdings(self) -> None:
+        """What the account holds, for what it is worth."""
         try:
             await self._money.round(self.reads, self._watch.others)
         except ReadFailed as error:
             self._refused(error)
-        take_in_order(parts, self._money.turn(parts.keeper.state, parts.clock()))
 
     async def hear_prices(self) -> None:
         """Take the prices that the venue tells by itself into what orders are held against."""

@@ -165,6 +165,8 @@ class GateWorld:
         employ = rooms.attendant.employ
         for venue, desk in rooms.desks.items():
             employ(f"markets of {venue}", 0.02, desk.markets)
+            employ(f"rules of {venue}", 0.5, desk.rules)
+            employ(f"holdings of {venue}", 0.05, desk.holdings)
             employ(f"prices of {venue}", 0.1, desk.hear_prices)
             employ(f"public stream of {venue}", 0.5, desk.follow_prices)
             employ(f"stream of {venue}", 0.05, desk.stream)
