@@ -224,7 +224,12 @@ class TestWhatIsNot:
             ("skew_bps = 1.5", "skew = 1.5", "making.params.skew", "unknown parameter; known are order_lots,"),
             ("skew_bps = 1.5", "skew_bps = -1.5", "making.params", "skew_bps >= 0"),
             ("order_lots = 10", "order_lots = 0", "making.params", "order_lots > 0"),
-            ('instrument = "binance_usdm:BTCUSDT"', 'instrument = "binance_usdm:ETHUSDT"', "making.instrument", "none of the instruments here"),
+            (
+                'instrument = "binance_usdm:BTCUSDT"',
+                'instrument = "binance_usdm:ETHUSDT"',
+                "making.instrument",
+                "none of the instruments here",
+            ),
             ('[instruments."binance_usdm:BTCUSDT"]', '[instruments."bybit:BTCUSDT"]', "instruments.bybit:BTCUSDT", "does not hold"),
             ("[venues.binance_usdm]", "[venues.binance]", "venues", "'binance_usdm'"),
         ],

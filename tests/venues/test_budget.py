@@ -46,6 +46,22 @@ def test_reads_stop_first_then_placements_and_what_lowers_risk_never() -> None:
     assert kept_for_sentinel(REQUESTS) == 25
 
 
+def test_of_a_limit_that_placements_hardly_use_reads_have_more_and_the_sentinel_keeps_its_quarter() -> None:
+    of = Meter((Limit("requests", 100, 10 * S, reads=700),), GATE)
+    assert spend(of, Spend.READ, READ, S) == 70
+    assert spend(of, Spend.PLACE, READ, S) == 5
+    assert spend(of, Spend.LOWER, READ, S, most=200) == 200
+    assert spend(Meter((Limit("requests", 100, 10 * S, reads=700),), SENTINEL), Spend.READ, READ, S) == 90
+    assert kept_for_sentinel(Limit("requests", 100, 10 * S, reads=700)) == 25
+
+
+@pytest.mark.parametrize("reads", [0, -1, 751, 1_000])
+def test_reads_that_leave_placements_or_the_sentinel_nothing_are_refused(reads: int) -> None:
+    with pytest.raises(UsageError, match="expected reads up to 750 thousandths"):
+        Limit("requests", 100, 10 * S, reads=reads)
+    assert Limit("requests", 100, 10 * S, reads=750).reads == 750
+
+
 def test_a_limit_that_one_side_alone_uses_is_not_split() -> None:
     assert spend(meter(), Spend.PLACE, PLACE, S) == 10
     assert kept_for_sentinel(ORDERS) == 0
@@ -155,7 +171,7 @@ def test_after_one_odd_answer_the_venue_is_asked_again_in_each_of_its_windows(pa
     """Or a single wrong number would end all reading for ever, and with it every sweep."""
     of = meter(part)
     for begun_ns in (S, 20 * S, 40 * S):
-        assert spend(of, Spend.READ, READ, begun_ns) == (part.read // 10 if begun_ns == S else 1)
+        assert spend(of, Spend.READ, READ, begun_ns) == ((90 if part is SENTINEL else 50) if begun_ns == S else 1)
         of.told("requests", units=1, used=1, reset_in_ns=2 * S, asked_ns=begun_ns, now_ns=begun_ns)
         assert all(of.wait_ns(Spend.READ, READ, begun_ns + later_ns) > 0 for later_ns in (0, 2 * S - 1))
         assert of.wait_ns(Spend.PLACE, READ, begun_ns + 12 * S) > 0, "nothing new goes by a limit that leaves no room for it"

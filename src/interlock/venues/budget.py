@@ -1,10 +1,10 @@
 """What a venue lets one account ask in a time, who may use how much of it, and what is given up first when it runs short.
 
 A venue declares its limits as data (`Limit`: so many units in an interval, each request costs some of some of them); whoever asks keeps a `Meter` by
-them. The limits are split once and for all (`Part`): of every limit that both use the gate's reads may take a half and its placements three quarters,
-so that a quarter is always left to the sentinel for a sweep, whatever the gate has done. Reads are given up first, then placements. What lowers
-risk (cancels, dead-man beats) is given up by nobody here: only the venue itself stops it, by a refusal, and until the time that it names. A cancel of
-the gate that goes beyond its part spends what is kept on what it is kept for.
+them. The limits are split once and for all (`Part`): of every limit that both use the gate's placements may take three quarters and its reads a half,
+or what the limit says where placements use next to nothing. So a quarter is always left to the sentinel for a sweep, whatever the gate has done.
+Reads are given up first, then placements. What lowers risk (cancels, dead-man beats) is given up by nobody here: only the venue itself stops it, by a
+refusal, and until the time that it names. A cancel of the gate that goes beyond its part spends what is kept on what it is kept for.
 
 A meter holds what it has seen go out in the last interval to what was declared, which bounds every window of that length, fixed or rolling. Besides
 it holds what the venue says was used, and what went out since, to what the venue says that the limit is: that is also what others have used, and it
@@ -26,6 +26,9 @@ LEAST_REFUSAL_NS = 100_000_000
 """A venue that wants to be left alone is left alone for so long, however odd the time is that it names."""
 LONGEST_REFUSAL_NS = 600_000_000_000
 """A refusal for longer is a number that makes no sense, or one that a person has to look at; it is asked again after that."""
+
+MOST_PLACED = 750
+"""Thousandths of a limit that the gate's placements may use; the rest is the sentinel's."""
 
 
 class NoRoom(Exception):
@@ -53,36 +56,44 @@ Cost = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many units in an interval. `alone`: only the gate is held to it, so that nothing of it is kept for the sentinel.
+    """So many units in an interval. `alone`: only the gate is held to it, so that nothing of it is kept for the sentinel. `reads`: what the gate's
+    reads may use of it, thousandths.
 
-    Raises UsageError for one that would let nothing through, or has no interval.
+    Raises UsageError for one that would let nothing through, has no interval, or leaves its placements less than its reads.
     """
 
     name: str
     units: int
     interval_ns: int
     alone: bool = False
+    reads: int = 500
 
     def __post_init__(self) -> None:
         if not (self.units > 0 and self.interval_ns > 0):
             raise UsageError(f"limit {self.name}: expected units and an interval above 0, found {self.units} in {self.interval_ns} ns")
+        if not 0 < self.reads <= MOST_PLACED:
+            raise UsageError(f"limit {self.name}: expected reads up to {MOST_PLACED} thousandths of it, found {self.reads}")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How far up one side may use a limit, thousandths of its units, by what for; what lowers risk has no bound but the venue's."""
+    """How far up one side may use a limit, thousandths of its units, by what for; what lowers risk has no bound but the venue's. `read` is None where
+    each limit says it."""
 
-    read: int
+    read: int | None
     place: int
 
     def ceiling(self, limit: Limit, spend: Spend, units: int) -> int | None:
         """Up to how many of `units` may be used; None for no bound."""
         if spend is Spend.LOWER or (limit.alone and not self.place):
             return None
-        return units if limit.alone else units * (self.read if spend is Spend.READ else self.place) // 1_000
+        if limit.alone:
+            return units
+        read = limit.reads if self.read is None else self.read
+        return units * (read if spend is Spend.READ else self.place) // 1_000
 
 
-GATE = Part(read=500, place=750)
+GATE = Part(read=None, place=MOST_PLACED)
 SENTINEL = Part(read=900, place=0)
 """It lists until a tenth is left, which is for its cancels, and never places."""
 

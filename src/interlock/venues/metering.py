@@ -26,7 +26,9 @@ UNNAMED_NS: Final = NS_PER_S
 
 
 HEAVY: Final = 20
-LISTS: Final = Limit("weight-lists", 650, 60 * NS_PER_S, alone=True)
+READS_AT_BINANCE: Final = 650
+"""Thousandths of its weight: an order weighs nothing there, a batch of them five, a cancel one. A sentinel that stops a gate needs some 420."""
+LISTS: Final = Limit("weight-lists", 1_000, 60 * NS_PER_S, alone=True)
 """Our own, for Binance's signed reads that weigh `HEAVY` or more: what reads may use in a minute less what prices need, which go stale behind
 lists. The whole book by which the stream of prices begins weighs as much, and is no list."""
 
@@ -52,8 +54,11 @@ class Metering:
         return next(limit.interval_ns for limit in self.limits if limit.name == name)
 
 
-def _limits(budgets: Mapping[str, tuple[int, int, str]], alone: frozenset[str]) -> tuple[Limit, ...]:
-    return tuple(Limit(name, units, ms * NS_PER_MS, alone=name in alone) for name, (units, ms, _) in budgets.items())
+def _limits(
+    budgets: Mapping[str, tuple[int, int, str]], alone: frozenset[str], reads: Mapping[str, int] | None = None
+) -> tuple[Limit, ...]:
+    more = {name: {"reads": share} for name, share in (reads or {}).items()}
+    return tuple(Limit(name, units, ms * NS_PER_MS, alone=name in alone, **more.get(name, {})) for name, (units, ms, _) in budgets.items())
 
 
 def _own(asked: Ask) -> Cost:
@@ -96,7 +101,7 @@ METERING: Final[Mapping[str, Metering]] = {
         lambda heard, _: upbit.wait_ms(heard.status, heard.headers),
     ),
     "binance_usdm": Metering(
-        (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M})), LISTS),
+        (*_limits(binance.BUDGETS, frozenset({binance.ORDERS, binance.ORDERS_1M}), {binance.WEIGHT: READS_AT_BINANCE}), LISTS),
         _binance_cost,
         _binance_told,
         frozenset({403, 418}),
