@@ -15,6 +15,9 @@ from interlock.run.gate_sentinel import sweep_is_over
 
 SWEEPS: Mapping[str, Any] = {"event": "STATUS", "under_way": "all"}
 RESTS: Mapping[str, Any] = {"event": "STATUS", "under_way": None}
+STUCK: Mapping[str, Any] = {"event": "STATUS", "under_way": "own", "stuck": True, "quiet": True}
+STUCK_IN_FRONT: Mapping[str, Any] = {**STUCK, "quiet": False}
+"""It is not certain that the life before has stopped."""
 SILENT: Mapping[str, Any] = {}
 
 
@@ -42,6 +45,8 @@ def waited(answers: Sequence[Mapping[str, Any]], monkeypatch: pytest.MonkeyPatch
         ([RESTS], 1, []),
         ([SWEEPS, SWEEPS, RESTS], 3, ["finishing a sweep"]),
         ([SILENT, SILENT, RESTS], 3, []),
+        ([SWEEPS, STUCK], 2, ["finishing a sweep", "cannot end by waiting"]),
+        ([STUCK_IN_FRONT, RESTS], 2, ["finishing a sweep"]),
         # One that is just starting and goes on with a stop is not taken for one that rests.
         ([SILENT, SWEEPS, RESTS], 3, ["finishing a sweep"]),
         ([SWEEPS], gate_sentinel.SWEEP_NS // NS_PER_S, ["finishing a sweep"]),

@@ -162,6 +162,7 @@ class Sentinel:
             "beat": 0 if self.word is None else self.word.sentinel_beat,
             "missing": [name for name, (thread, _) in list(self._threads.items()) if not thread.is_alive()],
             "stuck": running is not None and running.stuck,
+            "quiet": running is not None and running.quiet_ns is not None,
             "note": self._note.status(),
             "under_way": None if running is None else ("drill" if running.drill else running.scope.value),
         }
