@@ -125,10 +125,14 @@ class World:
         return str(self.said["result"])
 
     def _arm(self) -> str:
+        """Behind a start the state goes on changing: whoever arms looks again, and repeats it."""
         given = ("--scripted", "--ack", "I_UNDERSTAND_LIVE_RISK", "--max-notional-usd", CAP, "--for", "2h")
-        _, self.said = command(
-            "arm", "--socket", self.gate.paths["raise"], *given, env=conditions(LIVE_MAX_NOTIONAL_USD=CAP), timeout_s=120
-        )
+        for _ in range(5):
+            _, self.said = command(
+                "arm", "--socket", self.gate.paths["raise"], *given, env=conditions(LIVE_MAX_NOTIONAL_USD=CAP), timeout_s=120
+            )
+            if {one["rule"] for one in self.said.get("refusals", ())} != {"stale_version"}:
+                break
         return str(self.said["result"])
 
     def patiently(self, done: Callable[[], bool], within_s: float = 150, every_s: float = 1) -> None:

@@ -26,6 +26,8 @@ UNNAMED_NS: Final = NS_PER_S
 
 
 HEAVY: Final = 20
+PUBLIC_READS_AT_UPBIT: Final = 700
+"""Thousandths of its groups for markets and books, which no order uses; a book is what tells its time."""
 READS_AT_BINANCE: Final = 650
 """Thousandths of its weight: an order weighs nothing there, a batch of them five, a cancel one. A sentinel that stops a gate needs some 420."""
 LISTS: Final = Limit("weight-lists", 1_000, 60 * NS_PER_S, alone=True)
@@ -94,7 +96,7 @@ def _bybit_told(asked: Ask, heard: Heard) -> Mapping[str, tuple[int, int]]:
 
 METERING: Final[Mapping[str, Metering]] = {
     "upbit": Metering(
-        _limits(upbit.BUDGETS, frozenset()),
+        _limits(upbit.BUDGETS, frozenset(), dict.fromkeys((upbit.MARKET, upbit.ORDERBOOK), PUBLIC_READS_AT_UPBIT)),
         _own,
         _upbit_told,
         frozenset({418}),
