@@ -20,6 +20,8 @@ SYSTEM_PACKAGES :=
 # Never fetch an interpreter: the one that PYTHON names is the one that runs.
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Some machines forbid bytecode on disk; then each of the many processes that the tests start would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(BIN)/uv
 UV_TARGET := --quiet --python $(BIN)/python
 
