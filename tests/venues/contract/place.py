@@ -44,8 +44,9 @@ START_NS = 1_795_000_000 * NS_PER_S
 PATIENCE_S = 60
 WINDOW_MS = 5_000
 PACE_NS = NS_PER_S // 4
-WEIGHT_NS = 25 * NS_PER_MS
-"""Of the venue's time before a request, at least the first and so much for each of its weight: a read with many pages reaches no limit."""
+WEIGHT_NS = 27 * NS_PER_MS
+"""Of the venue's time before a request, at least the first and so much for each of its weight: a read with many pages reaches no limit, also beside
+what streams ask for without a pace."""
 
 
 def once(asked: Ask) -> Generator[Ask, Heard, Heard]:
