@@ -21,6 +21,24 @@ settings.register_profile("default", max_examples=50, deadline=None, print_blob=
 settings.register_profile("soak", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+LONG = (
+    "tests/run/test_gate_at_venues.py",
+    "tests/run/test_live_run.py",
+    "tests/day/test_day.py",
+    "tests/run/test_crash_run.py",
+    "tests/sentinel/test_real_venues.py",
+    "tests/gate/test_composition_findings.py",
+    "tests/run/test_two_runs.py",
+    "tests/gate/test_crash.py",
+    "tests/venues/test_binance_real.py",
+    "tests/venues/test_hot.py",
+    "tests/clients/test_clients.py",
+    "tests/run/test_partitions.py",
+    "tests/gate/test_arming_flips.py",
+    "tests/gate/test_gate_serve.py",
+)
+"""Files of a minute and more, the longest first: with several workers the others fill what time is left, and none is left alone at the end."""
+
 LEDGER: pytest.StashKey["DataLedger"] = pytest.StashKey()
 DATA = "data set"
 
@@ -87,7 +105,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(config.stash[LEDGER], "interlock-data-ledger")
 
 
+@pytest.hookimpl(trylast=True)  # after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(name) if (name := item.nodeid.partition("::")[0]) in LONG else len(LONG))
     unnamed = [item.nodeid for item in items if "data_dir" in getattr(item, "fixturenames", ()) and not data_sets(item)]
     if unnamed:
         raise pytest.UsageError("these tests take data_dir without naming a data set; add @pytest.mark.data(...): " + ", ".join(unnamed))
