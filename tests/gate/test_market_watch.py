@@ -194,10 +194,10 @@ def test_rules_that_are_long_in_coming_hold_up_no_round_and_are_asked_for_once()
     world = World()
 
     async def run() -> None:
-        world.venue.held = asyncio.Event()
+        world.venue.held = held = asyncio.Event()
         waits = asyncio.create_task(world.watch.rules(world.venue))
         await asyncio.sleep(0)
-        world.venue.held, held = None, world.venue.held
+        world.venue.held = None
         for _ in range(3):
             world.clock.pass_(METADATA_EVERY_NS)
             assert await world.watch.round(world.venue) == mw.Round()

@@ -69,6 +69,7 @@ class World:
     venues: tuple[str, ...]
     entry: str
     gate: Serving = field(init=False)
+    said: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
