@@ -206,7 +206,7 @@ class Host:
         self.counts: Counter[str] = Counter()
         self.latency_ns = 2_000_000
         self.venue = Venue(loop, folder, seed, calm_ticks, self._latency)
-        self.disk = HostDisk()
+        self.disk = HostDisk(loop.resting)
         self.paces = Paces(market_ns=45 * S // 10, equity_ns=18 * S, reconcile_ns=240 * S)
         self.gate: Gate | None = None
         self.engine: Engine | None = None

@@ -83,6 +83,8 @@ class MemoryLoop(asyncio.SelectorEventLoop):
         """Something was written into a pipe that the loop reads."""
         self._told: deque[tuple[Callable[..., object], tuple[Any, ...], Any]] = deque()
         self._stirred = threading.Event()
+        self.resting = threading.Event()
+        """Set while the loop waits for the threads that work for it."""
         self._arrivals: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
         self._numbers = 0
         self._memory: dict[int, MemorySocket] = {}
@@ -135,14 +137,16 @@ class MemoryLoop(asyncio.SelectorEventLoop):
             self.call_soon(callback, *args)
 
     def _rest(self) -> None:
-        if self.at_rest():
-            return
-        until = time.monotonic() + PATIENCE_S
-        while not self.at_rest():
-            self._stirred.wait(0.001)
-            self._stirred.clear()
-            if time.monotonic() > until:
-                raise TimeoutError("the journal's threads do not come to rest")
+        self.resting.set()
+        try:
+            until = time.monotonic() + PATIENCE_S
+            while not self.at_rest():
+                self._stirred.wait(0.001)
+                self._stirred.clear()
+                if time.monotonic() > until:
+                    raise TimeoutError("the journal's threads do not come to rest")
+        finally:
+            self.resting.clear()
 
     def stir(self) -> None:
         """A thread has done something."""

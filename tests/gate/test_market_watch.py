@@ -216,7 +216,7 @@ def test_rules_that_are_long_in_coming_hold_up_no_round_and_are_asked_for_once()
 
 def test_a_read_for_which_our_own_share_has_no_room_holds_up_nothing_else() -> None:
     world = World()
-    error = ReadFailed("the venue's limits leave no room for this read", retry_after_ns=60 * S)
+    error = ReadFailed("the venue's limits leave no room for this read", retry_after_ns=60 * S, unasked=True)
     for what, problem in (("listings", "its rules were not read"), ("rate", "")):
         world.venue.failing = {what: error}
         assert [failure for _, failure in world.after(METADATA_EVERY_NS).failures] == [error]
@@ -272,12 +272,14 @@ def test_what_nobody_foresaw_comes_out() -> None:
     assert world.after(EVERY_NS) == mw.Round()
 
 
-@pytest.mark.parametrize(("asks_ns", "pause_ns"), [(0, S), (5 * S, 5 * S)])
-def test_a_venue_that_refuses_because_of_the_rate_is_left_alone(asks_ns: int, pause_ns: int) -> None:
+@pytest.mark.parametrize(("limited", "asks_ns", "pause_ns"), [(True, 0, S), (True, 5 * S, 5 * S), (False, 5 * S, 5 * S)])
+def test_a_venue_that_wants_to_be_left_alone_is_left_alone(limited: bool, asks_ns: int, pause_ns: int) -> None:
+    """Because of the rate, or whatever else it refuses: an address that is banned for a while says so with another status."""
     world = World()
-    world.venue.failing["quote"] = ReadFailed("429", limited=True, retry_after_ns=asks_ns)
+    world.venue.failing["quote"] = ReadFailed("429", limited=limited, retry_after_ns=asks_ns)
     world.round()
     asked = world.venue.asked.total()
+    assert world.watch.left_alone("bybit", world.clock.boot_ns)
     world.after(pause_ns - 1)
     assert world.venue.asked.total() == asked
     world.venue.failing.clear()

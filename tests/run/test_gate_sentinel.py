@@ -15,9 +15,9 @@ from interlock.run.gate_sentinel import sweep_is_over
 
 SWEEPS: Mapping[str, Any] = {"event": "STATUS", "under_way": "all"}
 RESTS: Mapping[str, Any] = {"event": "STATUS", "under_way": None}
-STUCK: Mapping[str, Any] = {"event": "STATUS", "under_way": "own", "stuck": True, "quiet": True}
-STUCK_IN_FRONT: Mapping[str, Any] = {**STUCK, "quiet": False}
-"""It is not certain that the life before has stopped."""
+STUCK: Mapping[str, Any] = {"event": "STATUS", "under_way": "own", "stuck": True, "in_vain": True}
+STUCK_IN_FRONT: Mapping[str, Any] = {**STUCK, "in_vain": False}
+"""It is not certain that the life before has stopped, or nobody has looked since."""
 SILENT: Mapping[str, Any] = {}
 
 

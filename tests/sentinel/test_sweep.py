@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.domain.orders import OrderState
-from interlock.sentinel.sweep import MOST_BACKOFF_NS, MOST_OBEYED_NS, POLL_NS, STUCK_POLL_NS, Do, Scope, Step, Sweep, Task
+from interlock.sentinel.sweep import MOST_BACKOFF_NS, MOST_OBEYED_NS, POLL_NS, STUCK_POLL_NS, UNDER_WAY_NS, Do, Scope, Step, Sweep, Task
 from interlock.venues.cancel_only import OpenOrder
 
 MS = 1_000_000
@@ -20,8 +20,15 @@ def order(number: int, client_id: str = "", symbol: str = "BTCUSDT") -> OpenOrde
     return OpenOrder(f"v{number}", client_id or f"{OURS}{number}", symbol)
 
 
-def task(scope: Scope = Scope.OWN, expiry_ns: int | None = EXPIRY_NS, ids: tuple[str, ...] | None = None, *, drill: bool = False) -> Task:
-    return Task(scope, (OURS,), expiry_ns, ids, drill)
+def task(
+    scope: Scope = Scope.OWN,
+    expiry_ns: int | None = EXPIRY_NS,
+    ids: tuple[str, ...] | None = None,
+    *,
+    drill: bool = False,
+    few: bool = True,
+) -> Task:
+    return Task(scope, (OURS,), expiry_ns, ids, drill, few=few)
 
 
 def zero(sweep: Sweep, now_ns: int) -> None:
@@ -145,6 +152,36 @@ def test_while_it_waits_for_what_may_land_late_it_looks_at_our_symbols_alone() -
         (found_ns + gap_ns + POLL_NS, False),
         (found_ns + gap_ns + POLL_NS + gap_ns, False),
     ]
+
+
+@pytest.mark.parametrize(("scope", "few"), [(Scope.ALL, True), (Scope.OWN, False), (Scope.OWN, True)])
+def test_a_person_who_cancels_everything_and_an_account_of_many_symbols_have_whole_lists(scope: Scope, few: bool) -> None:
+    sweep = Sweep(task(scope, few=few), quiet_ns=0)
+    sweep.cancelled()
+    zero(sweep, 0)
+    zero(sweep, 1)
+    step = sweep.next(EXPIRY_NS - 1)
+    assert (step.do, step.ours) == (Do.LIST, scope is Scope.OWN and few)
+
+
+def test_it_waits_in_vain_only_when_somebody_looked_well_after_the_gate_had_stopped() -> None:
+    sweep = Sweep(task(expiry_ns=None))
+    for at_ns in (0, 1):
+        zero(sweep, at_ns)
+    assert (bool(sweep.stuck), sweep.in_vain) == (True, False)
+    sweep.quiet_ns = S
+    assert (bool(sweep.stuck), sweep.in_vain) == (True, False), "what it saw was before the gate had stopped"
+    zero(sweep, S + UNDER_WAY_NS - 1)
+    assert not sweep.in_vain
+    zero(sweep, S + UNDER_WAY_NS)
+    assert sweep.in_vain
+    sweep.listed((order(1),), whole=True, asked_ns=9 * S, now_ns=9 * S)
+    assert not sweep.in_vain
+    # Where requests expire waiting is not in vain.
+    expires = Sweep(task(), quiet_ns=0)
+    for at_ns in (UNDER_WAY_NS - 2, UNDER_WAY_NS - 1):
+        zero(expires, at_ns)
+    assert (expires.swept, expires.in_vain) == (True, False)
 
 
 def test_nothing_in_our_symbols_is_no_zero_but_in_a_drill() -> None:

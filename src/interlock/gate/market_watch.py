@@ -203,7 +203,11 @@ class MarketWatch:
         """Whether a round of a venue would ask anything now: none is under way, the last began long enough ago, and the venue wants to be asked."""
         times = self._of(venue)
         every_ns = self._rounds_every_ns.get(venue, EVERY_NS)
-        return not times.busy and boot_ns - times.begun_ns >= every_ns and boot_ns >= times.quiet_until_ns
+        return not times.busy and boot_ns - times.begun_ns >= every_ns and not self.left_alone(venue, boot_ns)
+
+    def left_alone(self, venue: str, boot_ns: int) -> bool:
+        """Whether a venue has said that it wants to be asked nothing yet."""
+        return boot_ns < self._of(venue).quiet_until_ns
 
     async def round(self, reads: VenueReads) -> Round:
         """Ask a venue for the quotes, rates and the time that are due, each answer taken in as it comes; nothing when no round is due.
@@ -227,7 +231,7 @@ class MarketWatch:
     async def rules(self, reads: VenueReads) -> Round:
         """Ask a venue for the rules of its instruments when they are due; beside the rounds, because a long list may wait for room in its limits."""
         now, times = self._clock().boot_ns, self._of(reads.venue)
-        if times.reading_rules or now - times.metadata_ns < self._metadata_every_ns or now < times.quiet_until_ns:
+        if times.reading_rules or now - times.metadata_ns < self._metadata_every_ns or self.left_alone(reads.venue, now):
             return Round()
         times.reading_rules, times.metadata_ns = True, now
         failures: list[tuple[str, ReadFailed]] = []
@@ -302,7 +306,7 @@ class MarketWatch:
             await read()
         except ReadFailed as error:
             failures.append((name, error))
-            if error.limited:
+            if error.limited or (error.retry_after_ns > 0 and not error.unasked):
                 pause = max(error.retry_after_ns, LEAST_PAUSE_NS)
                 times.quiet_until_ns = max(times.quiet_until_ns, self._clock().boot_ns + pause)
 

@@ -316,7 +316,7 @@ class FakeReads:
         if left_ns := self.meter.refused_ns(Spend.READ, now_ns):
             raise ReadFailed("the venue limited the rate and is left alone", retry_after_ns=left_ns, limited=True)
         if wait_ns := self.meter.wait_ns(Spend.READ, budget.REQUEST, now_ns):
-            raise ReadFailed("what reads may use of the venue's limits is used up", retry_after_ns=wait_ns)
+            raise ReadFailed("what reads may use of the venue's limits is used up", retry_after_ns=wait_ns, unasked=True)
 
     async def _open(self, turn: _Turn) -> Line:
         left_ns = turn.until_boot_ns - self._clock().boot_ns

@@ -94,7 +94,7 @@ class LiveAccess:
         except NoRoom as full:
             limited = self._pace.refused_ns() > 0
             why = "the venue limited the rate and is left alone" if limited else "the venue's limits leave no room for this read"
-            raise ReadFailed(why, retry_after_ns=full.wait_ns, limited=limited) from full
+            raise ReadFailed(why, retry_after_ns=full.wait_ns, limited=limited, unasked=not limited) from full
         except Refused as refused:
             self._pace.refused(refused)
             raise _failed(refused) from refused

@@ -18,7 +18,7 @@ SILENT_NS = 5 * NS_PER_S
 
 async def sweep_is_over(ask: AskSentinel, now: Callable[[], Now], log: Callable[[str], None]) -> None:
     """A sweep that is under way would stop the life that begins in its middle; it is waited for, as long as it makes sense: not for one that has
-    stopped the life before and found nothing open, but cannot end by waiting, because requests to that venue do not expire.
+    stopped the life before and, well after that, found nothing open, but cannot end by waiting, because requests to that venue do not expire.
 
     No answer is no "no": a sentinel that is just starting may be about to go on with a stop. One that stays silent is not waited for longer than
     `SILENT_NS`; without it nothing can be armed.
@@ -30,7 +30,7 @@ async def sweep_is_over(ask: AskSentinel, now: Callable[[], Now], log: Callable[
         status = await ask({"verb": "status"})
         if status and not status.get("under_way"):
             return
-        if status.get("stuck") and status.get("quiet"):
+        if status.get("in_vain"):
             log("the sentinel's sweep found nothing open and cannot end by waiting: what the last life had under way is to be looked for")
             return
         if not status and now().boot_ns >= silent_until_ns:

@@ -110,6 +110,8 @@ class VenueDesk:
 
     async def holdings(self) -> None:
         """What the account holds, for what it is worth."""
+        if self._market.left_alone(self.part.venue, self._parts.clock().boot_ns):
+            return
         try:
             await self._money.round(self.reads, self._watch.others)
         except ReadFailed as error:

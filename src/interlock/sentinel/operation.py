@@ -135,6 +135,11 @@ class Operation:
         return len(self._swept) == len(self._venues) and all(sweep.final or sweep.stuck for sweep in self.sweeps.values())
 
     @property
+    def in_vain(self) -> bool:
+        """Whether every venue is at its end or waits in vain, well after the gate had stopped."""
+        return self.stuck and all(sweep.final or sweep.in_vain for sweep in self.sweeps.values())
+
+    @property
     def all_final(self) -> bool:
         """Whether every venue is at its end."""
         return len(self._final) == len(self._venues)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.errors import InterlockError, Refused
-from interlock.sentinel.config import Config
+from interlock.sentinel.config import Config, VenuePart
 from interlock.sentinel.drive import drive
 from interlock.sentinel.gate_process import GateIdentity, Life, kernel_boot_id, kill, look
 from interlock.sentinel.note import Disk, Stop, note_beside
@@ -32,6 +32,8 @@ AGAIN_S = 0.2
 SWEEP_AFTER_S = 0.15
 """When the sweeps begin at the latest, whatever became of stopping the gate."""
 REPLACE_NS = NS_PER_S
+FEW_SYMBOLS = 3
+"""Up to so many, a list of ours alone is short enough that a wider stop need not wait for its end."""
 _WHAT = {Scope.OWN: 1, Scope.ALL: 2}
 
 
@@ -57,7 +59,7 @@ class Sentinel:
         self._work: dict[str, Callable[[], None]] = {"gate": self._stop_gates, "note": self._note.work}
         self._threads: dict[str, tuple[threading.Thread, int]] = {}
         for part in config.venues:
-            self._work[part.venue] = self._sweeper(part.venue, part.expiry_ns, make[part.venue])
+            self._work[part.venue] = self._sweeper(part, make[part.venue])
 
     def employ(self, name: str, work: Callable[[], None]) -> None:
         """A further thread without which the sentinel does not count as alive. To be said before `start`."""
@@ -162,7 +164,7 @@ class Sentinel:
             "beat": 0 if self.word is None else self.word.sentinel_beat,
             "missing": [name for name, (thread, _) in list(self._threads.items()) if not thread.is_alive()],
             "stuck": running is not None and running.stuck,
-            "quiet": running is not None and running.quiet_ns is not None,
+            "in_vain": running is not None and running.in_vain,
             "note": self._note.status(),
             "under_way": None if running is None else ("drill" if running.drill else running.scope.value),
         }
@@ -349,14 +351,17 @@ class Sentinel:
 
     # the venues
 
-    def _sweeper(self, venue: str, expiry_ns: int | None, make: Callable[[], CancelOnly]) -> Callable[[], None]:
+    def _sweeper(self, part: VenuePart, make: Callable[[], CancelOnly]) -> Callable[[], None]:
+        venue, few = part.venue, 0 < len(part.symbols) <= FEW_SYMBOLS
+
         def work() -> None:
             client = make()
             try:
                 while operation := self._await_operation(lambda running: not running.is_final(venue)):
                     with operation.changed:
                         operation.changed.wait_for(operation.ready, SWEEP_AFTER_S)
-                    task = Task(operation.scope, self.config.prefixes, expiry_ns, operation.client_ids.get(venue), operation.drill)
+                    ids = operation.client_ids.get(venue)
+                    task = Task(operation.scope, self.config.prefixes, part.expiry_ns, ids, operation.drill, few)
                     sweep = Sweep(task, not_before_ns=self._not_before.get(venue, 0))
                     drive(venue, client, sweep, operation, self.boot_ns)
                     self._not_before[venue] = sweep.banned_until_ns

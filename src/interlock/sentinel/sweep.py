@@ -19,6 +19,8 @@ from interlock.venues.cancel_only import OpenOrder
 VERIFY_GAP_NS = 20 * NS_PER_MS
 POLL_NS = 500 * NS_PER_MS
 STUCK_POLL_NS = 5 * NS_PER_S
+UNDER_WAY_NS = 2 * NS_PER_S
+"""Longer than a request is under way on any line that is of use; where requests do not expire, what comes later is the next life's to look for."""
 FIRST_BACKOFF_NS = 50 * NS_PER_MS
 MOST_BACKOFF_NS = 2 * NS_PER_S
 MOST_OBEYED_NS = 600 * NS_PER_S
@@ -61,7 +63,8 @@ class Task:
     """What is to be swept. `client_ids` are those to be brought to an end, None if nobody named any (which is not the same as naming none).
 
     `expiry_ns`: how long after its signature the venue can accept an order, clock skew included; None if there is no such bound.
-    `drill`: cancel and read back at once, with no orders under way, and look up every order that was found.
+    `drill`: cancel and read back at once, with no orders under way, and look up every order that was found. `few`: our symbols are so few that a list
+    of them alone is short.
     """
 
     scope: Scope
@@ -69,6 +72,7 @@ class Task:
     expiry_ns: int | None
     client_ids: tuple[str, ...] | None = None
     drill: bool = False
+    few: bool = False
 
     def __post_init__(self) -> None:
         if not self.prefixes or not all(self.prefixes):
@@ -89,6 +93,8 @@ class Sweep:
     ended: dict[str, OrderState] = field(default_factory=dict)
     zeros: int = 0
     late_zeros: int = 0
+    looked_ns: int | None = None
+    """When the last whole list in which nothing was left was asked for."""
     _blind: bool = False
     _by_id: bool = False
     _failures: int = 0
@@ -130,6 +136,13 @@ class Sweep:
         if not self.task.drill and self.task.expiry_ns is None and self.task.client_ids is None:
             return "orders under way to this venue do not expire, and nobody named their client ids"
         return f"the venue does not tell how these ended: {', '.join(self.lost)}" if self.lost else ""
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether it is stuck although the gate has certainly stopped, and a whole list well after that showed nothing."""
+        if not self.stuck or self.quiet_ns is None or self.looked_ns is None:
+            return False
+        return self.looked_ns >= self.quiet_ns + UNDER_WAY_NS
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -185,6 +198,7 @@ class Sweep:
         elif whole:
             self._failures = self._stubborn = 0
             self.zeros += 1
+            self.looked_ns = asked_ns
             if self._settled(asked_ns):
                 self.late_zeros += 1
                 if self.late_zeros >= 2:
@@ -232,8 +246,9 @@ class Sweep:
         return self.task.drill or (self._settles_ns is not None and asked_ns >= self._settles_ns)
 
     def _only_waits(self, now_ns: int) -> bool:
-        """Whether nothing is left and it is known until when something may still land."""
-        return self.swept and self._settles_ns is not None and now_ns < self._settles_ns
+        """Whether nothing is left and it is known until when something may still land. Who cancels everything has whole lists all the way."""
+        waits = self.swept and self._settles_ns is not None and now_ns < self._settles_ns
+        return waits and self.task.few and self.task.scope is Scope.OWN
 
     @property
     def _settles_ns(self) -> int | None:

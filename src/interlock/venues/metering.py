@@ -28,9 +28,10 @@ UNNAMED_NS: Final = NS_PER_S
 HEAVY: Final = 20
 PUBLIC_READS_AT_UPBIT: Final = 700
 """Thousandths of its groups for markets and books, which no order uses; a book is what tells its time."""
-READS_AT_BINANCE: Final = 650
-"""Thousandths of its weight: an order weighs nothing there, a batch of them five, a cancel one. A sentinel that stops a gate needs some 420."""
-LISTS: Final = Limit("weight-lists", 1_000, 60 * NS_PER_S, alone=True)
+READS_AT_BINANCE: Final = 600
+"""Thousandths of its weight: an order weighs nothing there, a batch of them five, a cancel one. A sentinel needs some 420 to stop a gate, besides its
+beats: 10 each ten seconds for every symbol."""
+LISTS: Final = Limit("weight-lists", 900, 60 * NS_PER_S, alone=True)
 """Our own, for Binance's signed reads that weigh `HEAVY` or more: what reads may use in a minute less what prices need, which go stale behind
 lists. The whole book by which the stream of prices begins weighs as much, and is no list."""
 
