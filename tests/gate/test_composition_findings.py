@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import hashlib
 import json
@@ -26,6 +27,7 @@ import msgspec
 import pytest
 from tests.gate import arming_world as aw
 from tests.gate import core_world as cw
+from tests.gate import limit_cases as lc
 from tests.gate.disks import FakeDisk
 from tests.gate.serving import ACK, INTERLOCK, Serving, bare_environment, end_all, serving, start, until
 
@@ -1044,6 +1046,92 @@ def test_no_batch_holds_up_the_loop_that_reads_the_stop_word() -> None:
         assert longest < ACKNOWLEDGE_S
 
     _run(run())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_durable_before_the_journal_failed_is_told_as_permitted_with_its_id(fails: bool) -> None:
+    """It may be on the wire already: an engine that is told "denied" would believe that nothing is there."""
+
+    async def run() -> None:
+        desk = Desk()
+        desk.attach()
+        egress, far = desk.way_out()
+        journal = desk.parts.keeper.journal
+
+        async def in_the_middle() -> None:
+            # The desk draws breath once in this batch: what it has decided so far gets to the disk, and then the disk fails.
+            deadline = time.monotonic() + 5
+            while journal.durable_lsn < journal.last_lsn and time.monotonic() < deadline:
+                time.sleep(0.001)  # noqa: ASYNC251 - nothing else may run meanwhile
+            if fails:
+                taken = len(desk.disk.steps)
+                desk.disk.faults = dict.fromkeys(range(taken, taken + 10_000), errno.EIO)
+
+        # The first and the last are good, what lies between is far too large.
+        wanted = [cw.proposal(sequence=number, lots=1 if number in (1, 9) else 10_000, ticks=399_000 - number) for number in range(1, 10)]
+        middle = asyncio.create_task(in_the_middle())
+        told = await desk.proposals.propose(f.Propose(proposals=tuple(wanted)))
+        await middle
+        egress.close()
+        for one in far:
+            one.close()
+        assert isinstance(told, f.Decided)
+        first, *between, last = told.decisions
+        assert (first.result, bool(first.client_id)) == ("PERMIT", True)
+        assert {one.result for one in between} == {"DENY"}
+        assert (last.result, last.rule, bool(last.client_id)) == (("DENY", "journal", False) if fails else ("PERMIT", "", True))
+
+    _run(run())
+
+
+def test_a_cancel_that_is_repeated_leaves_room_for_the_first_of_every_other_order() -> None:
+    """An order that fills in many pieces while its cancel goes unheeded is cancelled again at each of them."""
+    sent: list[str] = []
+
+    class Way:
+        def cancel_due(self, client_ids: Sequence[str]) -> None:
+            sent.extend(client_ids)
+
+    most = 5
+    desk = Desk(cw.World(state=cw.armed_state(lc.changed(lc.SHEET, "venues", "bybit", max_cancels_count=most))))
+    desk.parts.egresses = {"bybit": Way()}  # type: ignore[dict-item]
+    state = desk.world.state
+    unheeded, other = desk.resting(), desk.resting(ticks=399_000)
+
+    def want(client_id: str) -> None:
+        state.apply(r.CancelWanted(boot_ns=desk.now.boot_ns, client_id=client_id, reason="test", actor="gate"))
+
+    def rounds(count: int) -> list[str]:
+        sent.clear()
+        for _ in range(count):
+            before = len(sent)
+            desk.parts.send_cancels()
+            for client_id in sent[before:]:
+                attempt = 1 + (owed.attempts if (owed := state.orders.by_id[client_id].cancel) else 0)
+                state.apply(r.CancelSent(boot_ns=desk.now.boot_ns, client_id=client_id, attempt=attempt))
+            # The venue shows it alive.
+            state.apply(_shown_open(unheeded, desk.now))
+        return list(sent)
+
+    want(unheeded)
+    assert rounds(3 * most) == [unheeded] * (most - 1)
+    want(other)
+    assert rounds(1) == [other]
+    assert rounds(3) == []
+
+
+def _shown_open(client_id: str, now: Now) -> r.Reported:
+    return r.Reported(
+        boot_ns=now.boot_ns,
+        client_id=client_id,
+        venue_order_id="v",
+        state=OrderState.OPEN,
+        filled_lots=0,
+        lots=1,
+        source="stream",
+        code="",
+        venue_ns=now.wall_ns,
+    )
 
 
 def test_batches_that_are_denied_again_and_again_are_counted_in_one_record_a_second() -> None:

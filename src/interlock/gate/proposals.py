@@ -55,7 +55,11 @@ class Proposals:
         try:
             await parts.keeper.durable(last)
         except JournalFailed as error:
-            return Decided(decisions=tuple(one if one.result == DENY else _no("journal", str(error)) for one, _ in decided))
+            # What was durable before may be on the wire already: it stays what it is, with its id.
+            known = parts.keeper.journal.durable_lsn
+            return Decided(
+                decisions=tuple(one if one.result == DENY or lsn <= known else _no("journal", str(error)) for one, lsn in decided)
+            )
         return Decided(decisions=tuple(one for one, _ in decided))
 
     def decide(self, proposal: Proposal, *, drill: bool = False) -> tuple[Decision, int]:
