@@ -313,3 +313,24 @@ def test_connections_count_where_the_venue_counts_them(tmp_path: Path, venue: Ad
         assert bench.egress.can_cancel
 
     with_bench(tmp_path, venue, use, meter=meter, wire=Costly(), spare=Counted())
+
+
+@pytest.mark.parametrize("refused", [Spend.PLACE, Spend.LOWER])
+def test_a_venue_that_refuses_placements_for_a_while_holds_up_no_connection_for_cancels(
+    tmp_path: Path, venue: Addresses, refused: Spend
+) -> None:
+    meter = Meter((*budget.LIMITS, Limit("connections", 10, 600_000 * MS, alone=True)), GATE)
+
+    async def use(bench: Bench) -> None:
+        meter.refused(refused, 60_000 * MS, bench.now().boot_ns)
+        bench.egress._cancelling.abort("lost")
+        if refused is Spend.PLACE:
+            await bench.egress.restore()
+            assert bench.egress.can_cancel
+        else:
+            # The control: a ban stops everything, until the time that the venue names.
+            with pytest.raises(ConnectionError, match="no room for another connection"):
+                await bench.egress.restore()
+            assert not bench.egress.can_cancel
+
+    with_bench(tmp_path, venue, use, meter=meter, wire=Costly())

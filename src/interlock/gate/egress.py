@@ -342,7 +342,7 @@ class Egress:
 
     async def _placing_line(self) -> OrderLine[Write]:
         line = OrderLine(
-            await self._connected(Way(self._wire, self._connect), "place"),
+            await self._connected(Way(self._wire, self._connect), "place", Spend.PLACE),
             self._wire.reader(),
             self._clock,
             heard=self._placement_answer,
@@ -355,7 +355,7 @@ class Egress:
     def _cancelling_by(self, way: Way, purpose: str) -> _Cancelling:
         async def make() -> OrderLine[Sequence[str]]:
             line = OrderLine(
-                await self._connected(way, purpose),
+                await self._connected(way, purpose, Spend.LOWER),
                 way.wire.reader(),
                 self._clock,
                 heard=partial(self._cancel_answer, way.wire),
@@ -367,9 +367,14 @@ class Egress:
 
         return _Cancelling(way.wire, LinePool(way.wire.connections, way.wire.idle_ns, self._clock, make))
 
-    async def _connected(self, way: Way, purpose: str) -> OrderConnection:
+    async def _connected(self, way: Way, purpose: str, spend: Spend) -> OrderConnection:
+        """A connection that the venue's limits have room for: one for cancels may use all of them, and no refusal of placements holds it up."""
         cost, boot_ns = way.wire.connection_cost, self._clock().boot_ns
-        if cost and self._meter.wait_ns(Spend.PLACE, cost, boot_ns):
+        if spend is Spend.LOWER:
+            wait_ns = self._meter.refused_ns(spend, boot_ns) or self._meter.fits_in_ns(cost, boot_ns)
+        else:
+            wait_ns = self._meter.wait_ns(spend, cost, boot_ns)
+        if cost and wait_ns:
             raise ConnectionError("the venue's limits leave no room for another connection")
         self._meter.spent(cost, boot_ns)
         self._connections += 1

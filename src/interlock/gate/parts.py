@@ -15,6 +15,7 @@ from interlock.gate.cancels import due
 from interlock.gate.egress import Egress
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.keeper import Keeper
+from interlock.gate.order_state import Order
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Binding, Endpoint, Record, Scope
 from interlock.gate.verbs import Cause, latch_for
@@ -150,12 +151,28 @@ class Parts:
         self.take(latch_for(Cause.INTERNAL_ERROR, scope=Scope.ALL, subject="", reason=said, actor="gate", boot_ns=now.boot_ns))
 
     def send_cancels(self) -> int:
-        """Write every cancel that is due and that its venue's window has room for; how many were due."""
+        """Write every cancel that is due and that its venue's window has room for; how many were due.
+
+        A cancel that is repeated leaves room for the first one of every order that has had none.
+        """
         state, now = self.keeper.state, self.clock()
         if state.lattice.killed or not state.orders.cancelling:
             return 0
         ready = due(state.orders, now.boot_ns, len(state.orders.cancelling))
         for venue, egress in self.egresses.items():
             mine = [client_id for client_id in ready if state.orders.by_id[client_id].venue == venue]
-            egress.cancel_due(mine[: throttles.may_cancel(state.throttles, state.sheet, venue, now.boot_ns)])
+            room = throttles.may_cancel(state.throttles, state.sheet, venue, now.boot_ns)
+            first = [client_id for client_id in mine if _uncancelled(state.orders.by_id[client_id])]
+            again = mine[len(first) :]  # `due` has those that were never sent in front
+            owed = (
+                sum(one.venue == venue and _uncancelled(one) for one in map(state.orders.by_id.__getitem__, state.orders.live))
+                if again
+                else 0
+            )
+            egress.cancel_due([*first[:room], *again[: max(0, room - owed)]])
         return len(ready)
+
+
+def _uncancelled(order: Order) -> bool:
+    """Whether no cancel of an order was ever sent."""
+    return order.cancel is None or order.cancel.attempts == 0
