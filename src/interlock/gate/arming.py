@@ -170,7 +170,8 @@ class LiveGrant(_InMemory):
 
 
 class Challenge(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person is to answer, and everything that a right answer would grant. Good for one answer, right or wrong.
+    """What a person is to answer, and everything that a right answer would grant. Good for one answer, right or
+    wrong; one that could not be written down has not been given.
 
     `nonce` becomes the id of the grant. `armed_at_wall_s` is what the environment said, unix seconds. `drill_symbol` is empty for trading; for a
     drill `binding` holds that "venue/symbol" alone.
@@ -212,7 +213,8 @@ class CeremonyFailed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A challenge was answered rightly. `record` is journaled and durable before the machine takes this event."""
+    """A challenge was answered rightly. `record` is journaled before the machine takes this event, and no permit of its grant is durable before it:
+    a journal is written in order. Whoever asked is told when it is durable."""
 
     live: LiveGrant
     record: Armed

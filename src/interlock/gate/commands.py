@@ -1,7 +1,8 @@
 """What people ask for besides arming: to stop, freeze, disarm and tighten limits, and with a fresh nonce and the state they saw, to resume, adopt and
 announce.
 
-Lowering is never refused, and limits that are somewhere looser are no lowering. Whoever asks is known by the user that the kernel names.
+Lowering is never refused but for a subject that nobody knows, and limits that are somewhere looser are no lowering. Whoever asks is known by the user
+that the kernel names.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Wrote(StrEnum):
     """Certainly no byte: the order was not sent."""
     WHOLE = "whole"
     PART = "part"
-    """Some of it; the connection was aborted, and what became of the order is unknown."""
+    """Some of it. Of a placement: the connection was aborted, and what became of the order is unknown. Of what lowers risk: the rest follows."""
 
 
 class Write(NamedTuple):

@@ -1,9 +1,10 @@
 """The way out: permits become bytes here and nowhere else.
 
 A placement waits until its permit is on disk; then its WireBegin goes to the operating system, everything is checked once more, and the frame is
-written in one call. Without an answer by its deadline the connection is aborted, and whatever was in flight on it is unknown. Nothing is ever sent
-twice. Cancels wait for nothing: they have connections of their own, are written before their record is synced, and are repeated until the
-order has ended. Where there is a second way to the venue a cancel that is repeated takes the other one, and every cancel the one that stands.
+written in one call. Without an answer `answer_ns` after the write the connection is aborted, and whatever was in flight on it is unknown. Nothing is
+ever sent twice. Cancels have connections of their own, are written before their record is synced, and are repeated until the order has ended; only
+the gate's own window (`throttles.may_cancel`, which keeps room for the first one of each order) and the venue hold them up. Where there is a
+second way to the venue a cancel that is repeated takes the other one, and every cancel the one that stands.
 """
 
 from __future__ import annotations
