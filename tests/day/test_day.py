@@ -54,7 +54,6 @@ def test_what_must_not_be_at_the_end_is_found_where_it_is(calm: Outcome) -> None
     assert missing(replace(calm, records=[]), PLAIN) == [f"never so: {name}" for name in PLAIN]
 
 
-@pytest.mark.no_cover  # a short day is traced above
 def test_the_day(tmp_path: Path) -> None:
     day = live(Settings(seed=1, hours=24, rounds=1, night=(8.0, 22.0)), tmp_path)
     assert problems(day) == [], day.settings

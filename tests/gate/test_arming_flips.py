@@ -691,7 +691,6 @@ def pairs_of_conditions(seed: int) -> list[tuple[Flip, Flip]]:
     return [(chance.choice(SLOTS[one]), chance.choice(SLOTS[other])) for one, other in combinations(sorted(SLOTS), 2)]
 
 
-@pytest.mark.no_cover  # the single flips cover it; traced, thousands of ways take three times as long
 def test_every_pair_of_conditions_is_refused_by_the_rule_of_one_of_them() -> None:
     pairs = pairs_of_conditions(seed=11)
     assert len(pairs) > 3_000
@@ -731,7 +730,6 @@ async def _at_random(seed: int, count: int) -> Counter[str]:
 
 
 # Ten times as many and more run in the long tests; these are what a test run has time for.
-@pytest.mark.no_cover
 def test_at_random_an_order_goes_out_if_and_only_if_everything_is_good() -> None:
     found = asyncio.run(_at_random(seed=1, count=2_000))
     assert found["sent"] > 800, found

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 
-import pytest
 from tests.gate.arming_world import (
     BOOT_NS,
     DRILL,
@@ -229,7 +228,6 @@ def search(alphabet: tuple[Event, ...]) -> tuple[int, set[object]]:
     return len(seen), answers
 
 
-@pytest.mark.no_cover  # the search with drills is traced
 def test_every_reachable_state() -> None:
     states, answers = search(TRADING)
     assert states > 10_000

@@ -432,7 +432,6 @@ def test_sums_do_not_depend_on_what_was_forgotten(found: list[Step]) -> None:
 # The whole
 
 
-@pytest.mark.no_cover
 def test_days_of_orders_leave_only_the_window() -> None:
     state = GateState(lc.SHEET)
     state.throttles = throttles.begin(lc.SHEET)
@@ -455,7 +454,6 @@ def test_days_of_orders_leave_only_the_window() -> None:
     assert (position_lots(ledger, *MARKET), orders.violation_count, ledger.flags) == (count // 3, 0, {})
 
 
-@pytest.mark.no_cover
 def test_a_hundred_thousand_orders_leave_only_the_window() -> None:
     orders = Orders()
     for number in range(1, 100_001):
