@@ -29,6 +29,15 @@ def due_boot_ns(owed: Obligation, pause: BackOff) -> int:
     """When this cancel is to be sent next; the time at which it became wanted if that is at once."""
     if owed.sighted or owed.last_boot_ns == NEVER_NS:
         return owed.wanted_boot_ns
+    return _repeat_boot_ns(owed, pause)
+
+
+def only_sighted(owed: Obligation, boot_ns: int) -> bool:
+    """Whether a cancel is due again for no other reason than that the venue has shown the order: its own pause is not over yet."""
+    return owed.last_boot_ns != NEVER_NS and _repeat_boot_ns(owed, BackOff()) > boot_ns
+
+
+def _repeat_boot_ns(owed: Obligation, pause: BackOff) -> int:
     # The shift is bounded so that a cancel that has been repeated for days stays cheap to reckon.
     doubled = pause.first_ns << min(max(owed.attempts - 1, 0), 40)
     return owed.last_boot_ns + min(doubled, pause.longest_ns)

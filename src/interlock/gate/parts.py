@@ -11,7 +11,7 @@ import msgspec
 
 from interlock.gate import throttles
 from interlock.gate.account_lock import Lease
-from interlock.gate.cancels import due
+from interlock.gate.cancels import due, only_sighted
 from interlock.gate.egress import Egress
 from interlock.gate.journal import JournalFailed, JournalFull
 from interlock.gate.keeper import Keeper
@@ -153,7 +153,8 @@ class Parts:
     def send_cancels(self) -> int:
         """Write every cancel that is due and that its venue's window has room for; how many were due.
 
-        A cancel that is repeated leaves room for the first one of every order that has had none.
+        One that is repeated only because the venue has shown its order, which may be hundreds of times in a second, leaves room for the first cancel
+        of every order that has had none.
         """
         state, now = self.keeper.state, self.clock()
         if state.lattice.killed or not state.orders.cancelling:
@@ -162,17 +163,21 @@ class Parts:
         for venue, egress in self.egresses.items():
             mine = [client_id for client_id in ready if state.orders.by_id[client_id].venue == venue]
             room = throttles.may_cancel(state.throttles, state.sheet, venue, now.boot_ns)
-            first = [client_id for client_id in mine if _uncancelled(state.orders.by_id[client_id])]
-            again = mine[len(first) :]  # `due` has those that were never sent in front
-            owed = (
-                sum(one.venue == venue and _uncancelled(one) for one in map(state.orders.by_id.__getitem__, state.orders.live))
-                if again
-                else 0
-            )
-            egress.cancel_due([*first[:room], *again[: max(0, room - owed)]])
+            orders = {client_id: state.orders.by_id[client_id] for client_id in mine}
+            shown = [client_id for client_id, order in orders.items() if _only_shown(order, now.boot_ns)]
+            if shown:
+                others = [client_id for client_id, order in orders.items() if not _only_shown(order, now.boot_ns)]
+                kept = sum(one.venue == venue and _uncancelled(one) for one in map(state.orders.by_id.__getitem__, state.orders.live))
+                repeated = sum(not _uncancelled(orders[client_id]) for client_id in others)
+                mine = [*others, *shown[: max(0, room - kept - repeated)]]
+            egress.cancel_due(mine[:room])
         return len(ready)
 
 
 def _uncancelled(order: Order) -> bool:
     """Whether no cancel of an order was ever sent."""
     return order.cancel is None or order.cancel.attempts == 0
+
+
+def _only_shown(order: Order, boot_ns: int) -> bool:
+    return order.cancel is not None and only_sighted(order.cancel, boot_ns)
