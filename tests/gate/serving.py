@@ -167,11 +167,12 @@ def start(folder: Path, *, read_only: str | None = "false", limits: Path | None 
         process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     line = process.stdout.readline()
-    if not line:
+    paths = json.loads(line) if line else {}
+    if "read" not in paths:
         process.wait(30)
         process.stdout.close()
-        raise AssertionError(f"exit {process.returncode}: {complaints.read_text(encoding='utf-8')[-2000:]}")
-    return Serving(folder, process, json.loads(line))
+        raise AssertionError(f"exit {process.returncode}: {paths} {complaints.read_text(encoding='utf-8')[-2000:]}")
+    return Serving(folder, process, paths)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from interlock.gate.limit_sheet import load
 from interlock.gate.records import SCHEMA, Level, Scope, decode
 from interlock.gate.snapshot import snapshot_file
 from interlock.gate.state import GateState
+from interlock.run.children import SENTINEL_PID
+from interlock.run.gate_config import read_gate_config
 from interlock.run.gate_launch import example_limits
 
 
@@ -95,6 +98,46 @@ def test_a_gate_that_was_killed_goes_on_disarmed_and_cancels_what_it_left(tmp_pa
             assert again.intent()[0] == 0
             assert again.stop() == 0
             assert again.checked()[1]["violations"] == []
+        finally:
+            again.die()
+
+
+def test_a_sentinel_that_nobody_wrote_down_is_found(tmp_path: Path) -> None:
+    """A gate that dies while it starts one leaves one behind that no file names."""
+    with serving(tmp_path) as gate:
+        config = read_gate_config(tmp_path / "run" / "gate.json")
+        gate.die()
+        (config.sockets / SENTINEL_PID).write_text("", encoding="ascii")
+        again = start(tmp_path)
+        try:
+            assert read_gate_config(tmp_path / "run" / "gate.json").sentinel_pid == config.sentinel_pid
+            again.armed()
+        finally:
+            again.die()
+
+
+def test_a_sentinel_that_is_there_a_moment_before_ours_is_taken(tmp_path: Path) -> None:
+    """It was started by a gate that died meanwhile, and gets the lock between the look and the start."""
+    with serving(tmp_path) as gate:
+        config = read_gate_config(tmp_path / "run" / "gate.json")
+        gate.die()
+        # It stands still while it is looked for, and nothing tells of it: ours is started and refused. Then it answers again.
+        (config.sockets / SENTINEL_PID).write_text("", encoding="ascii")
+        os.kill(config.sentinel_pid, signal.SIGSTOP)
+        log = tmp_path / "log" / "sentinel.log"
+
+        def wake() -> None:
+            try:
+                until(lambda: "another sentinel" in log.read_text(encoding="utf-8"), 60)
+            finally:
+                os.kill(config.sentinel_pid, signal.SIGCONT)
+
+        waker = threading.Thread(target=wake)
+        waker.start()
+        again = start(tmp_path)
+        try:
+            waker.join()
+            assert read_gate_config(tmp_path / "run" / "gate.json").sentinel_pid == config.sentinel_pid
         finally:
             again.die()
 

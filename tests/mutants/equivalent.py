@@ -133,7 +133,7 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         _GATE + "cancels.py",
-        "due_boot_ns",
+        "_repeat_boot_ns",
         "doubled = pause.first_ns << min(max(owed.attempts - 1, 0), 40)",
         "40",
         "41",

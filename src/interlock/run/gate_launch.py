@@ -255,13 +255,22 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
         "build": build_hash(),
     }
     file, text = config.sockets / SENTINEL_CONFIG, json.dumps(told)
-    running = _pid_in(config.sockets / SENTINEL_PID)
-    runs = running is not None and _runs(running, "interlock.sentinel")
-    status = _status(config.sockets) if runs else {}
-    # A copy of a folder names the sentinel of the original, which is none of ours.
-    replaced = bool(status) or (running is not None and runs and _runs(running, str(file)))
-    if running is not None and replaced:
-        if status and file.read_text(encoding="utf-8") == text:
+    told_the_same = _text_of(file) == text
+    try:
+        return _sentinel_once(config, file, text, told_the_same, logs, begun)
+    except Refused:
+        # It may not have been alone: a gate that died while it started one left one behind that is ready only now.
+        if not _status(config.sockets):
+            raise
+        return _sentinel_once(config, file, text, told_the_same, logs, begun)
+
+
+def _sentinel_once(
+    config: GateConfig, file: Path, text: str, told_the_same: bool, logs: Path, begun: list[subprocess.Popen[bytes]]
+) -> tuple[int, bool]:
+    running, status = _running_sentinel(config.sockets, file)
+    if running is not None:
+        if status and told_the_same:
             return running, False
         if status.get("under_way") and not status.get("stuck"):
             raise UsageError(
@@ -273,7 +282,22 @@ def _sentinel(config: GateConfig, heartbeat: str | None, logs: Path, begun: list
     take_over_word_on_disk(config.sockets / "stop-word", config.stop_note, note_beside(config.stop_word), HostDisk())
     file.write_text(text, encoding="utf-8")
     # One in the place of another is not of this start alone: a start that fails must not leave the folder without it.
-    return start_sentinel(config.sockets, logs, os.environ, begun), not replaced
+    return start_sentinel(config.sockets, logs, os.environ, begun), running is None
+
+
+def _running_sentinel(sockets: Path, file: Path) -> tuple[int | None, Mapping[str, Any]]:
+    """The process id of the sentinel that lives in a folder, and what it says of itself; empty if it says nothing.
+
+    Its own word counts before what is written down: whoever started it may have died before writing.
+    """
+    status = _status(sockets)
+    for pid in (status.get("pid"), _pid_in(sockets / SENTINEL_PID)):
+        if not isinstance(pid, int) or not _runs(pid, "interlock.sentinel"):
+            continue
+        # A copy of a folder names the sentinel of the original, which is none of ours.
+        if status or _runs(pid, str(file)):
+            return pid, status
+    return None, {}
 
 
 def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
@@ -319,6 +343,13 @@ def _status(folder: Path) -> Mapping[str, Any]:
         return next(iter(control.ask(folder / control.NAME, {"verb": "status"}, frozenset({os.geteuid()}), 2.0)), {})
     except InterlockError:
         return {}
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _pid_in(path: Path) -> int | None:

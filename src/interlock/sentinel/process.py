@@ -89,7 +89,7 @@ class Process:
         """How things stand, as plain data."""
         beats = {venue: {"confirmed_ns": dict(part.confirmed_ns), "trouble": part.trouble} for venue, part in self.beats.items()}
         pulse = None if self.pulse is None else {"sent": self.pulse.sent, "trouble": self.pulse.trouble}
-        return {**self.sentinel.status(), "build": self.sentinel.config.build, "beats": beats, "pulse": pulse}
+        return {**self.sentinel.status(), "pid": os.getpid(), "build": self.sentinel.config.build, "beats": beats, "pulse": pulse}
 
     def answer(self, request: Mapping[str, Any]) -> Iterator[Event]:
         """The events that answer a request of the socket. Raises Refused."""
