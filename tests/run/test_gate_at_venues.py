@@ -142,13 +142,13 @@ class World:
             assert time.monotonic() < deadline, (getattr(self, "said", ""), self.complaints(), self.standing())
             time.sleep(every_s)
 
-    def until(self, so: Callable[[], object], within_s: float = 40) -> None:
+    def until(self, so: Callable[[], object], within_s: float = 90) -> None:
         deadline = time.monotonic() + within_s
         while not so():
-            assert time.monotonic() < deadline, (self.gate.report()["orders"], self.gate.report()["latches"], self.complaints())
+            assert time.monotonic() < deadline, (self.standing(), self.complaints())
             time.sleep(0.05)
 
-    def until_at_venue(self, so: Callable[[], object], within_s: float = 40) -> None:
+    def until_at_venue(self, so: Callable[[], object], within_s: float = 90) -> None:
         """The same while there is no gate that could be asked."""
         deadline = time.monotonic() + within_s
         while not so():
@@ -386,17 +386,27 @@ def test_an_order_that_never_arrived_is_proven_absent(home: Home, fault: str) ->
     there.hand.happen({"fault": "lose_ack", "venue": venue, "verb": "place"})
     arrived = there.propose(venue, share="0.984")
     # What proves it are later orders of ours in the same lists: one that rests and one that has ended.
-    rests, ended = (there.propose(venue, share=share) for share in ("0.986", "0.987"))
-    there.until(lambda: there.order(ended).get("state") == "open")
+    ended = there.propose(venue, share="0.987")
+    later = [there.propose(venue, share="0.986")]
     there.cancel(ended)
-    there.until(lambda: there.over(client_id, ended))
-    there.until(lambda: there.order(arrived).get("state") == "open")
-    there.cancel(arrived, rests)
-    there.until(lambda: there.over(arrived, rests))
-    assert [there.copies(one) for one in (client_id, arrived, rests, ended)] == [1] * 4
+
+    def proven() -> bool:
+        if there.over(client_id, ended):
+            return True
+        # On a busy machine an interlock may take back the one that rests before the lists were read.
+        if there.over(later[-1]):
+            later.append(there.propose(venue, share="0.986"))
+        return False
+
+    there.patiently(proven)
+    there.until(lambda: there.order(arrived).get("state") == "open" or there.over(arrived))
+    there.cancel(arrived, *later)
+    there.until(lambda: there.over(arrived, *later))
+    everything = [client_id, arrived, ended, *later]
+    assert [there.copies(one) for one in everything] == [1] * len(everything)
     told = set(there.journal("absent"))
     assert client_id in told
-    assert not told & {arrived, rests, ended}
+    assert not told & set(everything[1:])
 
 
 def test_a_fill_that_is_told_twice_or_not_at_all_counts_once(home: Home) -> None:
