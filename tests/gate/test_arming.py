@@ -45,7 +45,7 @@ from interlock.gate.arming import (
 from interlock.gate.ceremony import NS_PER_HOUR, answer
 from interlock.gate.lattice import Lattice, effective_level
 from interlock.gate.permission import NS_PER_MINUTE, Denial, May, Permission, permission, warnings_due
-from interlock.gate.records import Endpoint, Level, Record
+from interlock.gate.records import Endpoint, Level, Record, Scope
 
 
 def asks(
@@ -284,6 +284,40 @@ def test_what_ends_a_grant_and_what_its_mandate(event: Record, expected: Permiss
     assert phase(after, BOOT_NS) is shown
     other = asks(after, symbol="bybit/ETHUSDT")
     assert other == expected or (isinstance(event, records.Disarmed) and event.symbol and other.may is May.NEW_RISK)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("foreign_activity", Permission(May.NOTHING, Denial.NOT_ARMED)),
+        ("own_prefix_unknown", Permission(May.NOTHING, Denial.NOT_ARMED)),
+        ("unexplained", Permission(May.NOTHING, Denial.NOT_ARMED)),
+        ("second_writer", Permission(May.NOTHING, Denial.NOT_ARMED)),
+        ("overfill", Permission(May.NEW_RISK, None)),
+        ("edge", Permission(May.NEW_RISK, None)),
+    ],
+)
+def test_whoever_clears_a_latch_that_tells_of_somebody_else_arms_anew(name: str, expected: Permission) -> None:
+    machine, _ = armed_machine()
+    latched = step(
+        machine,
+        records.LatchSet(boot_ns=BOOT_NS, name=name, scope=Scope.ALL, subject="", level=Level.HALT, reason="r", actor="gate"),
+    )
+    assert asks(latched).may is May.NOTHING
+    cleared = step(
+        latched,
+        records.LatchCleared(
+            boot_ns=BOOT_NS,
+            name=name,
+            scope=Scope.ALL,
+            subject="",
+            actor="ann",
+            nonce=NONCES[1],
+            state_version=latched.lattice.version,
+        ),
+    )
+    assert cleared.lattice.latches == machine.lattice.latches
+    assert asks(cleared) == expected
 
 
 def test_a_grant_without_a_symbol_disarm_returns_after_an_explanation() -> None:

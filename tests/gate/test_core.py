@@ -476,6 +476,8 @@ def test_a_foreign_fill_and_a_reversal_halt() -> None:
             world.state.apply(one)
         assert consequences(world.state, world.now) == ()
         assert common_level(world.state.lattice) is Level.HALT
+        # And what was granted is over: clearing the latch is not enough.
+        assert world.state.arming.mandate_over
 
 
 def test_a_stranger_on_a_shared_account_is_written_down_and_nothing_else() -> None:

@@ -29,6 +29,7 @@ from interlock.gate.records import (
     Grant,
     KillEffective,
     KillRequested,
+    LatchSet,
     Level,
     Permit,
     Purpose,
@@ -36,11 +37,14 @@ from interlock.gate.records import (
     Record,
 )
 from interlock.gate.refusal import Refusal
+from interlock.gate.verbs import Cause
 
 LONGEST_DRILL_NS = 60_000_000_000
 """The longest life of a drill's grant."""
 NAMELESS = "?"
 """Whom a drill's grant went to by a permit without a client id: nobody who could still use it."""
+_STRANGE = frozenset({Cause.FOREIGN_ACTIVITY.value, Cause.OWN_PREFIX_UNKNOWN.value, Cause.UNEXPLAINED.value, Cause.SECOND_WRITER.value})
+"""Latches that say that somebody else is at the account, or that what is there cannot be explained. Whoever clears one has to arm anew."""
 
 
 class Arming(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,9 @@ def apply(state: Arming, record: Record) -> Arming:
             return msgspec.structs.replace(_over(state, "kill"), killed=True)
         case Foreign():
             return state if record.tolerated is True else _over(state, "foreign_activity")
+        case LatchSet():
+            # However it was found: by an order, an execution, a transfer or a contradiction.
+            return _over(state, record.name) if record.name in _STRANGE else state
         case Reconciled():
             where = {(record.venue, record.account)}
             if record.explained is True:
