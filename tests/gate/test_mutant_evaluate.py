@@ -242,12 +242,19 @@ NO_LOSSES: Rows = {
     "max_drawdown_usd": (0, 10 * USD),
     "loss_latch": (0, 0),
 }
+CLOSING = changed(
+    SHEET,
+    "symbols",
+    SYMBOL,
+    allow=(*SHEET.symbols[SYMBOL].allow, Allow(side=Side.SELL, type=OrderType.LIMIT, tif=TimeInForce.GTC, reduce_only=True)),
+)
+"""The sheet, with an order that rests and may only reduce."""
 TIRED = Throttles(rejects={"demo": {("bybit", "gtc", "x"): 99}}, losing={"demo": 99})
 
 
 def test_an_order_that_only_reduces_is_bound_by_its_size_price_and_messages_alone() -> None:
     """Closing 1 of 5: beyond every bound on what is held before and after."""
-    answer = judge(intent(Side.SELL, ticks=500_001), positions={BTC: 5}, throttle=TIRED, **BAD)
+    answer = judge(intent(Side.SELL, ticks=500_001, reduce_only=True), sheet=CLOSING, positions={BTC: 5}, throttle=TIRED, **BAD)
     assert told(answer) == {
         **CALM_ROWS,
         "max_position_lots": (0, 2),
@@ -265,8 +272,8 @@ def test_an_order_that_only_reduces_is_bound_by_its_size_price_and_messages_alon
 def test_an_order_that_closes_a_hedge_is_bound_by_what_it_leaves_naked() -> None:
     """Selling 1 of 5 while a second account is short by 5: nearer to zero here, and the coin is 1 short afterwards, for 50.0001."""
     held = {BTC: 5, SECOND: -5}
-    given: dict[str, Any] = {**BAD, "positions": held, "throttle": TIRED, "naked": {"BTC": NOW - 7}}
-    answer = judge(intent(Side.SELL, ticks=500_001), **given)
+    given: dict[str, Any] = {**BAD, "sheet": CLOSING, "positions": held, "throttle": TIRED, "naked": {"BTC": NOW - 7}}
+    answer = judge(intent(Side.SELL, ticks=500_001, reduce_only=True), **given)
     assert told(answer) == {
         **CALM_ROWS,
         "max_position_lots": (0, 2),
@@ -278,9 +285,35 @@ def test_an_order_that_closes_a_hedge_is_bound_by_what_it_leaves_naked() -> None
         **NO_MARGIN,
         **NO_LOSSES,
     }
-    assert denied(judge(intent(Side.SELL, ticks=500_001), **{**given, "naked": {}})) == ("max_naked_time", "not known since when")
-    worse = judge(intent(Side.SELL, ticks=500_001), **{**given, "positions": {BTC: 5, SECOND: -6}})
+    assert denied(judge(intent(Side.SELL, ticks=500_001, reduce_only=True), **{**given, "naked": {}})) == (
+        "max_naked_time",
+        "not known since when",
+    )
+    worse = judge(intent(Side.SELL, ticks=500_001, reduce_only=True), **{**given, "positions": {BTC: 5, SECOND: -6}})
     assert denied(worse) == ("max_naked_notional_usd", f"would be {2 * LOT}, allowed 0 to {100 * USD}")
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        ({"throttle": Throttles(rejects={"demo": {("bybit", "gtc", "x"): 99}})}, "max_reject_streak"),
+        ({"throttle": Throttles(losing={"demo": 99})}, "max_losing_streak"),
+        ({"losses": Losses(marked_boot_ns=NOW, worst_realised_micro_usd=90 * USD)}, "max_daily_loss_usd"),
+        ({"losses": Losses(marked_boot_ns=NOW, drawdown_micro_usd=90 * USD)}, "max_drawdown_usd"),
+        ({"losses": Losses(marked_boot_ns=NOW, latched=True)}, "loss_latch"),
+    ],
+)
+def test_behind_a_stop_a_derivative_is_closed_only_by_an_order_that_the_venue_holds_to_it(stop: dict[str, Any], expected: str) -> None:
+    """Unless it is flagged it opens a position the other way, if the venue liquidates the old one before."""
+    given: dict[str, Any] = {"sheet": CLOSING, "positions": {BTC: 5}, **stop}
+    assert rule(judge(intent(Side.SELL, ticks=500_001), **given)) == expected
+    assert rule(judge(intent(Side.SELL, ticks=500_001, reduce_only=True), **given)) == ""
+    # On spot there is no such flag, and nothing that is liquidated.
+    spot = universe_of([facts(kind=Kind.SPOT)])
+    sold = judge(intent(Side.SELL, ticks=500_001), **given, refs=seen(SHEET, spot, *steady(quote()), rate()))
+    assert rule(sold) == ""
+    # Without the stop the flag is nobody's business.
+    assert rule(judge(intent(Side.SELL, ticks=500_001), sheet=CLOSING, positions={BTC: 5})) == ""
 
 
 def test_a_hedge_is_bound_by_what_it_adds_to_its_own_account() -> None:

@@ -168,6 +168,7 @@ class _Subject:
         "factor",
         "facts",
         "held",
+        "held_to_it",
         "intent",
         "key",
         "losses",
@@ -198,6 +199,7 @@ class _Subject:
     facts: InstrumentFacts
     factor: int
     held: dict[Key, Load]
+    held_to_it: bool
     intent: Intent
     key: Key
     lots: int
@@ -267,6 +269,8 @@ def _subject(
         return Denied("known", f"something is held or open that has no facts: {foreign[0]}")
     subject.shrinks = shrinks_position(subject.before, intent.side, intent.lots)
     subject.reduces = reduces_asset(exposure.loads, references.universe, place, intent.side, intent.lots)
+    # Where the venue ends a position by itself before the order executes, only its flag keeps the order from opening one the other way.
+    subject.held_to_it = not subject.shrinks or facts.kind is Kind.SPOT or intent.reduce_only is True
     # What only reduces is not held up by a venue that it has nothing to do with.
     places = {place} if subject.shrinks and subject.reduces else {(key[0], key[2]) for key in subject.held}
     if symbol.peer != NO_PEER:
@@ -483,6 +487,7 @@ def _losses(s: _Subject) -> Iterator[Row]:
     lowering = s.shrinks or s.reduces
     age = -1 if losses.marked_boot_ns is None else s.boot_ns - losses.marked_boot_ns
     yield ("freshness_mark", 0 if lowering else age, account.freshness_mark_ns, "profit and loss are not known" if age < 0 else "")
+    lowering = lowering and s.held_to_it
     lost = max(0, losses.worst_realised_micro_usd, losses.now_micro_usd)
     yield ("max_daily_loss_usd", 0 if lowering else lost, account.max_daily_loss_micro_usd, "")
     yield ("max_drawdown_usd", 0 if lowering else losses.drawdown_micro_usd, account.max_drawdown_micro_usd, "")
@@ -491,7 +496,7 @@ def _losses(s: _Subject) -> Iterator[Row]:
 
 def _throttles(s: _Subject) -> Iterator[Row]:
     venue, strategy, name = s.intent.venue, s.strategy, s.intent.strategy
-    lowering = s.shrinks or s.reduces
+    lowering = (s.shrinks or s.reduces) and s.held_to_it
     used = throttles.messages_used(s.throttle, venue, s.boot_ns, s.venue.messages_window_ns) + 1 + (s.ahead == venue)
     yield ("max_messages", used, limits.budget_left(s.venue.max_messages_count, 0, s.venue.cancel_reserve_count, False), "")
     open_orders = 1
