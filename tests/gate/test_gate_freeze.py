@@ -29,6 +29,7 @@ from interlock.simulate.fake_venue.control import (
     MoveBalance,
     SetBook,
     SetClock,
+    SetStatus,
     Silence,
 )
 from interlock.simulate.fake_venue.faults import Fault
@@ -250,7 +251,7 @@ def test_a_streak_of_rejections_freezes_its_strategy(tmp_path: Path) -> None:
         trader.trades()
 
 
-def test_a_feed_that_is_lost_takes_the_orders_back_until_it_is_steady_again(tmp_path: Path) -> None:
+def test_a_feed_that_is_lost_or_a_market_that_halts_takes_the_orders_back_until_it_is_steady_again(tmp_path: Path) -> None:
     with serving(tmp_path) as gate:
         gate.armed()
         trader = Trader(gate)
@@ -263,6 +264,13 @@ def test_a_feed_that_is_lost_takes_the_orders_back_until_it_is_steady_again(tmp_
         assert trader.order(below=1).rule == "level_reduces"
         trader.is_flat()
         gate.tell(ClearFaults(venue="bybit"))
+        until(lambda: trader.held() == {})
+        trader.trades()
+        gate.tell(SetStatus(venue="bybit", symbol="BTCUSDT", status="halted"))
+        until(lambda: trader.held().get("feed_stale") == ("symbol bybit/BTCUSDT", "reduce_only"))
+        assert trader.order(below=1).rule == "level_reduces"
+        trader.is_flat()
+        gate.tell(SetStatus(venue="bybit", symbol="BTCUSDT", status="trading"))
         until(lambda: trader.held() == {})
         trader.trades()
         assert frozen(gate) == {}
