@@ -33,7 +33,7 @@ from interlock.run.children import PASSED_ON, SENTINEL_CONFIG, SENTINEL_PID, fir
 from interlock.run.endpoint_rules import Resolve, resolve_here
 from interlock.run.gate_config import STOP_NOTE, Entry, GateConfig, VenuePart, tags_of, write_gate_config
 from interlock.run.gate_memory import memory_folder, take_over_word_on_disk
-from interlock.run.gate_places import facts_of, placed_parts, told_to_sentinel
+from interlock.run.gate_places import facts_of, lands_within_ns, placed_parts, told_to_sentinel
 from interlock.sentinel import control
 from interlock.sentinel.config import check_heartbeat
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, look
@@ -305,7 +305,7 @@ def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
         "venue": part.venue,
         "endpoint": part.endpoint.value,
         "port": part.orders_port,
-        "expiry_ns": part.receive_window_ns + 250 * NS_PER_MS if flavour(part.venue).expires else None,
+        "expiry_ns": lands_within_ns(part) if flavour(part.venue).expires else None,
         "dead_man_symbols": list(part.symbols) if part.dead_man else [],
     }
 

@@ -35,6 +35,8 @@ ASK_NS = 5 * NS_PER_S
 CLOCK_NS = 12 * NS_PER_S
 """In place of a receive window where requests carry no time: a quarter of it is how wide the interval of the venue's clock may be. Upbit's has the
 whole seconds of a date, and nothing depends on it but that the host's clock makes sense."""
+CLOCKS_APART_NS = 250 * NS_PER_MS
+"""By how much the venue's clock and ours may differ before the gate denies what it would sign."""
 _BEATEN = frozenset({"binance_usdm"})
 """Venues that cancel by themselves when beats stay away, for every account."""
 _UNEXPIRING = frozenset({"upbit"})
@@ -129,6 +131,11 @@ def placed_parts(
     return parts, ""
 
 
+def lands_within_ns(part: VenuePart) -> int:
+    """How long after its signature an order may be taken and then come to be seen in the venue's lists: what a final zero has to wait for."""
+    return part.receive_window_ns + CLOCKS_APART_NS + part.visibility_lag_ns
+
+
 def told_to_sentinel(part: VenuePart) -> dict[str, Any]:
     """One venue for the sentinel."""
     loopback = part.endpoint is Endpoint.LOOPBACK
@@ -138,7 +145,7 @@ def told_to_sentinel(part: VenuePart) -> dict[str, Any]:
         "endpoint": part.endpoint.value,
         **where,
         "symbols": list(part.symbols),
-        "expiry_ns": None if part.venue in _UNEXPIRING else part.receive_window_ns + 250 * NS_PER_MS,
+        "expiry_ns": None if part.venue in _UNEXPIRING else lands_within_ns(part),
         "dead_man_symbols": list(part.symbols) if part.dead_man else [],
     }
 

@@ -26,7 +26,8 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class VenuePart(_Part, frozen=True, kw_only=True):
-    """One account at one venue. `expiry_ns` is the receive window and the clock skew together; null says that requests there never expire.
+    """One account at one venue. `expiry_ns` is the receive window, the clock skew and the lag of the lists together; null says that requests
+    there never expire.
 
     On loopback it is at `port`, of a fake venue, or where `places` says, a file of the first line of `interlock venues serve`: addresses and keys. At
     testnet it is at the venue's own host, and `credential` is the file of the key, which has this fingerprint.

@@ -62,7 +62,8 @@ class Step:
 class Task:
     """What is to be swept. `client_ids` are those to be brought to an end, None if nobody named any (which is not the same as naming none).
 
-    `expiry_ns`: how long after its signature the venue can accept an order, clock skew included; None if there is no such bound.
+    `expiry_ns`: how long after its signature an order may come to be seen at the venue, clock skew and the lag of lists included; None if there is no
+    such bound.
     `drill`: cancel and read back at once, with no orders under way, and look up every order that was found. `few`: our symbols are so few that a list
     of them alone is short.
     """
