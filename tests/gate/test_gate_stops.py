@@ -27,6 +27,8 @@ from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, loo
 from interlock.sentinel.stop_word import StopWord
 
 MS = 1_000_000
+BY_THE_SENTINEL = {"GATE_KILLED", "GATE_GONE"}
+"""How a gate that answers nothing ends. On a busy machine the sentinel has found the standstill, and has killed it, before a person's kill."""
 CLOSED_MS = 50 + 1_000
 FINAL_MS = 10_000
 
@@ -119,7 +121,7 @@ def test_a_gate_that_is_held_is_killed_and_swept(tmp_path: Path, way: str) -> No
         stands_still(gate)
         killed = Killed(gate)
         killed.check(gate)
-        assert killed.how == "GATE_KILLED", killed
+        assert killed.how in BY_THE_SENTINEL, killed
         assert gate.process.wait(10) == -signal.SIGKILL
 
 
@@ -175,7 +177,7 @@ def test_what_stands_before_its_write_when_everything_is_killed_is_never_written
         raised = gate.raising()
         killed = Killed(gate)
         killed.check(gate)
-        assert killed.how == "GATE_KILLED", killed
+        assert killed.how in BY_THE_SENTINEL, killed
         gate.process.send_signal(signal.SIGCONT)
         assert gate.process.wait(10) == -signal.SIGKILL
         asked.join()
