@@ -374,6 +374,58 @@ def test_a_day_is_not_rolled_twice_by_a_boot_or_a_clock_that_went_back() -> None
     assert state.ledger.day.name == "2024-10-05"
 
 
+def clock_trip(scope: r.Scope, subject: str) -> r.InterlockTripped:
+    return r.InterlockTripped(boot_ns=NOW, name="clock", scope=scope, subject=subject, level=r.Level.CANCEL_ONLY, reason="it jumped")
+
+
+def test_a_wall_clock_that_jumps_into_tomorrow_begins_no_day() -> None:
+    world = World()
+    assert world.turn() == [r.DayRolled, r.Marked]
+    today = world.state.ledger.day
+    world.clock.wall_ns += DAY
+    for _ in range(60):
+        world.see()
+        assert r.DayRolled not in world.turn()
+        world.clock.pass_(S)
+    assert world.state.ledger.day == today
+    # The control: one that has stayed there for a minute is believed, unless what looks at clocks still doubts it.
+    world.see()
+    assert r.DayRolled in world.turn()
+    # And midnight by a clock that has not jumped needs no minute.
+    for _ in range(2 * 86_400 // 100):
+        world.clock.pass_(100 * S)
+        world.see()
+        before = world.state.ledger.day.name
+        rolled = r.DayRolled in world.turn()
+        assert rolled == (mw.utc_day(world.clock.wall_ns) > before)
+    assert world.state.ledger.day.name > today.name
+
+
+@pytest.mark.parametrize(
+    ("tripped", "doubted"),
+    [
+        ((), False),
+        (((r.Scope.ALL, ""),), True),
+        (tuple((r.Scope.SYMBOL, name.replace(":", "/")) for name in WIDE.symbols), True),
+        (tuple((r.Scope.SYMBOL, name.replace(":", "/")) for name in sorted(WIDE.symbols)[1:]), False),
+    ],
+)
+def test_a_clock_that_nobody_confirms_begins_no_day(tripped: tuple[tuple[r.Scope, str], ...], doubted: bool) -> None:
+    world = World()
+    world.turn()
+    for scope, subject in tripped:
+        world.state.apply(clock_trip(scope, subject))
+    assert mw.wall_clock_is_doubted(world.state) is doubted
+    world.clock.pass_(DAY)
+    world.see()
+    assert (r.DayRolled in world.turn()) is not doubted
+    # A gate that has no day at all needs one to count from, whatever its clock says.
+    fresh = World()
+    for scope, subject in tripped:
+        fresh.state.apply(clock_trip(scope, subject))
+    assert fresh.turn() == [r.DayRolled, r.Marked]
+
+
 @pytest.mark.parametrize(
     ("seen", "missing"),
     [

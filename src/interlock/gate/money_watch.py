@@ -36,6 +36,10 @@ from interlock.gate.verbs import Cause, latch_for
 EQUITY_EVERY_NS = NS_PER_S
 MARK_EVERY_NS = NS_PER_S
 TRANSFERS_EVERY_NS = NS_PER_S
+JUMP_NS = NS_PER_S
+"""By how much the wall clock may move against CLOCK_BOOTTIME between two turns."""
+DOUBT_NS = 60 * NS_PER_S
+"""How long a wall clock that has jumped begins no new day: twice as long as the interlock of the clocks takes to trip and clear."""
 GRACE_NS = 60 * NS_PER_S
 """How long after a transfer its owner may still announce it."""
 
@@ -212,7 +216,16 @@ def mark_is_due(state: GateState, boot_ns: int) -> bool:
     return marked_ns is None or not 0 <= boot_ns - marked_ns < every
 
 
-def _reckoned(state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now) -> tuple[Record, ...] | Unmarked:
+def wall_clock_is_doubted(state: GateState) -> bool:
+    """Whether the interlock of the host's clocks is tripped, or that of every instrument against its venue's clock."""
+    tripped = {(one.scope, one.subject) for one in state.lattice.trips if one.name == Cause.CLOCK.value}
+    places = {name.replace(":", "/", 1) for name in state.sheet.symbols}
+    return (Scope.ALL, "") in tripped or (bool(places) and all((Scope.SYMBOL, place) in tripped for place in places))
+
+
+def _reckoned(
+    state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now, clock_is_sure: bool = True
+) -> tuple[Record, ...] | Unmarked:
     quotes = {place: (one.bid_ticks, one.ask_ticks) for place, one in usable_quotes(readings.references, state.sheet, now.boot_ns).items()}
     found = profit.results(state.ledger, worths, quotes)
     day = utc_day(now.wall_ns)
@@ -221,7 +234,8 @@ def _reckoned(state: GateState, readings: Readings, worths: Mapping[Instrument, 
     if not day:
         return Unmarked(("the day, by the wall clock",))
     rates = usd_rates(readings.references, state.sheet, now.boot_ns)
-    rolled = _rolled(state.ledger, found, rates, day, now)
+    # By a clock that is doubted no new day begins behind one that there is: what was lost goes on counting.
+    rolled = _rolled(state.ledger, found, rates, day, now) if clock_is_sure or not state.ledger.day.name else None
     if isinstance(rolled, Unmarked):
         return rolled
     ledger = state.ledger
@@ -311,6 +325,8 @@ class MoneyWatch:
         self._every_ns = {} if every_ns is None else dict(every_ns)
         self._asked_ns: dict[Place, int] = {}
         self._transfers_ns = _NEVER_NS
+        self._wall_ahead_ns: int | None = None
+        self._doubted_until_ns = _NEVER_NS
         self.missing: dict[str, tuple[str, ...]] = {}
 
     def due(self, venue: str, account: str, boot_ns: int) -> bool:
@@ -358,14 +374,23 @@ class MoneyWatch:
         return (*self._marks(state, now), *self._transfers(state, now))
 
     def _marks(self, state: GateState, now: Now) -> tuple[Record, ...]:
+        sure = self._clock_is_sure(state, now)
         if not mark_is_due(state, now.boot_ns):
             return ()
-        found = _reckoned(state, self._readings, self._worths, now)
+        found = _reckoned(state, self._readings, self._worths, now, sure)
         if isinstance(found, Unmarked):
             self.missing["mark"] = found.missing
             return ()
         self.missing.pop("mark", None)
         return found
+
+    def _clock_is_sure(self, state: GateState, now: Now) -> bool:
+        """Whether the wall clock may begin a day: it has not jumped lately, also where that has tripped nothing yet, and somebody agrees with it."""
+        ahead_ns = now.wall_ns - now.boot_ns
+        if self._wall_ahead_ns is not None and abs(ahead_ns - self._wall_ahead_ns) > JUMP_NS:
+            self._doubted_until_ns = now.boot_ns + DOUBT_NS
+        self._wall_ahead_ns = ahead_ns
+        return now.boot_ns >= self._doubted_until_ns and not wall_clock_is_doubted(state)
 
     def _transfers(self, state: GateState, now: Now) -> tuple[Record, ...]:
         """A grace is long, so once a second is soon enough."""
