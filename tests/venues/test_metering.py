@@ -10,11 +10,11 @@ import pytest
 
 from interlock.domain.errors import UsageError
 from interlock.venues.binance_usdm.errors import classify as binance_refusal
-from interlock.venues.budget import GATE, Limit, Meter, Spend
+from interlock.venues.budget import GATE, MOST_PLACED, Limit, Meter, Spend
 from interlock.venues.bybit.errors import classify as bybit_refusal
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.http_reader import HttpReader
-from interlock.venues.metering import METERING, MeteredPace, Metering, metering_of, refusal_ns
+from interlock.venues.metering import METERING, READS_AT_BINANCE, MeteredPace, Metering, metering_of, refusal_ns
 from interlock.venues.port import Access, Ask, Heard, Refused, Stamp, Talk
 from interlock.venues.request import Call, Key, Method, SignedCall
 from interlock.venues.talking import NoRoom, Talker
@@ -41,6 +41,33 @@ def paced(venue: str, clock: Callable[[], int] = lambda: 1_000 * S) -> tuple[Met
     metering = metering_of(venue)
     meter = Meter(metering.limits, GATE)
     return meter, MeteredPace(meter, metering, clock)
+
+
+def test_prices_and_clock_go_on_behind_reads_of_the_account_that_have_used_up_their_share() -> None:
+    meter, pace = paced("binance_usdm")
+    account = asked("weight", 5, access=Access.SIGNED)
+    clock = asked("weight")
+    used = 0
+    while not pace.wait_ns(account):
+        pace.goes(account)
+        used += 5
+    assert used == 2_400 * READS_AT_BINANCE // 1_000
+    while not pace.wait_ns(clock):
+        pace.goes(clock)
+        used += 1
+    # And what is kept for the sentinel they leave alone.
+    assert used == 2_400 * MOST_PLACED // 1_000
+    assert meter.wait_ns(Spend.LOWER, {"weight": 100}, 1_000 * S) == 0
+
+
+def test_where_placements_share_the_limit_prices_are_reads_like_others() -> None:
+    _, pace = paced("bybit")
+    clock = asked("ip")
+    used = 0
+    while not pace.wait_ns(clock):
+        pace.goes(clock)
+        used += 1
+    assert used == 300
 
 
 # What is declared and told

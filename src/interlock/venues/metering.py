@@ -41,7 +41,8 @@ class Metering:
     """The limits of one venue. `cost` is what a request takes of them; `banned` are the statuses after which nothing at all is asked.
 
     `left_alone_ms`: for how long the venue wants to be left alone after a refusal, 0 where it does not say. `aligned`: whether its windows begin at
-    whole multiples of their length, by its own clock.
+    whole multiples of their length, by its own clock. `markets`: as what reads of prices and of the venue's clock count, without which nothing
+    is traded, where they share a limit with reads of the account.
     """
 
     limits: tuple[Limit, ...]
@@ -51,6 +52,7 @@ class Metering:
     banned: frozenset[int]
     left_alone_ms: Callable[[Heard, Explained], int]
     aligned: bool = False
+    markets: Spend = Spend.READ
 
     def interval_ns(self, name: str) -> int:
         """How long the windows of a limit are."""
@@ -110,6 +112,8 @@ METERING: Final[Mapping[str, Metering]] = {
         frozenset({403, 418}),
         lambda heard, _: binance.wait_ms(heard.status, heard.headers),
         aligned=True,
+        # Behind lists that have used up their share the clock went stale, which holds everything up for half a minute more. An order weighs nothing.
+        markets=Spend.PLACE,
     ),
     "bybit": Metering(
         _limits(bybit.BUDGETS, frozenset({"create", "create-batch", "amend"})),
@@ -162,7 +166,8 @@ class MeteredPace:
         """0 if there is room now, or else how long until there is. Raises NoRoom while the venue wants to be left alone: nobody waits for that."""
         if left_ns := self.refused_ns():
             raise NoRoom(left_ns)
-        return self._meter.wait_ns(self._spend, self._metering.cost(asked), self._now_ns())
+        spend = self._metering.markets if self._spend is Spend.READ and asked.access is Access.PUBLIC else self._spend
+        return self._meter.wait_ns(spend, self._metering.cost(asked), self._now_ns())
 
     def goes(self, asked: Ask) -> int:
         """It counts from here on, whatever becomes of it."""
