@@ -191,6 +191,12 @@ class LiveGround:
         return [where for where, text in places if any(one in text for one in what)]
 
 
+def judged_on(kpi: dict[str, Any], name: str) -> str:
+    """The verdict on one invariant of a run."""
+    verdict: str = next(one["verdict"] for one in kpi["invariants"] if one["name"] == name)
+    return verdict
+
+
 @contextmanager
 def live_ground(folder: Path, *options: str, mode: str = "live") -> Iterator[LiveGround]:
     """Simulators while the block runs; what runs against them is ended afterwards."""

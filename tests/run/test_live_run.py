@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.gate.serving import command
-from tests.run.live_ground import environment_of, example, live_ground
+from tests.run.live_ground import environment_of, example, judged_on, live_ground
 
 from interlock.cli.main import main
 from interlock.run.gate_config import read_gate_config
@@ -38,6 +38,7 @@ def test_an_armed_run_quotes_until_its_end_and_leaves_nothing(tmp_path: Path) ->
         assert ground.told_of(ground.secrets()) == []
         assert (code, kpi["verdict"], kpi["failed"]) == (0, "PASS", []), kpi
         assert kpi["permits"] > 3
+        assert judged_on(kpi, "simulated against venue fills") == "PASS"
         assert ground.risk_written() >= kpi["permits"] - 1
         assert ground.hand.open_ids("bybit") == set()
         assert json.loads((ground.out / "kpi.json").read_bytes()) == kpi

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.run.live_ground import example, live_ground
+from tests.run.live_ground import example, judged_on, live_ground
 from tests.simulate.served.hand import Hand
 
 from interlock.cli.main import main
@@ -42,6 +42,7 @@ def test_paper_plays_against_the_live_book_and_sends_nothing_to_its_venue(tmp_pa
         code, kpi = ground.end(run)
         assert (code, kpi["verdict"], kpi["mode"], kpi["endpoint"]) == (0, "PASS", "paper", "paper"), kpi["invariants"]
         assert kpi["permits"] > 3
+        assert judged_on(kpi, "simulated against venue fills") == "PASS"
         assert ground.witness() == [], "no request with a key reached the venue that is followed"
         written = [json.loads(line) for line in (ground.out / "paper" / "witness.jsonl").read_text(encoding="utf-8").splitlines()]
         assert sum(line["class"] == "RISK+" for line in written) >= kpi["permits"] - 1

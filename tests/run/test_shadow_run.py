@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from tests.gate.serving import INTERLOCK, bare_environment, command
-from tests.run.live_ground import LiveGround, example, live_ground
+from tests.run.live_ground import LiveGround, example, judged_on, live_ground
 from tests.run.test_gate_at_venues import limits_for
 
 from interlock.cli.main import main
@@ -88,6 +88,7 @@ def test_in_shadow_orders_live_on_paper_and_nothing_reaches_the_account(ground: 
     assert "another run has it" in json.loads(again.stdout)["error"]["message"]
     code, kpi = ground.end(run, signal.SIGINT)
     assert (code, kpi["verdict"], kpi["failed"], kpi["mode"]) == (130, "PASS", [], "shadow"), kpi
+    assert judged_on(kpi, "simulated against venue fills") == "PASS"
     # The account: read all the time, never written to.
     assert writes(ground) == []
     assert ground.witness(), "it was read"

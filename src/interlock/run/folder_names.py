@@ -14,6 +14,10 @@ ENGINE_FOLDER: Final = "engine"
 INPUTS: Final = "inputs-*.log"
 COUNTERFACTUAL: Final = "counterfactual"
 """The gate's folder within that of a run in shadow."""
+PAPER_FOLDER: Final = "paper"
+"""Of the paper venue."""
+TRUTH_FILE: Final = "truth.jsonl"
+"""What a simulated venue executed, beside its witness."""
 
 
 def gate_folder_of(folder: Path) -> Path:

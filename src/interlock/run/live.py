@@ -32,7 +32,7 @@ from interlock.gate.frames import GetStatus, Role, Status
 from interlock.gate.sockets import Client
 from interlock.run.at_stop import AtStop, reduce_positions
 from interlock.run.config import RunConfig
-from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE
+from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE, PAPER_FOLDER
 from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
 from interlock.run.live_folder import LiveRun, told_of
@@ -58,7 +58,6 @@ GATE_ENVIRONMENT: Final = (
     "TZ",
     "XDG_CACHE_HOME",
 )
-PAPER_FOLDER: Final = "paper"
 READY_S: Final = 120.0
 """How long the gate may take to be ready; it waits for the venues' limits by itself."""
 ENGINE_READY_S: Final = 240.0
@@ -82,6 +81,8 @@ class Running:
     gate: subprocess.Popen[bytes]
     engine: subprocess.Popen[bytes] | None
     observer: ObserverChild | None = None
+    truth: Path | None = None
+    """Where the simulated venue of the orders writes what it executed."""
     restarts: int = 0
     course: Course = field(default_factory=Course)
 
@@ -185,7 +186,7 @@ def _run(
         stage("starting the gate", 0, 0)
         gate = _start_gate(run, traded, environ)
         sockets = _sockets(gate, run.out, stop, stage)
-        running = Running(run, sockets, gate, None, observer)
+        running = Running(run, sockets, gate, None, observer, run.truth())
         put(run.out / ENGINE_FOLDER / "config.json", msgspec.json.encode(engine_told(run, config.live.strategy, sockets)))
         running.engine = _start_engine(run, environ)
         _await_engine(running, stop, stage)
@@ -223,8 +224,8 @@ def _run(
 def _figures(running: Running, status: Status | None, *, final: bool) -> dict[str, Any]:
     run, engine = running.run, running.engine_stands()
     if run.mode is Mode.SHADOW:
-        return write_shadow_kpi(run.out, run.gate_folder, running.course, engine, status, final=final)
-    return write_kpi(run.out, run.mode.value, run.market[0].value, running.course, engine, status, final=final)
+        return write_shadow_kpi(run.out, run.gate_folder, running.course, engine, status, running.truth, final=final)
+    return write_kpi(run.out, run.mode.value, run.market[0].value, running.course, engine, status, running.truth, final=final)
 
 
 # The beginning

@@ -8,10 +8,11 @@ from typing import Any
 
 from interlock.gate.records import Endpoint
 from interlock.run.at_stop import AtStop
-from interlock.run.folder_names import COUNTERFACTUAL
+from interlock.run.folder_names import COUNTERFACTUAL, PAPER_FOLDER, TRUTH_FILE
 from interlock.run.layers import Resolved
 from interlock.run.modes import Mode
 from interlock.run.observed import endpoint_named
+from interlock.run.places import read_places
 from interlock.venues.endpoint import Where
 
 
@@ -49,6 +50,16 @@ class LiveRun:
         if self.places is None or (self.mode is Mode.SHADOW and endpoint_named(self.places) is Endpoint.REAL):
             return Where.REAL, None
         return Where.LOOPBACK, self.places
+
+    def truth(self) -> Path | None:
+        """Where the simulated venue that takes the orders writes what it executed; None where the venue is none. Raises UsageError for places that
+        cannot be read."""
+        if self.on_paper:
+            return self.out / PAPER_FOLDER / TRUTH_FILE
+        if self.places is None or self.market[0] is not Where.LOOPBACK:
+            return None
+        witness = read_places(self.places).get("witness")
+        return Path(witness).with_name(TRUTH_FILE) if isinstance(witness, str) and witness else None
 
 
 def told_of(run: LiveRun, resolved: Resolved) -> dict[str, Any]:

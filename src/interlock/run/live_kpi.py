@@ -21,6 +21,7 @@ from interlock.gate import records as r
 from interlock.gate.frames import Status
 from interlock.gate.journal import Recovered, SystemDisk, recover
 from interlock.run.at_stop import AtStop, Ended, Reduction
+from interlock.run.venue_fills import Execution, Trade, compare_fills
 
 SCHEMA: Final = 1
 WALL_TOLERANCE: Final = 0.01
@@ -95,6 +96,10 @@ class Told:
     wires: int = 0
     own_strangers: int = 0
     """Orders on the account whose ids look like ours and that no gate of this journal sent."""
+    sent: set[str] = field(default_factory=set)
+    """The client ids that were written to a wire."""
+    booked: dict[Trade, Execution] = field(default_factory=dict)
+    """Every fill that was not taken back."""
 
     def take(self, _lsn: int, payload: bytes) -> None:
         """Count one record."""
@@ -117,7 +122,10 @@ class Told:
                 self.unknown += 1
             case r.Unsent():
                 self.unsent += 1
-            case r.WireBegin() | r.CancelSent():
+            case r.WireBegin() as wire:
+                self.wires += 1
+                self.sent.add(wire.client_id)
+            case r.CancelSent():
                 self.wires += 1
             case r.Foreign() as foreign:
                 self.own_strangers += foreign.own_prefix
@@ -126,11 +134,20 @@ class Told:
                 self.makers += fill.liquidity.value == "maker"
                 self.fees[fill.fee_currency] += fill.fee  # type: ignore[assignment]
                 self.positions[f"{fill.venue}:{fill.symbol}"] += int(fill.side) * fill.lots
+                trade = (fill.client_id, fill.venue, fill.symbol, fill.trade_id)
+                self.booked[trade] = Execution(int(fill.side), fill.ticks, fill.lots)
+            case r.FillReversed() as undone:
+                self._take_back((undone.venue, undone.symbol, undone.trade_id))
             case r.Marked() as marked:
                 self.first_marked = self.first_marked or marked
                 self.marked = marked
             case r.Reconciled() as reconciled:
                 self.reconciled[reconciled.venue] = reconciled.explained
+
+    def _take_back(self, where: tuple[str, str, str]) -> None:
+        trade = next((one for one in reversed(self.booked) if one[1:] == where), None)
+        if trade is not None:
+            del self.booked[trade]
 
 
 @dataclass(frozen=True)
@@ -152,11 +169,20 @@ def read_told(journal: Path) -> Journaled:
 
 
 def write_kpi(
-    out: Path, mode: str, endpoint: str, course: Course, engine: Mapping[str, Any] | None, gate: Status | None, *, final: bool
+    out: Path,
+    mode: str,
+    endpoint: str,
+    course: Course,
+    engine: Mapping[str, Any] | None,
+    gate: Status | None,
+    truth: Path | None,
+    *,
+    final: bool,
 ) -> dict[str, Any]:
-    """Write `kpi.json` of a run, and give what it says. While it runs the invariants are not judged yet."""
+    """Write `kpi.json` of a run, and give what it says. While it runs the invariants are not judged yet. `truth` is where a simulated venue writes
+    what it executed, None where the venue is none."""
     found = read_told(out / "journal")
-    verdict = verdict_of(invariants_of(out, course, found, found) if final else None)
+    verdict = verdict_of(invariants_of(out, course, found, found, truth) if final else None)
     kpi: dict[str, Any] = {
         "live_kpi_schema": SCHEMA,
         "mode": mode,
@@ -247,9 +273,10 @@ def _pnl(told: Told) -> str | None:
 
 
 def invariants_of(
-    out: Path, course: Course, gate: Journaled, account: Journaled, evidence: Sequence[str] = EVIDENCE
+    out: Path, course: Course, gate: Journaled, account: Journaled, truth: Path | None, evidence: Sequence[str] = EVIDENCE
 ) -> list[dict[str, Any]]:
-    """What must hold of a run: `gate` is the journal of the orders, `account` that of the account, which are one but in shadow."""
+    """What must hold of a run: `gate` is the journal of the orders, `account` that of the account, which are one but in shadow; `truth` what the
+    venue of the orders executed."""
     told, recovered, problem = account.told, gate.recovered, gate.problem
     missing = [name for name in evidence if not (out / name).exists()]
     if not list((out / "engine").glob("inputs-*.log")):
@@ -279,13 +306,21 @@ def invariants_of(
             else f"{len(told.reconciled)} venues, the last reading of each explained",
         ),
         _reduced(course.reduction),
-        judged("simulated against venue fills", None, "the venue of the orders is simulated"),
+        _filled(gate, truth),
     ]
 
 
 def told_of_stop(course: Course) -> dict[str, Any]:
     """What became of positions at the stop."""
     return {"wanted": AtStop.KEEP.value} if course.reduction is None else course.reduction.told()
+
+
+def _filled(gate: Journaled, truth: Path | None) -> dict[str, Any]:
+    name = "simulated against venue fills"
+    if gate.recovered is None:
+        return judged(name, None, "the journal cannot be read to its end, and what it booked is not known")
+    found = compare_fills(gate.told.booked, gate.told.sent, truth)
+    return judged(name, found.same, found.detail)
 
 
 def _reduced(reduction: Reduction | None) -> dict[str, Any]:

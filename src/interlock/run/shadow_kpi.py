@@ -33,13 +33,21 @@ NOTHING_SENT: Final = "nothing was sent to the account"
 
 
 def write_shadow_kpi(
-    out: Path, gate_folder: Path, course: Course, engine: Mapping[str, Any] | None, gate: Status | None, *, final: bool
+    out: Path,
+    gate_folder: Path,
+    course: Course,
+    engine: Mapping[str, Any] | None,
+    gate: Status | None,
+    truth: Path | None,
+    *,
+    final: bool,
 ) -> dict[str, Any]:
-    """Write `kpi.json` of a run in shadow, and give what it says. `gate_folder` is where the counterfactual gate lives."""
+    """Write `kpi.json` of a run in shadow, and give what it says. `gate_folder` is where the counterfactual gate lives, `truth` what the paper
+    venue executed."""
     decisions, account = read_told(gate_folder / "journal"), read_told(out / "journal")
     invariants = None
     if final:
-        invariants = [*invariants_of(out, course, decisions, account, (*EVIDENCE, *WATCHED)), *_unsent(course, decisions, account)]
+        invariants = [*invariants_of(out, course, decisions, account, truth, (*EVIDENCE, *WATCHED)), *_unsent(course, decisions, account)]
     nothing = dict.fromkeys(played(decisions.told))
     kpi: dict[str, Any] = {
         "live_kpi_schema": SCHEMA,
