@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.run.live_ground import example
 
+from interlock.cli.main import main
 from interlock.domain.clock import NS_PER_S, ManualClock
 from interlock.domain.orders import Liquidity, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.journal import Options, SystemDisk, open_journal
+from interlock.run.interrupt import StopWish
+from interlock.run.live import LiveResult, Running, watch
 from interlock.run.live_folder import LiveRun
 from interlock.run.live_kpi import Course, write_kpi
 from interlock.run.modes import Mode
@@ -72,12 +77,12 @@ class Recorded:
             self.put(name)
         self.put("engine/inputs-1.log")
         self.truth: Path | None = self.out / "truth.jsonl"
-        clock = ManualClock(NS_PER_S)
-        self.course.begin(clock, 60.0)
+        self.clock = ManualClock(NS_PER_S)
+        self.course.begin(self.clock, 60.0)
         for _ in range(60):
-            clock.advance(NS_PER_S)
-            self.course.beat(clock)
-        self.course.end(clock)
+            self.clock.advance(NS_PER_S)
+            self.course.beat(self.clock)
+        self.course.end(self.clock)
 
     def put(self, name: str, text: str = "x") -> None:
         (self.out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -169,3 +174,198 @@ def test_the_record_of_the_venue_that_takes_the_orders_is_found(
     file.write_text(json.dumps(places), encoding="utf-8")
     run = LiveRun(config=Path("c"), mode=mode, out=Path("run"), places=None if places is None else file, seconds=None)
     assert run.truth() == (None if where is None else Path(where))
+
+
+# The others
+
+
+NAMES = (
+    "wall clock within 1 % of plan",
+    "heartbeat gap at most 65 s",
+    "journal verified",
+    "journal complete",
+    "evidence complete",
+    "fills reconciled with the venue",
+    FILLS,
+)
+READ = r.Reconciled(boot_ns=5, venue="bybit", account="a", explained=True, differences=())
+NOT_EXPLAINED = r.Reconciled(boot_ns=5, venue="bybit", account="a", explained=False, differences=(("position", "BTCUSDT"),))
+TRADED = (intent(), wire(), fill(), READ)
+
+
+def late(run: Recorded, by_s: float) -> None:
+    """It ran so much longer than was planned."""
+    run.clock.advance(round(by_s * NS_PER_S))
+    run.course.end(run.clock)
+
+
+def away(run: Recorded, for_s: float) -> None:
+    """The supervisor looked at nothing for so long; the plan was to run that much longer."""
+    assert run.course.planned_s is not None
+    run.course.planned_s += for_s
+    late(run, for_s)
+
+
+def damaged(run: Recorded) -> None:
+    """A byte of the journal is another one, with more of it behind."""
+    run.kpi()
+    segment = min((run.out / "journal").glob("*.seg"))
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"BTCUSDT")
+    data[at] ^= 1
+    segment.write_bytes(data)
+
+
+def test_a_run_of_which_everything_holds_passes(tmp_path: Path) -> None:
+    """The control of all that follows."""
+    kpi = Recorded(tmp_path, TRADED, [executed(fill())]).kpi()
+    assert (kpi["verdict"], kpi["failed"]) == ("PASS", [])
+    assert {name: verdict_on(kpi, name)[0] for name in NAMES} == dict.fromkeys(NAMES, "PASS")
+    assert json.loads((tmp_path / "kpi.json").read_bytes()) == kpi
+
+
+@pytest.mark.parametrize(
+    ("breaks", "failed", "said"),
+    [
+        (lambda run: late(run, 0.7), NAMES[0], "planned 60.0 s, ran 60.7 s"),
+        (lambda run: setattr(run.course, "planned_s", 61.0), NAMES[0], "planned 61.0 s, ran 60.0 s"),
+        (lambda run: away(run, 65.1), NAMES[1], "longest 65.1 s"),
+        (lambda run: setattr(run, "sealed", False), NAMES[3], "sealed False"),
+        (lambda run: setattr(run.course, "gate_exit", 1), NAMES[3], "the gate's exit code 1"),
+        (lambda run: setattr(run.course, "gate_exit", None), NAMES[3], "the gate's exit code None"),
+        (lambda run: setattr(run, "records", (*TRADED, NOT_EXPLAINED)), NAMES[5], "unexplained: bybit"),
+        (lambda run: setattr(run, "records", TRADED[:-1]), NAMES[5], "traded at and never read: bybit"),
+    ],
+)
+def test_what_does_not_hold_fails_the_run_by_name(breaks: Callable[[Recorded], None], failed: str, said: str, tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    breaks(found)
+    kpi = found.kpi()
+    assert (kpi["verdict"], kpi["failed"]) == ("FAIL", [failed])
+    assert said in verdict_on(kpi, failed)[1]
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        lambda run: late(run, 0.5),
+        lambda run: away(run, 64.9),
+        lambda run: setattr(run, "records", (*TRADED[:-1], NOT_EXPLAINED, READ)),
+    ],
+)
+def test_what_just_holds_fails_nothing(holds: Callable[[Recorded], None], tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    holds(found)
+    assert found.kpi()["failed"] == []
+
+
+def test_a_journal_that_is_damaged_fails_the_run_and_says_where(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    damaged(found)
+    kpi = found.judged()
+    assert kpi["failed"] == ["journal verified", "journal complete"]
+    assert ".seg" in verdict_on(kpi, "journal verified")[1]
+    assert verdict_on(kpi, FILLS) == ("UNKNOWN", "the journal cannot be read to its end, and what it booked is not known")
+
+
+def test_what_was_stopped_or_never_sent_is_not_held_against_a_plan_or_an_account(tmp_path: Path) -> None:
+    found = Recorded(tmp_path)
+    found.course.interrupted = True
+    found.course.planned_s = 600.0
+    kpi = found.kpi()
+    assert (kpi["verdict"], verdict_on(kpi, NAMES[0])[0]) == ("PASS", "UNKNOWN")
+    assert verdict_on(kpi, NAMES[5]) == ("UNKNOWN", "no order was sent, and no account was read")
+
+
+# Exit codes
+
+
+@pytest.mark.parametrize(("holds", "interrupted", "code"), [(True, False, 0), (True, True, 130), (False, False, 1), (False, True, 1)])
+def test_a_run_of_which_something_does_not_hold_is_exit_code_1_and_names_it(
+    holds: bool, interrupted: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Recorded(tmp_path / "run", TRADED, [executed(fill())] if holds else [])
+    kpi = found.kpi()
+    monkeypatch.setattr("interlock.run.live.run_live", lambda *_, **__: LiveResult(found.out, kpi, interrupted))
+    places = tmp_path / "places.json"
+    places.write_text("{}", encoding="utf-8")
+    assert main(["run", str(example()), "--mode", "live", "--places", str(places), "--out", str(found.out)]) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{found.out}: {'PASS' if holds else 'FAIL'}, " in lines[0]
+    assert [line for line in lines if line.startswith("  FAIL")] == ([] if holds else [f"  FAIL    {FILLS}: {verdict_on(kpi, FILLS)[1]}"])
+
+
+# While it runs
+
+
+@dataclass
+class Watched:
+    """A run whose processes live and do nothing, on a clock that is moved as it is looked at."""
+
+    folder: Recorded
+    steps_s: Sequence[float]
+    clock: ManualClock = field(default_factory=ManualClock)
+    seen: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
+    """At each look: the seconds that have passed, and `kpi.json`."""
+
+    def watch(self) -> Course:
+        run = LiveRun(config=Path("c"), mode=Mode.LIVE, out=self.folder.out, places=None, seconds=None)
+        idle = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+        running = Running(run, {"read": str(self.folder.out / "none.sock")}, idle[0], idle[1])
+        stop = StopWish()
+        steps = iter(self.steps_s)
+
+        def look(_: Running, passed_s: float) -> None:
+            path = self.folder.out / "kpi.json"
+            self.seen.append((passed_s, json.loads(path.read_bytes()) if path.exists() else None))
+            step_s = next(steps, None)
+            stop.wanted = step_s is None
+            self.clock.advance(round((step_s or 0) * NS_PER_S))
+
+        try:
+            running.course.begin(self.clock, None)
+            watch(running, {}, clock=self.clock, stop=stop, stage=lambda *_: None, on_look=look)
+            running.course.end(self.clock)
+        finally:
+            for process in idle:
+                process.kill()
+                process.wait()
+        running.course.gate_exit = 0
+        return running.course
+
+
+def test_every_minute_the_figures_are_put_down_whole_and_judge_nothing_yet(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    found.kpi()
+    (tmp_path / "kpi.json").unlink()
+    watched = Watched(found, (59.9, 0.1, 59.0, 1.0))
+    watched.watch()
+    at = dict(watched.seen)
+    assert [round(passed_s, 3) for passed_s in at] == [0, 59.9, 60, 119, 120]
+    none, still_none, first, same, second = at.values()
+    assert none is None
+    assert still_none is None, "a minute has not passed"
+    assert first is not None
+    assert second is not None
+    assert (first["final"], first["verdict"], first["invariants"], first["ended_wall_ns"]) == (False, None, [], None)
+    assert (first["fills"], first["permits"]) == (1, 0)
+    assert 59 <= first["ran_s"] <= 60, "as of the last heartbeat"
+    assert same == first
+    assert (second["final"], second["ran_s"]) == (False, 120.0)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_whoever_has_the_figures_open_keeps_a_whole_file_when_they_are_replaced(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    before = found.kpi()
+    with (tmp_path / "kpi.json").open("rb") as held:
+        Watched(found, (60.0,)).watch()
+        assert json.loads(held.read()) == before
+    assert json.loads((tmp_path / "kpi.json").read_bytes())["final"] is False
+
+
+@pytest.mark.parametrize(("away_s", "failed"), [(66.0, ["heartbeat gap at most 65 s"]), (64.0, [])])
+def test_a_supervisor_that_was_away_for_too_long_is_told_on(away_s: float, failed: list[str], tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    found.course = Watched(found, (1.0, away_s, 1.0)).watch()
+    assert found.kpi()["failed"] == failed

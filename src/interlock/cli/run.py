@@ -33,7 +33,7 @@ def run(
 
     Live and at testnet it starts disarmed and halted; give it leave to trade with `interlock arm --socket DIR/run/raise.sock`. On paper and in
     shadow nothing is at stake, and nothing is sent to an account. At the end the engine stops, every order is cancelled and confirmed, and
-    DIR/kpi.json says which invariants held: exit code 1 if one did not, 130 after Ctrl-C, 2 if it could not start.
+    DIR/kpi.json says which invariants held: exit code 1 if one did not, else 130 after Ctrl-C; 2 if it could not start.
 
     Parameters
     ----------
@@ -102,6 +102,6 @@ def run(
         )
         for one in result.kpi["invariants"]:
             print(f"  {one['verdict']:<8}{one['name']}: {one['detail']}")
-    if result.interrupted:
-        return exit_codes.INTERRUPTED
-    return exit_codes.DONE if result.passed else exit_codes.REFUSED
+    if not result.passed:
+        return exit_codes.REFUSED
+    return exit_codes.INTERRUPTED if result.interrupted else exit_codes.DONE

@@ -196,7 +196,7 @@ def _run(
         if on_running is not None and not stop.wanted:
             on_running(running)
         running.course.begin(clock, run.seconds)
-        _watch(running, environ, clock=clock, stop=stop, stage=stage, on_look=on_look)
+        watch(running, environ, clock=clock, stop=stop, stage=stage, on_look=on_look)
         running.course.interrupted = stop.wanted
         running.course.end(clock)
     finally:
@@ -434,7 +434,9 @@ def our_verb(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
 # While it runs
 
 
-def _watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, on_look: OnLook | None) -> None:
+def watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, on_look: OnLook | None) -> None:
+    """Look after a run that has begun until its time is over, somebody wants it to stop, or one of its processes ends that must not; write a
+    checkpoint of its figures every CHECKPOINT_S. Raises Refused when its engine ends again and again."""
     began_ns = beat_ns = checkpoint_ns = clock.monotonic_ns()
     seconds = running.run.seconds
     while not stop.wanted:

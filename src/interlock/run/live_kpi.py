@@ -98,20 +98,26 @@ class Told:
     """Orders on the account whose ids look like ours and that no gate of this journal sent."""
     sent: set[str] = field(default_factory=set)
     """The client ids that were written to a wire."""
+    traded: set[str] = field(default_factory=set)
+    """The venues at which that was."""
     booked: dict[Trade, Execution] = field(default_factory=dict)
     """Every fill that was not taken back."""
+    _venue_of: dict[str, str] = field(default_factory=dict)
+    """Of intents that were not sent yet, by client id."""
 
     def take(self, _lsn: int, payload: bytes) -> None:
         """Count one record."""
         match r.decode(payload):
             case r.Boot():
                 self.lives += 1
-            case r.Intent():
+            case r.Intent() as intent:
                 self.intents += 1
+                self._venue_of[intent.client_id] = intent.venue
             case r.Permit():
                 self.permits += 1
             case r.Deny() as deny:
                 self.denials[deny.rule] += deny.count
+                self._venue_of.pop(deny.client_id, None)
             case r.LatchSet() as latch:
                 self.latches[latch.name] += 1
             case r.InterlockTripped() as trip:
@@ -125,6 +131,9 @@ class Told:
             case r.WireBegin() as wire:
                 self.wires += 1
                 self.sent.add(wire.client_id)
+                venue = self._venue_of.pop(wire.client_id, None)
+                if venue is not None:
+                    self.traded.add(venue)
             case r.CancelSent():
                 self.wires += 1
             case r.Foreign() as foreign:
@@ -277,11 +286,10 @@ def invariants_of(
 ) -> list[dict[str, Any]]:
     """What must hold of a run: `gate` is the journal of the orders, `account` that of the account, which are one but in shadow; `truth` what the
     venue of the orders executed."""
-    told, recovered, problem = account.told, gate.recovered, gate.problem
+    recovered, problem = gate.recovered, gate.problem
     missing = [name for name in evidence if not (out / name).exists()]
     if not list((out / "engine").glob("inputs-*.log")):
         missing.append("engine/inputs-*.log")
-    unexplained = sorted(venue for venue, explained in told.reconciled.items() if not explained)
     planned = course.planned_s
     gap_s = course.longest_gap_ns / NS_PER_S
     return [
@@ -298,13 +306,7 @@ def invariants_of(
             f"sealed {recovered is not None and recovered.sealed}, the gate's exit code {course.gate_exit} (0: every order is over)",
         ),
         judged("evidence complete", not missing, f"missing: {', '.join(missing)}" if missing else "every file is there"),
-        judged(
-            "fills reconciled with the venue",
-            None if not told.reconciled else not unexplained,
-            f"unexplained: {', '.join(unexplained)}"
-            if unexplained
-            else f"{len(told.reconciled)} venues, the last reading of each explained",
-        ),
+        _reconciled(account.told.reconciled, gate.told.traded),
         _reduced(course.reduction),
         _filled(gate, truth),
     ]
@@ -313,6 +315,22 @@ def invariants_of(
 def told_of_stop(course: Course) -> dict[str, Any]:
     """What became of positions at the stop."""
     return {"wanted": AtStop.KEEP.value} if course.reduction is None else course.reduction.told()
+
+
+def _reconciled(explained: Mapping[str, bool], traded: set[str]) -> dict[str, Any]:
+    """By venue, whether the last reading of its account was explained; a venue that was traded at has to have been read."""
+    name = "fills reconciled with the venue"
+    unexplained, unread = sorted(venue for venue, so in explained.items() if not so), sorted(traded - set(explained))
+    if unexplained or unread:
+        said = (
+            f"{what}: {', '.join(venues)}"
+            for what, venues in (("unexplained", unexplained), ("traded at and never read", unread))
+            if venues
+        )
+        return judged(name, False, "; ".join(said))
+    if not explained:
+        return judged(name, None, "no order was sent, and no account was read")
+    return judged(name, True, f"{len(explained)} venues, the last reading of each explained")
 
 
 def _filled(gate: Journaled, truth: Path | None) -> dict[str, Any]:
