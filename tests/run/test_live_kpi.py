@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,13 +21,18 @@ from interlock.domain.clock import NS_PER_S, ManualClock
 from interlock.domain.orders import Liquidity, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.journal import Options, SystemDisk, open_journal
+from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_OBSERVER, OF_PAPER
 from interlock.run.interrupt import StopWish
 from interlock.run.live import LiveResult, Running, watch
 from interlock.run.live_folder import LiveRun
 from interlock.run.live_kpi import Course, write_kpi
 from interlock.run.modes import Mode
+from interlock.run.shadow_kpi import write_shadow_kpi
 
 OPTIONS = Options(segment_bytes=16 << 10, batch_bytes=2 << 10, reserve_bytes=0)
+HELD = ("config.toml", "limits.toml", "run.json", "engine/config.json", "engine/engine.json")
+LOGS = ("gate.log", "engine/engine.log", "log/sentinel.log", "log/checker.log")
+PAPERS = ("paper/places.json", "paper/witness.jsonl", "paper/truth.jsonl", "paper/venues.log")
 FILLS = "simulated against venue fills"
 ORDER, OTHER = "maki0towtn5000000002drgpe2z", "maki0towtn5000000007drgpe2z"
 
@@ -70,12 +77,12 @@ class Recorded:
     records: Sequence[r.Record] = ()
     made: Sequence[dict[str, Any]] = ()
     sealed: bool = True
+    mode: str = "live"
     course: Course = field(default_factory=lambda: Course(gate_exit=0))
 
     def __post_init__(self) -> None:
-        for name in ("config.toml", "limits.toml", "run.json", "gate.log", "engine/config.json", "engine/engine.json", "engine/engine.log"):
+        for name in (*HELD, *LOGS, "engine/inputs-1.log"):
             self.put(name)
-        self.put("engine/inputs-1.log")
         self.truth: Path | None = self.out / "truth.jsonl"
         self.clock = ManualClock(NS_PER_S)
         self.course.begin(self.clock, 60.0)
@@ -100,7 +107,7 @@ class Recorded:
         return self.judged()
 
     def judged(self) -> dict[str, Any]:
-        return write_kpi(self.out, "live", "loopback", self.course, None, None, self.truth, final=True)
+        return write_kpi(self.out, self.mode, "loopback", self.course, None, None, self.truth, final=True)
 
 
 def verdict_on(kpi: dict[str, Any], name: str) -> tuple[str, str]:
@@ -275,6 +282,65 @@ def test_what_was_stopped_or_never_sent_is_not_held_against_a_plan_or_an_account
     kpi = found.kpi()
     assert (kpi["verdict"], verdict_on(kpi, NAMES[0])[0]) == ("PASS", "UNKNOWN")
     assert verdict_on(kpi, NAMES[5]) == ("UNKNOWN", "no order was sent, and no account was read")
+
+
+# Evidence
+
+
+@pytest.mark.parametrize("name", [*HELD, *LOGS, "engine/inputs-1.log", "journal/00000000000000000001.seg"])
+def test_a_file_of_the_run_that_is_not_there_fails_it_by_name(name: str, tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    assert found.kpi()["failed"] == [], "the control"
+    (tmp_path / name).unlink()
+    kpi = found.judged()
+    assert "evidence complete" in kpi["failed"]
+    pattern = name.replace("inputs-1", "inputs-*").replace("00000000000000000001", "*")
+    assert verdict_on(kpi, "evidence complete") == ("FAIL", f"missing or empty: {pattern}")
+
+
+def test_a_log_may_be_empty_and_what_has_to_hold_something_may_not(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    for name in LOGS:
+        found.put(name, "")
+    assert found.kpi()["failed"] == []
+    found.put("engine/inputs-1.log", "")
+    kpi = found.judged()
+    assert verdict_on(kpi, "evidence complete") == ("FAIL", "missing or empty: engine/inputs-*.log")
+    found.put("engine/inputs-2.log")
+    assert found.judged()["failed"] == [], "an engine that died at once leaves an empty one"
+
+
+def test_on_paper_the_files_of_its_venue_belong_to_the_evidence(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())], mode="paper")
+    assert verdict_on(found.kpi(), "evidence complete") == ("FAIL", f"missing or empty: {', '.join(PAPERS)}")
+    for name in PAPERS:
+        found.put(name)
+    assert found.judged()["failed"] == []
+
+
+def test_in_shadow_both_journals_and_the_observers_files_belong_to_it(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    found.kpi()
+    gate = tmp_path / "counterfactual"
+    said = write_shadow_kpi(tmp_path, gate, found.course, None, None, found.truth, final=True)
+    needed = ["observer-config.json", "observer.json", "counterfactual/journal/*.seg", "paper/places.json"]
+    assert set(needed) <= set(verdict_on(said, "evidence complete")[1].removeprefix("missing or empty: ").split(", "))
+    shutil.copytree(tmp_path / "journal", gate / "journal")
+    for name in (*PAPERS, "counterfactual/log/sentinel.log", "counterfactual/log/checker.log", "observer.log", *needed[:2]):
+        found.put(name)
+    said = write_shadow_kpi(tmp_path, gate, found.course, None, None, found.truth, final=True)
+    assert verdict_on(said, "evidence complete") == ("PASS", "every file is there")
+
+
+def test_the_document_names_the_files_that_are_checked_and_no_others() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "running.md").read_text(encoding="utf-8")
+    table = text.split("## The folder of a run")[1].split("A demo's folder")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall("`([^`]+)`", row[1])}
+    checked = (ALWAYS + OF_GATE + OF_PAPER + OF_OBSERVER).patterns
+    while_it_runs_or_judging = {"kpi.json", "run/", "run.lock"}
+    assert {name for name in named if not any(one.startswith(name) for one in checked)} == {*while_it_runs_or_judging, "counterfactual/"}
+    assert [one for one in checked if not any(one.startswith(name) for name in named)] == []
 
 
 # Exit codes

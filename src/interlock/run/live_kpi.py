@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,12 +21,12 @@ from interlock.gate import records as r
 from interlock.gate.frames import Status
 from interlock.gate.journal import Recovered, SystemDisk, recover
 from interlock.run.at_stop import AtStop, Ended, Reduction
+from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_PAPER, Evidence
 from interlock.run.venue_fills import Execution, Trade, compare_fills
 
 SCHEMA: Final = 1
 WALL_TOLERANCE: Final = 0.01
 LONGEST_GAP_S: Final = 65.0
-EVIDENCE: Final = ("config.toml", "limits.toml", "run.json", "gate.log", "engine/config.json", "engine/engine.json", "engine/engine.log")
 PAPER: Final = "paper"
 KPI_FILE: Final = "kpi.json"
 
@@ -191,7 +191,8 @@ def write_kpi(
     """Write `kpi.json` of a run, and give what it says. While it runs the invariants are not judged yet. `truth` is where a simulated venue writes
     what it executed, None where the venue is none."""
     found = read_told(out / "journal")
-    verdict = verdict_of(invariants_of(out, course, found, found, truth) if final else None)
+    evidence = ALWAYS + OF_GATE + (OF_PAPER if mode == PAPER else Evidence())
+    verdict = verdict_of(invariants_of(out, course, found, found, truth, evidence) if final else None)
     kpi: dict[str, Any] = {
         "live_kpi_schema": SCHEMA,
         "mode": mode,
@@ -282,14 +283,12 @@ def _pnl(told: Told) -> str | None:
 
 
 def invariants_of(
-    out: Path, course: Course, gate: Journaled, account: Journaled, truth: Path | None, evidence: Sequence[str] = EVIDENCE
+    out: Path, course: Course, gate: Journaled, account: Journaled, truth: Path | None, evidence: Evidence
 ) -> list[dict[str, Any]]:
     """What must hold of a run: `gate` is the journal of the orders, `account` that of the account, which are one but in shadow; `truth` what the
     venue of the orders executed."""
     recovered, problem = gate.recovered, gate.problem
-    missing = [name for name in evidence if not (out / name).exists()]
-    if not list((out / "engine").glob("inputs-*.log")):
-        missing.append("engine/inputs-*.log")
+    missing = evidence.missing(out)
     planned = course.planned_s
     gap_s = course.longest_gap_ns / NS_PER_S
     return [
@@ -305,7 +304,7 @@ def invariants_of(
             recovered is not None and recovered.sealed and course.gate_exit == 0,
             f"sealed {recovered is not None and recovered.sealed}, the gate's exit code {course.gate_exit} (0: every order is over)",
         ),
-        judged("evidence complete", not missing, f"missing: {', '.join(missing)}" if missing else "every file is there"),
+        judged("evidence complete", not missing, f"missing or empty: {', '.join(missing)}" if missing else "every file is there"),
         _reconciled(account.told.reconciled, gate.told.traded),
         _reduced(course.reduction),
         _filled(gate, truth),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from interlock.gate.frames import Status
+from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_OBSERVER, OF_PAPER
+from interlock.run.folder_names import COUNTERFACTUAL
 from interlock.run.live_kpi import (
-    EVIDENCE,
     SCHEMA,
     Course,
     Journaled,
@@ -28,7 +29,6 @@ from interlock.run.live_kpi import (
 )
 
 SHADOW: Final = "shadow"
-WATCHED: Final = ("observer-config.json", "observer.json", "observer.log")
 NOTHING_SENT: Final = "nothing was sent to the account"
 
 
@@ -47,7 +47,8 @@ def write_shadow_kpi(
     decisions, account = read_told(gate_folder / "journal"), read_told(out / "journal")
     invariants = None
     if final:
-        invariants = [*invariants_of(out, course, decisions, account, truth, (*EVIDENCE, *WATCHED)), *_unsent(course, decisions, account)]
+        evidence = ALWAYS + OF_GATE.within(COUNTERFACTUAL) + OF_PAPER + OF_OBSERVER
+        invariants = [*invariants_of(out, course, decisions, account, truth, evidence), *_unsent(course, decisions, account)]
     nothing = dict.fromkeys(played(decisions.told))
     kpi: dict[str, Any] = {
         "live_kpi_schema": SCHEMA,
