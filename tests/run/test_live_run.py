@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.gate.serving import command
+from tests.gate.serving import INTERLOCK, bare_environment, command, end_all, until
 from tests.run.live_ground import environment_of, example, judged_on, live_ground
 
 from interlock.cli.main import main
@@ -245,11 +245,58 @@ def test_the_demo_runs_the_whole_system_and_what_it_says_can_be_checked(tmp_path
     assert (len(list(out.glob("**/journal"))), len(list(out.glob("**/witness.jsonl"))), len(list(out.glob("**/kpi.json")))) == (1, 1, 1)
     assert (out / "report.html").read_text(encoding="utf-8").count("PASS") >= 6
     assert {one["fault"]: one["happened"] > 0 for one in told["faults"]} == {"lose_ack": True, "gap": True}
+    assert told["signals"]["signals"] > 0, told["signals"]
+    assert told["apart"]["symbols"] == ["KRW-BTC", "KRW-ETH"], (
+        "without it there is nothing to signal: fees are wider than what lies between the venues"
+    )
     assert told["kpi"]["permits"] > 3
     assert told["kpi"]["orders_of_unknown_outcome"] >= 1
     assert (told["kill"]["result"], told["venue"]["open_orders"]) == ("FINAL", 0)
     code, checked = command("trace", "check", str(out / "journal"), "--witness", str(out / "witness.jsonl"))
     assert (code, checked["violations"]) == (0, [])
+
+
+def test_a_demo_that_is_held_goes_on_until_it_is_interrupted_and_ends_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--seconds", "1", "--out", str(tmp_path / "short"), "--json"]) == 2, (
+        "the control: without --hold the seconds count"
+    )
+    assert "expected at least 20, found 1" in json.loads(capsys.readouterr().out)["error"]["message"]
+    out = tmp_path / "demo"
+    process = subprocess.Popen(
+        [*INTERLOCK, "demo", "--hold", "--seconds", "1", "--out", str(out), "--json"],
+        env=bare_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+
+        def permitted() -> int:
+            assert process.poll() is None, "it ended by itself"
+            try:
+                found: int = json.loads((out / "engine" / "engine.json").read_bytes())["counts"].get("permitted", 0)
+            except (OSError, ValueError):
+                return 0
+            return found
+
+        until(lambda: permitted() > 0, within_s=180)
+        since = permitted()
+        until(lambda: permitted() > since, within_s=60)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=120)
+        end_all(out)
+    told = json.loads(printed)
+    assert (process.returncode, told["result"]) == (130, "INTERRUPTED"), told
+    kpi = told["kpi"]
+    assert (kpi["verdict"], kpi["interrupted"], kpi["planned_s"], kpi["gate_exit_code"]) == ("PASS", True, None, 0)
+    assert kpi["ran_s"] > 1
+    assert (told["kill"], told["venue"]["open_orders"], told["checked"]["violations"]) == ({}, 0, [])
+    assert told["decided_again"]["result"] == "SAME"
 
 
 def test_a_demo_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:

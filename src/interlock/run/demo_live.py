@@ -1,7 +1,8 @@
 """The demo of the whole system on this host: simulated venues, gate, sentinel, checker and engines, two faults on the way, and a kill drill.
 
 Market making on the simulated Bybit trades through the gate, armed by a script, which only loopback allows. The arbitrage of Upbit and Binance hears
-both markets and gives signals; nothing of it is sent. What is printed afterwards is counted from the run's own records.
+both markets and gives signals when Upbit's prices are put below the others' for some seconds, since seeded markets by themselves lie closer together
+than its fees; nothing of it is sent. What is printed afterwards is counted from the run's own records.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ from interlock.run.venue_child import ENVIRONMENT, VenueChild
 EXAMPLES: Final = Path(__file__).parent / "examples" / "live"
 LEAST_S: Final = 20.0
 KILL_BEFORE_END_S: Final = 6.0
+APART: Final = "-0.008"
+"""How far Upbit's coins are put below the other venues', a fraction: well more than the fees of both legs and back."""
+APART_SYMBOLS: Final = ("KRW-BTC", "KRW-ETH")
+LEARNT_DECISIONS: Final = 200
+"""After how many decisions the arbitrage knows what the premium is by itself."""
+AGAIN_S: Final = 1.0
 NOTES_FILE: Final = "demo.json"
 
 
@@ -41,6 +48,8 @@ class DemoNotes:
     faults: list[dict[str, Any]] = field(default_factory=list)
     kill: dict[str, Any] = field(default_factory=dict)
     signals: dict[str, Any] = field(default_factory=dict)
+    apart: dict[str, Any] = field(default_factory=dict)
+    """Which prices were put apart, so that there is a signal to give."""
     checked: dict[str, Any] = field(default_factory=dict)
     decided_again: dict[str, Any] = field(default_factory=dict)
     venue: dict[str, Any] = field(default_factory=dict)
@@ -59,11 +68,19 @@ class DemoResult:
     @property
     def passed(self) -> bool:
         """Whether everything held that a demo claims."""
+        return self._held and self.notes.kill.get("result") == "FINAL"
+
+    @property
+    def result(self) -> str:
+        """PASS, FAIL, or INTERRUPTED where the kill drill is all that is missing, because it was stopped before."""
+        return "PASS" if self.passed else "INTERRUPTED" if self.interrupted and self._held else "FAIL"
+
+    @property
+    def _held(self) -> bool:
         return (
             self.kpi["verdict"] == "PASS"
             and self.notes.checked.get("violations") == []
             and self.notes.decided_again.get("result") == "SAME"
-            and self.notes.kill.get("result") == "FINAL"
         )
 
 
@@ -170,8 +187,10 @@ class _Happenings:
         self._control = ControlPort(str(where["control"]))
         self._stage = stage
         until = 60.0 if seconds is None else seconds
-        self._due: list[tuple[float, Callable[[Running], None]]] = [
+        # Each says whether it happened; what could not yet is tried again.
+        self._due: list[tuple[float, Callable[[Running], bool]]] = [
             (0.25 * until, self._lose_an_ack),
+            (0.35 * until, self._move_apart),
             (0.5 * until, self._break_the_feed),
         ]
         if seconds is not None:
@@ -180,27 +199,40 @@ class _Happenings:
     def look(self, running: Running, passed_s: float) -> None:
         """What is due now."""
         while self._due and passed_s >= self._due[0][0]:
-            self._due.pop(0)[1](running)
+            _, happen = self._due.pop(0)
+            if not happen(running):
+                self._due = sorted([*self._due, (passed_s + AGAIN_S, happen)], key=lambda one: one[0])
 
     def survived(self) -> list[dict[str, Any]]:
         """The faults that were asked for, with how often the venues say that each happened."""
         happened = self._control.happened()
         return [{**one, "happened": happened.get(one["fault"], 0)} for one in self._notes.faults]
 
-    def _lose_an_ack(self, _running: Running) -> None:
-        self._happen({"fault": "lose_ack", "venue": "bybit", "verb": "place"}, "the answer to an order is lost")
+    def _lose_an_ack(self, _running: Running) -> bool:
+        return self._happen({"fault": "lose_ack", "venue": "bybit", "verb": "place"}, "the answer to an order is lost")
 
-    def _break_the_feed(self, _running: Running) -> None:
-        self._happen({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
+    def _break_the_feed(self, _running: Running) -> bool:
+        return self._happen({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
 
-    def _happen(self, fault: dict[str, Any], words: str) -> None:
+    def _move_apart(self, running: Running) -> bool:
+        """Put Upbit's coins below the other venues', once the arbitrage has learnt where they are by themselves; False if it has not yet."""
+        if (_signals(running.run.out)["decisions"] or 0) < LEARNT_DECISIONS:
+            return False
+        for symbol in APART_SYMBOLS:
+            self._control.strike({"fault": "dislocate", "venue": "upbit", "symbol": symbol, "rate": APART})
+        self._notes.apart = {"venue": "upbit", "symbols": list(APART_SYMBOLS), "rate": APART}
+        return True
+
+    def _happen(self, fault: dict[str, Any], words: str) -> bool:
         self._control.strike(fault)
         self._notes.faults.append({**fault, "words": words})
+        return True
 
-    def _kill(self, running: Running) -> None:
+    def _kill(self, running: Running) -> bool:
         self._stage("kill drill: everything is cancelled from another process", 0, 0)
         # The command is for a person; here it runs in this one's place.
         self._notes.kill = our_verb(os.environ, "kill", "--socket", running.sockets["lower"])
+        return True
 
 
 def _venue(where: Mapping[str, Any]) -> dict[str, Any]:

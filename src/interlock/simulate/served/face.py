@@ -53,7 +53,8 @@ class Wanted:
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What a face is made of. `later` runs something after so many milliseconds; `doors` are those of the venue, public first."""
+    """What a face is made of. `later` runs something after so many milliseconds; `doors` are those of the venue, public first. `dislocate` moves a
+    symbol's price by a fraction, and says whether it could."""
 
     venue: SimVenue
     keys: KeyRing
@@ -64,6 +65,7 @@ class Parts:
     public: Hub
     private: Hub
     later: Callable[[int, Callable[[], None]], None]
+    dislocate: Callable[[str, float], bool] = lambda _symbol, _fraction: False
     doors: list[Door] = field(default_factory=list)
     closed_until_ms: int = 0
 

@@ -88,6 +88,9 @@ class Fault(StrEnum):
     """The last execution is taken back."""
     HALT = "halt"
     """`symbol` takes no orders for `ms`, or until `ms` 0 opens it again."""
+    DISLOCATE = "dislocate"
+    """The price of `symbol` is `rate` (a fraction, negative: below) apart from where the other venues have the coin, and comes back by itself, two
+    thirds of the way in ten seconds. Seeded markets only: whoever follows or replays another has its prices."""
 
 
 REQUESTS: Final = frozenset(list(Fault)[: list(Fault).index(Fault.GAP)])

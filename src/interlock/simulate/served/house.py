@@ -144,6 +144,8 @@ class House:
             private=Hub(self._steady_ms),
             later=_later,
         )
+        if isinstance(drive, SeededMarket):
+            parts.dislocate = drive.dislocate
         face = maker(parts)
         venue.step(drive.first())
         # Compiles what takes requests, so that the first client's first order does not wait for it: there is nothing to cancel.

@@ -90,6 +90,15 @@ class SeededMarket:
             self._mark(k, instrument, rows)
         return _rows(rows)
 
+    def dislocate(self, symbol: str, fraction: float) -> bool:
+        """Put a symbol's price so far apart from the fundamental one, from the next step on; what is between them goes by as premiums do, a
+        hundredth a step. False for a symbol that is not here."""
+        for k, instrument in enumerate(self.instruments):
+            if instrument.symbol == symbol:
+                self._premium[k] += fraction
+                return True
+        return False
+
     def step(self) -> np.ndarray:
         """The rows of the next STEP_S seconds; the fundamentals are stepped by whoever owns them."""
         rows: list[tuple[int, int, int, int, int]] = []

@@ -13,6 +13,8 @@ from interlock.simulate.served.orders import EndReason, NewOrder, Origin, Refuse
 from interlock.simulate.served.venue import SimVenue
 
 ZERO = Decimal(0)
+FARTHEST = Decimal("0.1")
+"""How far a price may be put apart: well within the ladders."""
 
 
 def strike_now(face: Face, spec: FaultSpec) -> bool:
@@ -75,6 +77,8 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
             return _foreign(venue, spec)
         case Fault.FILL:
             return _fill(venue, spec)
+        case Fault.DISLOCATE:
+            return _dislocate(face, spec)
         case Fault.REVERSE_FILL:
             taken_back = {e.reverses for e in venue.executions if e.reverses}
             last = next((e for e in reversed(venue.executions) if not e.reverses and e.number not in taken_back), None)
@@ -168,6 +172,15 @@ def _fill(venue: SimVenue, spec: FaultSpec) -> bool:
         return False
     lots = order.instrument.floor_lots(_decimal(spec.amount, "amount")) if spec.amount else order.remaining_lots
     return venue.fill(order, lots) is not None
+
+
+def _dislocate(face: Face, spec: FaultSpec) -> bool:
+    fraction = _decimal(spec.rate, "rate")
+    if not abs(fraction) <= FARTHEST:
+        raise UsageError(
+            f"rate: expected a fraction from -{FARTHEST} to {FARTHEST}, found {spec.rate}; farther is no price of the same coin"
+        )
+    return face.parts.dislocate(spec.symbol, float(fraction))
 
 
 def _decimal(text: str, what: str) -> Decimal:
