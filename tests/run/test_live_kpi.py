@@ -119,7 +119,7 @@ def verdict_on(kpi: dict[str, Any], name: str) -> tuple[str, str]:
 
 
 TWO = (fill("t1"), fill("t2", lots=2), fill("t3", client_id=OTHER))
-SENT = (wire(), wire(OTHER))
+SENT = (intent(), wire(), intent(OTHER), wire(OTHER))
 
 
 def test_fills_that_are_booked_as_the_venue_made_them_agree(tmp_path: Path) -> None:
@@ -148,6 +148,12 @@ def test_a_fill_that_is_not_as_the_venue_made_it_fails_the_run(made: Sequence[r.
     assert (verdict, kpi["verdict"]) == ("FAIL", "FAIL")
     assert FILLS in kpi["failed"]
     assert said in detail
+
+
+def test_an_execution_of_an_order_that_the_journal_never_sent_fails_the_run(tmp_path: Path) -> None:
+    kpi = Recorded(tmp_path, [*SENT[:2], intent(OTHER), TWO[0], READ], [executed(TWO[0]), executed(TWO[2])]).kpi()
+    assert kpi["failed"] == [FILLS]
+    assert f"{OTHER} on bybit BTCUSDT: booked nothing, made bought 1 lots at 620142 ticks" in verdict_on(kpi, FILLS)[1]
 
 
 def test_a_record_of_the_venue_that_is_gone_fails_and_one_that_nobody_keeps_is_unknown(tmp_path: Path) -> None:

@@ -96,10 +96,10 @@ class Told:
     wires: int = 0
     own_strangers: int = 0
     """Orders on the account whose ids look like ours and that no gate of this journal sent."""
-    sent: set[str] = field(default_factory=set)
-    """The client ids that were written to a wire."""
+    proposed: set[str] = field(default_factory=set)
+    """The client ids of every intent, whatever became of it."""
     traded: set[str] = field(default_factory=set)
-    """The venues at which that was."""
+    """The venues to which an order was written."""
     booked: dict[Trade, Execution] = field(default_factory=dict)
     """Every fill that was not taken back."""
     _venue_of: dict[str, str] = field(default_factory=dict)
@@ -112,6 +112,7 @@ class Told:
                 self.lives += 1
             case r.Intent() as intent:
                 self.intents += 1
+                self.proposed.add(intent.client_id)
                 self._venue_of[intent.client_id] = intent.venue
             case r.Permit():
                 self.permits += 1
@@ -130,7 +131,6 @@ class Told:
                 self.unsent += 1
             case r.WireBegin() as wire:
                 self.wires += 1
-                self.sent.add(wire.client_id)
                 venue = self._venue_of.pop(wire.client_id, None)
                 if venue is not None:
                     self.traded.add(venue)
@@ -336,7 +336,7 @@ def _filled(gate: Journaled, truth: Path | None) -> dict[str, Any]:
     name = "simulated against venue fills"
     if gate.recovered is None:
         return judged(name, None, "the journal cannot be read to its end, and what it booked is not known")
-    found = compare_fills(gate.told.booked, gate.told.sent, truth)
+    found = compare_fills(gate.told.booked, gate.told.proposed, truth)
     return judged(name, found.same, found.detail)
 
 

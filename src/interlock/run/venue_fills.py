@@ -42,14 +42,14 @@ class FillsCompared:
 NO_RECORD = "the venue of the orders is no simulated one that writes down here what it executed: its fills are known from what it told the gate alone"
 
 
-def compare_fills(booked: Fills, sent: Iterable[str], truth: Path | None) -> FillsCompared:
-    """Hold the journal's fills against what was executed of the orders that were `sent`, by client id. `truth` is where the simulated venue
-    writes that; None: there is none."""
+def compare_fills(booked: Fills, proposed: Iterable[str], truth: Path | None) -> FillsCompared:
+    """Hold the journal's fills against what was executed of the orders that were `proposed` (client ids), those too of which the journal knows no
+    send. `truth` is where the simulated venue writes that; None: there is none."""
     if truth is None:
         return FillsCompared(None, NO_RECORD)
     if not truth.is_file():
         return FillsCompared(False, f"expected the venue's own record at {truth}, found none; give the places of a venue that runs here")
-    ours = frozenset(sent)
+    ours = frozenset(proposed)
     try:
         made = {trade: one for trade, one in _executed(truth).items() if trade[0] in ours}
     except DamagedState as error:
