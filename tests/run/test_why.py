@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.gate.serving import command
 from tests.run.live_ground import example, live_ground
+from tests.run.recorded_run import RecordedRun
 
 from interlock.cli.main import main
 from interlock.engine.again import decide_again
@@ -300,6 +302,26 @@ def test_the_run_names_the_digest_of_what_its_configuration_came_to(recorded: Re
     assert load_config(recorded.folder / "config.toml").digest == digest
     assert InputsRead(next((recorded.folder / "engine").glob("inputs-*.log"))).header.config == digest
     assert command("replay", "--from-run", str(recorded.folder), timeout_s=180)[1]["result"] == "SAME"
+
+
+def test_a_difference_planted_in_the_journal_of_a_real_run_is_named(
+    recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The control is the test above."""
+    intent = engines(recorded)
+    copy = RecordedRun(tmp_path / "copy", [record for _, record in recorded.records])
+    shutil.copytree(recorded.folder, copy.folder, ignore=shutil.ignore_patterns("run", "*.sock", "*.log"))
+    shutil.copytree(recorded.folder / "engine", copy.folder / "engine", dirs_exist_ok=True)
+    for planted, journal in (
+        ([msgspec.structs.replace(intent, ticks=intent.ticks - 1)], intent.ticks - 1),
+        ([], None),
+    ):
+        copy.records = [new for _, one in recorded.records for new in (planted if one == intent else [one])]
+        copy.write_journal()
+        assert main(["replay", "--from-run", str(copy.folder), "--json"]) == 1
+        told = json.loads(capsys.readouterr().out)["mismatch"]
+        assert told["what"] == f"sequence {intent.sequence}, client id {intent.client_id}"
+        assert (told["journal"].get("ticks"), told["again"]["ticks"]) == (journal, intent.ticks)
 
 
 def test_a_denial_tells_of_every_limit_once_and_in_order() -> None:

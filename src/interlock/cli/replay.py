@@ -112,7 +112,10 @@ def _from_run(folder: Path, *, json: bool) -> int:
             f"{found.proposals} proposals and {found.cancels} cancels decided again; {found.intents} intents of the journal compared"
         )
         if found.cut:
-            print(f"{found.cut} logs were cut off: the engine was killed, and its last moment is not there")
+            lost = f"; {found.beyond} intents of the journal are of that moment, and not compared" if found.beyond else ""
+            print(f"{found.cut} logs were cut off: the engine was killed, and its last moment is not there{lost}")
+        if found.other_code:
+            print("other code decided then than now: kernels or books have changed since that run")
         if found.mismatch is None:
             print("every decision is the same")
         else:

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from interlock.engine.core import Core, told_actions
+from interlock.domain.errors import DamagedState
+from interlock.engine.core import Core, answers, told_actions
 from interlock.engine.inputs import Header, Input, InputsRead, Kind
 from interlock.engine.lines import hot_lines
 from interlock.engine.side import Action, Place, TakeBack
@@ -34,7 +35,10 @@ class Difference:
 
 @dataclass
 class DecidedAgain:
-    """What came of it. `proposals` are by the sequence number that the gate saw, `taken_back` in order."""
+    """What came of it. `proposals` are by the sequence number that the gate saw, `taken_back` in order.
+
+    `permitted`: by the same numbers, the client ids that the gate gave to what it permitted, as the engine was told.
+    """
 
     inputs: int = 0
     frames: int = 0
@@ -47,12 +51,13 @@ class DecidedAgain:
     difference: Difference | None = None
     proposals: dict[int, Place] = field(default_factory=dict)
     taken_back: list[str] = field(default_factory=list)
+    permitted: dict[int, str] = field(default_factory=dict)
 
 
 def decide_again(
     path: Path, settings: ReplaySettings, strategy: Strategy, on_progress: OnProgress | None = None
 ) -> tuple[Header, DecidedAgain]:
-    """Read a log to its end or to the first difference. Raises DamagedState for a log that is damaged.
+    """Read a log to its end or to the first difference. Raises DamagedState for a log that is damaged, NotBegun for one without a header.
 
     The last input of a log that was cut off may lack what the engine wanted after it: that is not counted as a difference.
     """
@@ -73,7 +78,15 @@ def decide_again(
         found.last_ns = one.now_ns
         if before is not None and not _same(found, before, None):
             return header, found
-        actions = core.take(one)
+        try:
+            actions = core.take(one)
+            if one.kind is Kind.DECIDED:
+                found.permitted.update((header.sequence_base + number, client_id) for number, client_id in answers(one) if client_id)
+        except (IndexError, ValueError, msgspec.MsgspecError) as error:
+            # The engine would have fallen over it, and what it falls over it does not write down.
+            raise DamagedState(
+                f"{path}: input {found.inputs} ({one.kind.name.lower()}) is none that an engine consumed ({error}); the file is damaged"
+            ) from error
         before = (one, actions)
         found.inputs += 1
         found.frames += one.kind is Kind.FRAME
@@ -111,7 +124,7 @@ def _same(found: DecidedAgain, again: tuple[Input, list[Action]] | None, then: I
         return True
     one = again[0] if again is not None else then
     assert one is not None
-    found.difference = Difference(found.inputs - 1, one.kind.name.lower(), one.now_ns, _plain(was), _plain(said))
+    found.difference = Difference(max(found.inputs - 1, 0), one.kind.name.lower(), one.now_ns, _plain(was), _plain(said))
     return False
 
 

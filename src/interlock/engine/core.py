@@ -21,7 +21,7 @@ from interlock.venues.hot import Columns, HotFeed
 
 Said = Columns | Reject
 OnSnapshot = Callable[[str, bytes], Taken | Reject]
-_PAIRS = msgspec.msgpack.Decoder(list[tuple[int, str]])
+_ANSWERS = msgspec.msgpack.Decoder(list[tuple[int, str]])
 _OF_BOOKS = (RowKind.DEPTH, RowKind.CLEAR)
 _ACTIONS = msgspec.msgpack.Encoder()
 
@@ -77,7 +77,7 @@ class Core:
                 return side.told(told, now_ns)
             case Kind.DECIDED:
                 found: list[Action] = []
-                for seq, client_id in _PAIRS.decode(one.data):
+                for seq, client_id in answers(one):
                     found += side.permitted(seq, client_id, now_ns) if client_id else side.denied_by_gate(seq, now_ns)
                 return found
             case Kind.UNDECIDED:
@@ -126,6 +126,11 @@ class Core:
         feed: Any = self._readings[self._books[k]].feed
         book = feed.book(self._instruments[k].symbol)
         return ({}, {}) if book is None or not book.usable else (book.levels(1), book.levels(-1))
+
+
+def answers(one: Input) -> list[tuple[int, str]]:
+    """What an input of kind DECIDED tells of proposals: our number and the client id, which is empty for a denial."""
+    return _ANSWERS.decode(one.data)
 
 
 def told_actions(actions: Sequence[Action]) -> bytes:

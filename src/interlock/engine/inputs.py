@@ -7,6 +7,7 @@ found. What was consumed in the last moment of such a run may be missing, and th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import struct
@@ -58,6 +59,13 @@ class Kind(IntEnum):
 
     END = 12
     """No input: the engine ended in order. A log without it was cut off, and lacks what was consumed last."""
+
+
+_KINDS: Final = frozenset(Kind)
+
+
+class NotBegun(DamagedState):
+    """A log that ends before its header is whole: its engine was killed before it had consumed anything."""
 
 
 class Input(NamedTuple):
@@ -150,7 +158,10 @@ class InputLog:
 
 
 class InputsRead:
-    """A log that is read: its header, then its inputs one by one. After the last, `torn` says whether the file ended in the middle of a block."""
+    """A log that is read: its header, then its inputs one by one. After the last, `torn` says whether the file ended in the middle of a block.
+
+    Raises NotBegun for a log without a header, DamagedState for one that was not written like this.
+    """
 
     def __init__(self, path: Path) -> None:
         self.torn = False
@@ -158,7 +169,9 @@ class InputsRead:
         self._blocks = self._read()
         first = next(self._blocks, None)
         if first is None:
-            raise DamagedState(f"{path}: expected a log of inputs, found no header; the run ended before it began")
+            raise NotBegun(
+                f"{path}: expected a log of inputs, found no header; its engine ended before it began, and there is nothing in it"
+            )
         try:
             self.header = msgspec.json.decode(first, type=Header)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -170,15 +183,25 @@ class InputsRead:
         for block in self._blocks:
             at = 0
             while at < len(block):
+                if len(block) - at < _ITEM.size:
+                    raise DamagedState(f"{self._path}: a block ends in the middle of an input; the file is damaged")
                 kind, number, now_ns, length = _ITEM.unpack_from(block, at)
                 at += _ITEM.size
+                if kind not in _KINDS or len(block) - at < length:
+                    raise DamagedState(
+                        f"{self._path}: an input of kind {kind} and {length} bytes, of which there are {len(block) - at}; damaged"
+                    )
                 yield Input(Kind(kind), now_ns, number, block[at : at + length])
                 at += length
 
     def _read(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
+            begins = file.read(len(MAGIC))
+            if not MAGIC.startswith(begins):
                 raise DamagedState(f"{self._path}: expected a log of inputs, found another file")
+            if begins != MAGIC:
+                self.torn = True
+                return
             while head := file.read(_BLOCK.size):
                 if len(head) < _BLOCK.size:
                     self.torn = True
@@ -197,3 +220,13 @@ class InputsRead:
                 if len(block) != length or zlib.crc32(block) != checksum:
                     raise DamagedState(f"{self._path}: a block does not match its checksum; the file is damaged")
                 yield block
+
+
+def begun(folder: Path, pattern: str) -> list[Path]:
+    """The logs of a folder that have a header, by name. Raises DamagedState for a file that is no log, or of another version."""
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        with contextlib.suppress(NotBegun):
+            InputsRead(path)
+            found.append(path)
+    return found

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from interlock.engine.again import core_of
-from interlock.engine.core import Core, told_actions
-from interlock.engine.inputs import Header, Input, InputsRead, Kind
+from interlock.engine.core import Core, answers, told_actions
+from interlock.engine.inputs import Header, Input, InputsRead, Kind, begun
 from interlock.engine.side import Action, Place
 from interlock.simulate.settings import ReplaySettings
 from interlock.simulate.world import Strategy
@@ -23,7 +22,6 @@ from interlock.venues.hot import Columns
 
 LEVELS: Final = 5
 """How many prices of each side of a book are told."""
-_PAIRS = msgspec.msgpack.Decoder(list[tuple[int, str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class Moment:
 def log_of(folder: Path, pattern: str, strategy: str, sequence: int) -> Path | None:
     """The log of the engine life that can have made a proposal: the latest of the strategy that began below its number. Raises DamagedState."""
     found: tuple[int, Path] | None = None
-    for path in sorted(folder.glob(pattern)):
+    for path in begun(folder, pattern):
         header = InputsRead(path).header
         if strategy in ("", header.strategy) and header.sequence_base < sequence and (found is None or header.sequence_base > found[0]):
             found = (header.sequence_base, path)
@@ -168,7 +166,7 @@ def levels_of(book: Any, depth: np.ndarray) -> tuple[tuple[tuple[int, int], ...]
 def _answer(rest: Iterator[Input], seq: int) -> tuple[Input | None, str]:
     for one in rest:
         if one.kind is Kind.DECIDED:
-            for number, client_id in _PAIRS.decode(one.data):
+            for number, client_id in answers(one):
                 if number == seq:
                     return one, client_id
     return None, ""

@@ -14,7 +14,7 @@ import msgspec
 from interlock.domain.errors import BadInput
 from interlock.domain.instruments import Instrument
 from interlock.engine.engine import PROPOSED_TIFS, TAKEN_BACK
-from interlock.engine.inputs import Input, InputsRead, Kind
+from interlock.engine.inputs import Input, InputsRead, Kind, begun
 from interlock.engine.moment import Moment, log_of, moment_of
 from interlock.engine.side import Action, Place
 from interlock.gate import records as r
@@ -47,7 +47,7 @@ def why(folder: Path, client_id: str | None, sequence: int | None) -> dict[str, 
     for needed in (config_path, limits_path, journal):
         if not needed.exists():
             raise BadInput(folder, "", f"expected the folder of a run with {needed.name}, found none; give that of `interlock run`")
-    logs = sorted((folder / ENGINE_FOLDER).glob(INPUTS))
+    logs = begun(folder / ENGINE_FOLDER, INPUTS)
     instruments = InputsRead(logs[-1]).header.instruments if logs else ()
     read = JournalRead(journal, load_sheet(limits_path), instruments)
     if client_id is not None:
