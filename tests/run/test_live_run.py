@@ -76,6 +76,9 @@ def test_an_engine_that_is_killed_is_started_anew_and_its_orders_are_taken_back(
             time.sleep(instants.uniform(0.0, 1.5))
             os.kill(ground.engine_pid(), signal.SIGKILL)
             ground.until(lambda life=life: ground.engine().get("started_ns", life) != life)  # type: ignore[misc]
+            # The grant lives on: the new one is warm before it hears of it.
+            stands = ground.engine()
+            assert (stands["warmed"]["placed"] > 0, stands["warmed_ns"] <= stands["started_ns"]) == (True, True)
         ground.until(lambda: ground.engine().get("open_orders", 0) > 0)
         code, kpi = ground.end(run, signal.SIGINT)
         assert code == 130

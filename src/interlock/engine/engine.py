@@ -183,7 +183,7 @@ class Engine:
         elif places:
             self.counts["proposed"] += len(places)
             assert self.gate is not None
-            proposed = self.gate.propose([one.seq for one in places], [self._proposal(one, now_ns) for one in places])
+            proposed = self.gate.propose([one.seq for one in places], [self.proposal(one, now_ns) for one in places])
             if not proposed:
                 self.counts["not proposed: no gate"] += len(places)
                 asyncio.get_running_loop().call_soon(self.take, Kind.DECIDED, 0, msgspec.msgpack.encode([(one.seq, "") for one in places]))
@@ -192,7 +192,8 @@ class Engine:
             if self.gate is None or not self.gate.take_back(backs, TAKEN_BACK):
                 self.counts["not taken back: no gate"] += len(backs)
 
-    def _proposal(self, place: Place, now_ns: int) -> Proposal:
+    def proposal(self, place: Place, now_ns: int) -> Proposal:
+        """What is proposed to the gate for an order that is wanted now."""
         instrument = self._instruments[place.instrument]
         bid, ask = self.core.side.top(place.instrument)
         boot_ns = now_ns - self._offset_ns

@@ -6,13 +6,13 @@ It is started with an environment of named variables, and refuses one with anyth
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +24,15 @@ from interlock.engine.engine import Engine
 from interlock.engine.gate_line import GateLine
 from interlock.engine.inputs import VERSION, Header, InputLog
 from interlock.engine.lines import hot_lines
+from interlock.engine.warm import Warmed, warm_up
 from interlock.market.compiled import source_digest
 from interlock.run.config import load_config
+from interlock.run.event_loop import Collector, QuietSelector, quiet_loop
 from interlock.run.keyless import require_no_keys
 from interlock.run.listed import listed_instruments
 from interlock.run.live_plan import LivePlan, live_plan, wanted
+from interlock.run.log_lines import Log
+from interlock.run.status_file import StatusFile
 from interlock.venues.endpoint import Where
 from interlock.venues.hosts import Hosts, hosts_of, hosts_on_loopback
 from interlock.venues.http_reader import HttpReader
@@ -40,10 +44,14 @@ EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 NS_PER_US: Final = 1_000
 STATUS_EVERY_S: Final = 1.0
+STATUS_FILE: Final = "engine.json"
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the process is told. `intent` is the gate's socket; `places` the first line of `interlock venues serve`, for loopback."""
+    """What the process is told. `intent` is the gate's socket; `places` the first line of `interlock venues serve`, for loopback.
+
+    `spin`: it never sleeps while it waits, which takes a core.
+    """
 
     config: Path
     out: Path
@@ -66,6 +74,11 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int
     gate: bool
     gate_connections: int
+    warmed: dict[str, int]
+    """What was decided of a made-up market before anything was heard."""
+    warmed_ns: int
+    collector: dict[str, Any]
+    spins: bool
     ended: str = ""
 
 
@@ -74,17 +87,24 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     try:
         require_no_keys(environ, "the engine, which signs nothing,")
         config = msgspec.json.decode(Path(argv[1]).read_bytes(), type=EngineConfig, dec_hook=_path)
-        return asyncio.run(_run(config))
-    except (InterlockError, msgspec.ValidationError) as error:
+        return run_engine(config)
+    except (InterlockError, OSError, msgspec.ValidationError) as error:
         sys.stderr.write(f"engine: {error}\n")
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+
+
+def run_engine(config: EngineConfig) -> int:
+    """Run it in an event loop of its own; the exit code."""
+    collector = Collector()
+    with asyncio.Runner(loop_factory=lambda: quiet_loop(QuietSelector(collector, spin=config.spin))) as runner:
+        return runner.run(_run(config, collector))
 
 
 def _path(kind: type[Any], value: Any) -> Any:
     return kind(value)
 
 
-async def _run(config: EngineConfig) -> int:
+async def _run(config: EngineConfig, collector: Collector) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[int] = loop.create_future()
     for number, code in ((signal.SIGTERM, EXIT_DONE), (signal.SIGINT, EXIT_INTERRUPTED)):
@@ -94,6 +114,10 @@ async def _run(config: EngineConfig) -> int:
     hosts = {venue: _hosts(config, venue) for venue in wanted(parsed, config.config)}
     plan = await _plan(config, hosts, clock)
     lines = hot_lines(plan.instruments)
+    log_lines = Log("engine")
+    warmed = warm_up(plan.instruments, plan.settings, plan.strategy, config.strategy, hosts, clock.now_ns())
+    warmed_ns = clock.now_ns()
+    log_lines(f"warmed up: {warmed.decisions} decisions, {warmed.placed} orders, {warmed.rejected} frames refused")
     boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     epoch_ns = clock.now_ns()
     log = InputLog(
@@ -135,37 +159,33 @@ async def _run(config: EngineConfig) -> int:
         sequence_base=boot_ns // NS_PER_US,
         connect=connect_picows,
         chance=random.random,
-        say=_say,
+        say=log_lines,
     )
     engines.append(engine)
-    # What is here now stays; what comes is freed by counting. A collection in the middle of a decision costs milliseconds.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    work = loop.create_task(engine.run())
-    try:
-        while not stop.done() and not work.done():
-            _write_status(config.out, engine, plan, line, epoch_ns)
-            await asyncio.wait((stop, work), timeout=STATUS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-            gc.collect()
-        if work.done():
-            work.result()
-        return stop.result()
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
-        log.close()
-        _write_status(config.out, engine, plan, line, epoch_ns, ended="stopped" if stop.done() else "failed")
+    stands = Stands(engine, plan, line, epoch_ns, warmed, warmed_ns, collector, spins=config.spin)
+    status = StatusFile(config.out / STATUS_FILE)
+    with collector.on_duty():
+        work = loop.create_task(engine.run())
+        try:
+            while not stop.done() and not work.done():
+                status.put(stands.told())
+                await asyncio.wait((stop, work), timeout=STATUS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                status.check()
+                collector.overdue()
+            if work.done():
+                work.result()
+            return stop.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            log.close()
+            status.close(stands.told(ended="stopped" if stop.done() else "failed"))
+            log_lines.flush()
 
 
 def _end(stop: asyncio.Future[int], code: int) -> None:
     if not stop.done():
         stop.set_result(code)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"engine: {text}\n")
-    sys.stderr.flush()
 
 
 def _hosts(config: EngineConfig, venue: str) -> Hosts:
@@ -188,41 +208,57 @@ async def _plan(config: EngineConfig, hosts: Mapping[str, Hosts], clock: SystemC
     return live_plan(parsed, config.config, found)
 
 
-def _write_status(out: Path, engine: Engine, plan: LivePlan, line: GateLine | None, epoch_ns: int, ended: str = "") -> None:
-    side = engine.core.side
-    status = EngineStatus(
-        now_ns=engine.now_ns(),
-        started_ns=epoch_ns,
-        decisions=side.decisions,
-        counts=dict(engine.counts),
-        feeds=[
-            {
-                "connections": feed.counts.connections,
-                "frames": sum(feed.counts.taken.values()),
-                "rejected": dict(feed.counts.rejected),
-                "ends": dict(feed.counts.ends),
-            }
-            for feed in engine.feeds
-        ],
-        books=[
-            {
-                "venue": one.venue,
-                "symbol": one.symbol,
-                "bid_ticks": side.top(k)[0],
-                "ask_ticks": side.top(k)[1],
-                "position_lots": side.position_lots(k),
-                "bars": [bar.value for bar in side.bars(k)],
-            }
-            for k, one in enumerate(plan.instruments)
-        ],
-        open_orders=side.open_orders,
-        gate=line is not None and line.there,
-        gate_connections=0 if line is None else line.connections,
-        ended=ended,
-    )
-    part = out / "engine.json.part"
-    part.write_bytes(msgspec.json.encode(status))
-    os.replace(part, out / "engine.json")
+@dataclass(frozen=True)
+class Stands:
+    """Looks at an engine, and tells how it stands."""
+
+    engine: Engine
+    plan: LivePlan
+    line: GateLine | None
+    epoch_ns: int
+    warmed: Warmed
+    warmed_ns: int
+    collector: Collector
+    spins: bool
+
+    def told(self, ended: str = "") -> bytes:
+        """The content of the status file."""
+        engine, side, line = self.engine, self.engine.core.side, self.line
+        status = EngineStatus(
+            now_ns=engine.now_ns(),
+            started_ns=self.epoch_ns,
+            decisions=side.decisions,
+            counts=dict(engine.counts),
+            feeds=[
+                {
+                    "connections": feed.counts.connections,
+                    "frames": sum(feed.counts.taken.values()),
+                    "rejected": dict(feed.counts.rejected),
+                    "ends": dict(feed.counts.ends),
+                }
+                for feed in engine.feeds
+            ],
+            books=[
+                {
+                    "venue": one.venue,
+                    "symbol": one.symbol,
+                    "bid_ticks": side.top(k)[0],
+                    "ask_ticks": side.top(k)[1],
+                    "position_lots": side.position_lots(k),
+                    "bars": [bar.value for bar in side.bars(k)],
+                }
+                for k, one in enumerate(self.plan.instruments)
+            ],
+            open_orders=side.open_orders,
+            gate=line is not None and line.there,
+            gate_connections=0 if line is None else line.connections,
+            warmed=asdict(self.warmed),
+            warmed_ns=self.warmed_ns,
+            collector=self.collector.told(),
+            spins=self.spins,
+            ended=ended,
+        )
+        return msgspec.json.encode(status)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ import json
 import os
 import platform
 import pwd
-import queue
 import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,11 @@ from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
 from interlock.run.build import build_hash
 from interlock.run.children import start_sentinel
+from interlock.run.event_loop import Collector, QuietSelector, quiet_loop
 from interlock.run.gate_config import GateConfig, read_gate_config, write_gate_config
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
+from interlock.run.log_lines import Log
 from interlock.run.sentinel_keeper import Child, SentinelKeeper
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, kernel_boot_id, look
@@ -47,8 +48,8 @@ from interlock.venues.endpoint import Endpoint
 
 EXIT_DONE, EXIT_LEFT_ORDERS, EXIT_START, EXIT_INTERRUPTED = 0, 1, 2, 130
 STOP_CHILD_S = 5.0
+TEND_S = 1.0
 SWEEPS_ON = "a stop of this folder is still being swept: its sentinel goes on; `interlock kill` follows it"
-MOST_LINES_A_SECOND, MOST_LINES_WAITING, LONGEST_LINE = 20, 200, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,41 +76,6 @@ def clocks() -> ClockReading:
 def now() -> Now:
     """The two clocks of a decision."""
     return Now(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns())
-
-
-class Log:
-    """Lines for a person, on stderr; stdout is for the one line. Whoever does not read them holds nobody up: what does not fit is counted."""
-
-    def __init__(self) -> None:
-        self._lines: queue.Queue[str] = queue.Queue(MOST_LINES_WAITING)
-        self._dropped = 0
-        self._window = (0, 0)
-        threading.Thread(target=self._write, name="log", daemon=True).start()
-
-    def __call__(self, text: str) -> None:
-        """Say something, at most so much a second."""
-        second = time.monotonic_ns() // 1_000_000_000
-        said = self._window[1] + 1 if self._window[0] == second else 1
-        self._window = (second, said)
-        try:
-            if said > MOST_LINES_A_SECOND:
-                raise queue.Full
-            self._lines.put_nowait(f"gate: {text[:LONGEST_LINE]}\n")
-        except queue.Full:
-            self._dropped += 1
-
-    def flush(self) -> None:
-        """Give what was said a moment to arrive."""
-        until = time.monotonic() + 0.5
-        while not self._lines.empty() and time.monotonic() < until:
-            time.sleep(0.005)
-
-    def _write(self) -> None:
-        while True:
-            line = self._lines.get()
-            dropped, self._dropped = self._dropped, 0
-            sys.stderr.write(f"gate: {dropped} lines were left out\n{line}" if dropped else line)
-            sys.stderr.flush()
 
 
 def _own_group() -> None:
@@ -149,9 +115,14 @@ async def ask_sentinel(folder: Path, request: Mapping[str, Any], silence_s: floa
     return await told
 
 
-async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine, say: Callable[[str], None] = print) -> int:
-    """Run one life of the gate; returns the exit code. Raises InterlockError for start conditions that do not hold."""
-    log = Log()
+async def serve(
+    config: GateConfig, environ: Mapping[str, str], machine: Machine, say: Callable[[str], None] = print, collector: Collector | None = None
+) -> int:
+    """Run one life of the gate; returns the exit code. Raises InterlockError for start conditions that do not hold.
+
+    `collector`: of the loop's selector. From when the gate is ready cycles are collected by it alone, and not while a record waits for the disk.
+    """
+    log = Log("gate")
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop, stopped, number, log)
@@ -181,8 +152,9 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
             keeping = asyncio.get_running_loop().create_task(keeper.run())
         await _until(world.ready(), stopped)
         if not stopped.done():
-            say(json.dumps(world.paths()))
-            await _until(world.failed(), stopped)
+            with on_duty(collector, world, log):
+                say(json.dumps(world.paths()))
+                await _until(world.failed(), stopped)
         ended_by: int = stopped.result() if stopped.done() else int(signal.SIGTERM)
         left = await world.leave()
     finally:
@@ -201,6 +173,33 @@ async def serve(config: GateConfig, environ: Mapping[str, str], machine: Machine
         log(SWEEPS_ON)
     log.flush()
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else EXIT_DONE
+
+
+@contextlib.contextmanager
+def on_duty(collector: Collector | None, world: GateWorld, log: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs no collection of cycles comes between an order and its permit. Without a collector nothing changes."""
+    if collector is None:
+        yield
+        return
+
+    def waits() -> bool:
+        journal = world.journal
+        return journal is not None and journal.durable_lsn != journal.last_lsn
+
+    async def tend() -> None:
+        while True:
+            await asyncio.sleep(TEND_S)
+            collector.overdue()
+
+    collector.waits = waits
+    tending = asyncio.get_running_loop().create_task(tend())
+    try:
+        with collector.on_duty():
+            log(f"ready; {collector.frozen} objects stay out of the collector, and it works when nothing waits")
+            yield
+            log(f"the collector worked: {collector.told()}")
+    finally:
+        tending.cancel()
 
 
 def _sentinel_keeper(config: GateConfig, log: Callable[[str], None]) -> SentinelKeeper:
@@ -281,7 +280,9 @@ def main(argv: list[str]) -> int:
     try:
         _own_group()
         config = read_gate_config(Path(argv[0]))
-        return asyncio.run(serve(config, os.environ, Machine.real(), _say))
+        collector = Collector()
+        with asyncio.Runner(loop_factory=lambda: quiet_loop(QuietSelector(collector))) as runner:
+            return runner.run(serve(config, os.environ, Machine.real(), _say, collector))
     except OSError as error:
         sys.stderr.write(f"gate: cannot start or go on: {error}; see who owns its folder, and what the disk says\n")
         if config is not None and _end_children(config, only_new=True):
