@@ -171,10 +171,14 @@ class ArbitrageConfig(_Section):
 
 
 class LiveConfig(_Section):
-    """What a run against venues needs besides: the gate's file of limits, beside this file, and the strategy's name in it."""
+    """What a run against venues needs besides: the gate's file of limits, beside this file, and the strategy's name in it.
+
+    `spin`: the engine never sleeps while it waits, which takes a core; at most one process of two cores of the host may.
+    """
 
     limits: Path
     strategy: str = Field(min_length=1)
+    spin: bool = False
 
 
 class RunConfig(_Section):
@@ -208,6 +212,8 @@ class RunConfig(_Section):
         said = self.model_dump(mode="json")
         if self.live is None:
             del said["live"]  # a replay's digest is what it was before there was such a section
+        elif not self.live.spin:
+            del said["live"]["spin"]  # and that of a run, before it could spin
         return said
 
     @property

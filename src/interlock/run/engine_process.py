@@ -25,6 +25,7 @@ from interlock.engine.gate_line import GateLine
 from interlock.engine.inputs import VERSION, Header, InputLog
 from interlock.engine.lines import hot_lines
 from interlock.engine.warm import Warmed, warm_up
+from interlock.gate.account_lock import LOCK_FOLDER
 from interlock.market.compiled import source_digest
 from interlock.run.config import load_config
 from interlock.run.event_loop import Collector, QuietSelector, quiet_loop
@@ -32,6 +33,7 @@ from interlock.run.keyless import require_no_keys
 from interlock.run.listed import listed_instruments
 from interlock.run.live_plan import LivePlan, live_plan, wanted
 from interlock.run.log_lines import Log
+from interlock.run.spinning import cores, take_right
 from interlock.run.status_file import StatusFile
 from interlock.venues.endpoint import Where
 from interlock.venues.hosts import Hosts, hosts_of, hosts_on_loopback
@@ -50,7 +52,7 @@ STATUS_FILE: Final = "engine.json"
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the process is told. `intent` is the gate's socket; `places` the first line of `interlock venues serve`, for loopback.
 
-    `spin`: it never sleeps while it waits, which takes a core.
+    `spin`: it never sleeps while it waits, which takes a core (`live.spin` of the run's configuration); the right to is a lock in `lock_folder`.
     """
 
     config: Path
@@ -60,6 +62,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     intent: Path | None
     places: dict[str, Any] | None = None
     spin: bool = False
+    lock_folder: Path = LOCK_FOLDER
 
 
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +97,15 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
 
 
 def run_engine(config: EngineConfig) -> int:
-    """Run it in an event loop of its own; the exit code."""
+    """Run it in an event loop of its own; the exit code. Raises UsageError where it is to spin and may not."""
+    right = take_right(cores(), config.lock_folder) if config.spin else None
     collector = Collector()
-    with asyncio.Runner(loop_factory=lambda: quiet_loop(QuietSelector(collector, spin=config.spin))) as runner:
-        return runner.run(_run(config, collector))
+    try:
+        with asyncio.Runner(loop_factory=lambda: quiet_loop(QuietSelector(collector, spin=config.spin))) as runner:
+            return runner.run(_run(config, collector))
+    finally:
+        if right is not None:
+            right.release()
 
 
 def _path(kind: type[Any], value: Any) -> Any:

@@ -90,6 +90,8 @@ class Resolved:
         for section in STRATEGIES:
             if said[section] is not None:
                 said[section]["params"] = {**parameters(section), **said[section]["params"]}
+        if self.config.live is not None:
+            said["live"] = self.config.live.model_dump(mode="json")
         return tuple(Value(place, value, self._origin(place)) for place, value in _leaves(said, ()))
 
     def given(self) -> dict[str, str]:

@@ -43,6 +43,7 @@ from interlock.run.observed import endpoint_named
 from interlock.run.observer_child import ObserverChild
 from interlock.run.run_folder import fill_folder, hold_folder, put, require_folder
 from interlock.run.shadow_kpi import write_shadow_kpi
+from interlock.run.spinning import cores, take_right
 from interlock.run.venue_child import ENVIRONMENT as ENGINE_ENVIRONMENT
 from interlock.run.venue_child import VenueChild
 from interlock.venues.endpoint import Where
@@ -140,6 +141,9 @@ def run_live(
     require_runnable(run.mode, config, run.config, environ, places=run.places)
     assert config.live is not None
     assert run.places is not None or run.mode is Mode.PAPER
+    if config.live.spin:
+        # Taken by the engine when it begins; that there is none is said before anything does.
+        take_right(cores()).release()
     limits = run.config.parent / config.live.limits
     if not limits.is_file():
         raise BadInput(run.config, "live.limits", f"expected a file of limits at {limits}, found none")
@@ -187,7 +191,10 @@ def _run(
         gate = _start_gate(run, traded, environ)
         sockets = _sockets(gate, run.out, stop, stage)
         running = Running(run, sockets, gate, None, observer, run.truth())
-        put(run.out / ENGINE_FOLDER / "config.json", msgspec.json.encode(engine_told(run, config.live.strategy, sockets)))
+        put(
+            run.out / ENGINE_FOLDER / "config.json",
+            msgspec.json.encode(engine_told(run, config.live.strategy, sockets, spin=config.live.spin)),
+        )
         running.engine = _start_engine(run, environ)
         _await_engine(running, stop, stage)
         if run.on_paper and not stop.wanted:
@@ -329,7 +336,7 @@ def _gate_refused(gate: subprocess.Popen[bytes], out: Path) -> Refused:
     return error(f"the gate did not start (exit code {gate.returncode}): {said}; see {out / 'gate.log'}")  # type: ignore[return-value]
 
 
-def engine_told(run: LiveRun, strategy: str, sockets: Mapping[str, str]) -> dict[str, Any]:
+def engine_told(run: LiveRun, strategy: str, sockets: Mapping[str, str], *, spin: bool = False) -> dict[str, Any]:
     """What the engine is told: nothing of a key, and of no address but public ones."""
     where, places = run.market
     return {
@@ -339,6 +346,7 @@ def engine_told(run: LiveRun, strategy: str, sockets: Mapping[str, str]) -> dict
         "strategy": strategy,
         "intent": sockets["intent"],
         "places": None if places is None else public_places(json.loads(places.read_bytes())),
+        "spin": spin,
     }
 
 
