@@ -263,6 +263,17 @@ def test_damage_is_exit_code_3(recorded: Recorded, tmp_path: Path, capsys: pytes
         assert (code, told["error"]["kind"]) == (3, "DamagedState"), name
 
 
+def test_an_engine_that_was_killed_before_it_began_keeps_nobody_from_asking(
+    recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its log has no header yet, and stands behind all others."""
+    intent = engines(recorded)
+    copy = tmp_path / "copy"
+    shutil.copytree(recorded.folder, copy, ignore=shutil.ignore_patterns("run", "*.sock"))
+    (copy / "engine" / "inputs-9999999999999999999.log").write_bytes(b"interlock inp")
+    assert asked(capsys, intent.client_id, "--from-run", str(copy)) == asked(capsys, intent.client_id, "--from-run", str(recorded.folder))
+
+
 def test_another_configuration_is_noticed(recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     intent = engines(recorded)
     copy = tmp_path / "copy"
