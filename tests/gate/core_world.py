@@ -20,6 +20,7 @@ from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.records import Book, Epoch, Intent, Level, LimitsTightened, Purpose, Record
 from interlock.gate.state import GateState
 from interlock.gate.tightening import changes
+from interlock.gate.venue_bounds import Standing
 
 LIFE = "0123456789abcdef" * 2
 NOW = Now(aw.BOOT_NS, aw.WALL_NS)
@@ -32,6 +33,9 @@ class PlainWire:
     receive_window_ns = 2 * S
 
     def objection(self, intent: Intent, wall_ns: int) -> str:
+        return ""
+
+    def forbidden_now(self, intent: Intent, wall_ns: int, standing: Standing) -> str:
         return ""
 
     def body(self, frame: bytes) -> bytes:

@@ -120,6 +120,9 @@ class Told:
         assert symbol == "BTCUSDT"
         return self.says
 
+    def limits(self, symbol: str) -> None:
+        assert symbol == "BTCUSDT"
+
     def asks(self, symbol: str) -> bool:
         assert symbol == "BTCUSDT"
         return self.wants_asking

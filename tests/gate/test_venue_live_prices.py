@@ -145,6 +145,25 @@ def test_prices_are_those_that_the_venue_answers(there: Ground, venue: str) -> N
 
 
 @each_venue
+def test_price_limits_come_with_the_prices_where_the_venue_tells_them(there: Ground, venue: str) -> None:
+    async def use(found: Following) -> None:
+        symbol = found.symbols[0]
+        with pytest.raises(KeyError):
+            found.prices.limits("NONE")
+        if venue != "bybit":
+            assert found.prices.limits(symbol) is None
+            return
+        began_ns = found.now().boot_ns
+        # They go on being told, around the mark.
+        await until(lambda: (told := found.prices.limits(symbol)) is not None and told.boot_ns > began_ns)
+        told = found.prices.limits(symbol)
+        assert told is not None
+        assert told.lowest_ask_ticks < found.quote().mark_ticks < told.highest_bid_ticks
+
+    story(there, venue, use)
+
+
+@each_venue
 def test_prices_cost_nothing_of_the_limits_once_the_stream_has_begun(there: Ground, venue: str) -> None:
     async def use(found: Following) -> None:
         meter = found.access.meter

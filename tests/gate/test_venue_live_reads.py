@@ -154,6 +154,14 @@ def test_the_clock_is_an_interval_that_holds_the_truth(there: Ground, venue: str
     assert sample(-2_000) is (None if venue == "upbit" else SkewDenial.OUTSIDE)
 
 
+PUBLISHED = {
+    "upbit": (0, 0, 0),
+    "binance_usdm": (Decimal("1.05"), Decimal("0.95"), 200),
+    "bybit": (0, 0, 500),
+}
+"""What the simulators publish of orders with their listings; Bybit tells its price limits in its stream, and the number in its documents."""
+
+
 @each_venue
 def test_listings_have_what_the_gate_needs_of_an_instrument(there: Ground, venue: str) -> None:
     found = {one.symbol: one for one in there.reading(venue, lambda reads: reads.listings())}
@@ -163,6 +171,7 @@ def test_listings_have_what_the_gate_needs_of_an_instrument(there: Ground, venue
         assert (one.base, one.quote, one.kind, one.min_notional, one.trading) == (true.base, true.quote, true.kind, true.min_notional, True)
         assert (one.lot, one.min_lots) == (true.lot, true.min_lots)
         assert bool(one.tiers) is (venue in DERIVATIVES)
+        assert (one.bid_most, one.ask_least, one.most_open) == PUBLISHED[venue]
         InstrumentFacts(
             venue=venue,
             symbol=one.symbol,

@@ -29,7 +29,7 @@ from interlock.market.plain_book import PlainBook
 from interlock.market.shipped import BYBIT_FEES
 from interlock.venues.bybit import wire
 from interlock.venues.bybit.public import Feed
-from interlock.venues.feed import MAX_FRAME_BYTES, BookChange, FundingNext, Mark, Reason, Reject, Taken, Trade
+from interlock.venues.feed import MAX_FRAME_BYTES, BookChange, FundingNext, Mark, PriceLimits, Reason, Reject, Taken, Trade
 from interlock.venues.inferring import Decimals, inferred_perpetual
 
 NS = 1_000_000
@@ -252,6 +252,19 @@ def test_tickers_are_merged_and_only_what_is_said_is_an_event() -> None:
     assert feed().ticker("BTCUSDT") is None
 
 
+def test_price_limits_are_told_in_ticks_to_the_strict_side() -> None:
+    def message(**data: Any) -> bytes:
+        return encoded({"topic": "priceLimit.BTCUSDT", "data": {"symbol": "BTCUSDT", **data}, "ts": BASE_MS})
+
+    of = feed()
+    events(of.take(encoded(SNAPSHOT)))
+    assert events(of.take(message(buyLmt="105.07", sellLmt="95.01"))) == (PriceLimits("BTCUSDT", BASE_MS * NS, 1_050, 951),)
+    assert events(of.take(message(buyLmt="", sellLmt="0"))) == (PriceLimits("BTCUSDT", BASE_MS * NS, 0, 0),)
+    assert usable(of)
+    for bad in ("NaN", "-1", "1E+99", "much"):
+        assert rejected(of.take(message(buyLmt=bad))).reason is Reason.MALFORMED
+
+
 def test_a_trade_or_ticker_that_is_refused_for_its_place_says_nothing_against_the_book() -> None:
     of = feed()
     for message in (SNAPSHOT, TRADES, TICKER):
@@ -455,7 +468,7 @@ def test_every_sample_in_the_wire_docstrings_decodes() -> None:
             sample = sample if "topic `" not in structure.__doc__ else '{"' + sample[1:]
             assert isinstance(msgspec.json.decode(sample, type=structure), structure)
             decoded += 1
-    assert decoded == 7
+    assert decoded == 9
 
 
 def test_what_an_unknown_symbol_is_taken_for() -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from interlock.domain.ids import INCARNATION_BITS, ClientId, parse_client_id
 from interlock.domain.orders import OrderState
-from interlock.gate import absence, orders, pairs, reservation, throttles
+from interlock.gate import absence, orders, pairs, reservation, throttles, venue_bounds
 from interlock.gate.evaluate import Allowed, Denied, evaluate
 from interlock.gate.exposure import Exposure, OpenOrder, exposure_of
 from interlock.gate.frames import Decision, Plan, Proposal
@@ -24,7 +24,7 @@ from interlock.gate.lattice import effective_level
 from interlock.gate.ledger import Flag
 from interlock.gate.limit_sheet import LARGEST
 from interlock.gate.mandate import Clause, MandateRule
-from interlock.gate.order_machine import Violation
+from interlock.gate.order_machine import RESTING, Violation
 from interlock.gate.order_state import Order, violations_after
 from interlock.gate.own_crossing import OWN_CROSSING, crossed_by
 from interlock.gate.permission import May, Permission, permission
@@ -371,6 +371,10 @@ def _judge(setup: Setup, state: GateState, readings: Readings, intent: Intent, p
     wire = setup.wires[intent.venue]
     if unfit := wire.objection(intent, now.wall_ns):
         raise _No("venue_rules", unfit)
+    # What brings a position or a leg home is sent all the same: how things stand is never known to the last moment, and then the venue decides.
+    standing = _standing(state, readings, intent, now)
+    if not comes_home and (broken := wire.forbidden_now(intent, now.wall_ns, standing)):
+        raise _No(f"{venue_bounds.RULE}{broken}", standing.said(broken))
     encode = wire.amendment if intent.revision else wire.placement
     frame = encode(intent, now.wall_ns)
     permit = _permit(intent, found, live.grant.grant_id, live.grant.cap_usd, mandate, state.epoch, wire.body(frame), now)
@@ -502,6 +506,23 @@ def _permission(
         client_id=client_id,
         revision=revision,
     )
+
+
+def _standing(state: GateState, readings: Readings, intent: Intent, now: Now) -> venue_bounds.Standing:
+    """What the venue's own rules say of an order as things stand now, as far as that is known."""
+    place = (intent.venue, intent.symbol)
+    reference = readings.references.references.get(place)
+    quote = None if reference is None else reference.quote
+    found = venue_bounds.bounds_now(readings.published.get(place), readings.price_limits.get(place), quote, now.boot_ns)
+    market = (intent.venue, intent.account, intent.symbol)
+    if found.most_open and not intent.revision:
+        mine = [state.orders.by_id[client_id] for client_id in state.orders.live]
+        resting = sum(order.market == market and order.state in RESTING and order.cancel is None for order in mine)
+        found = found._replace(open_orders=resting)
+    if intent.reduce_only:
+        position = state.ledger.positions.get(market)
+        found = found._replace(position_lots=0 if position is None else position.lots)
+    return found
 
 
 def _exposure(state: GateState, readings: Readings, reserved: list[OpenOrder]) -> Exposure:

@@ -27,6 +27,7 @@ from interlock.gate.profit import Worth
 from interlock.gate.readings import Now, Readings
 from interlock.gate.records import Disarmed
 from interlock.gate.references import DOLLAR, References
+from interlock.gate.venue_bounds import Published
 from interlock.gate.venue_reads import Listing, ReadFailed, VenuePrices, VenueReads
 from interlock.venues.live import Stale
 
@@ -246,6 +247,8 @@ class MarketWatch:
         prices = self._prices[venue]
         for place in self._first:
             if place[0] == venue:
+                if (limits := prices.limits(place[1])) is not None:
+                    self._readings.price_limits[place] = limits
                 told, known = prices.quote(place[1]), self._readings.references.references.get(place)
                 if isinstance(told, refs.Quote) and (known is None or told.boot_ns > known.quote.boot_ns):
                     self._take_quote(place, told)
@@ -340,7 +343,16 @@ class MarketWatch:
         times.metadata_known_ns = asked_ns
         for place in self._first:
             if place[0] == reads.venue:
-                self._compare(place, [one for one in told if one.symbol == place[1]])
+                mine = [one for one in told if one.symbol == place[1]]
+                self._publish(place, mine, asked_ns)
+                self._compare(place, mine)
+
+    def _publish(self, place: Place, told: list[Listing], asked_ns: int) -> None:
+        """Keep what the venue publishes of its orders there. Of one that is not listed, or is listed twice, nothing is known; nor where it makes no
+        sense."""
+        self._readings.published.pop(place, None)
+        if len(told) == 1 and _is_amount(told[0].bid_most) and _is_amount(told[0].ask_least) and told[0].most_open >= 0:
+            self._readings.published[place] = Published(told[0].bid_most, told[0].ask_least, told[0].most_open, asked_ns)
 
     def _compare(self, place: Place, told: list[Listing]) -> None:
         """Hold an instrument's rules against those known. One that is not listed, or is listed in two ways, has none."""

@@ -14,6 +14,7 @@ from interlock.gate.absence import AbsenceRule
 from interlock.gate.exposure import Burden, Equity, Place
 from interlock.gate.records import Binding, Intent
 from interlock.gate.references import References
+from interlock.gate.venue_bounds import PriceLimits, Published, Standing
 
 
 class Now(NamedTuple):
@@ -31,6 +32,10 @@ class Wire(Protocol):
 
     def objection(self, intent: Intent, wall_ns: int) -> str:
         """Why the venue would refuse an order for certain, by its own rules as far as they are known; empty if nothing is known against it."""
+        ...
+
+    def forbidden_now(self, intent: Intent, wall_ns: int, standing: Standing) -> str:
+        """The name of the venue's rule that an order breaks as things stand now, where `objection` has none; empty if nothing is known against it."""
         ...
 
     def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
@@ -80,6 +85,10 @@ class Readings:
     not here has declared none. Egress asks again itself."""
     attended: set[Place] = field(default_factory=set)
     """Instruments whose orders the venue would cancel by itself: its dead-man was confirmed and is kept armed."""
+    published: dict[Place, Published] = field(default_factory=dict)
+    """What venues publish of their orders besides the rules of an instrument, as their listings said last."""
+    price_limits: dict[Place, PriceLimits] = field(default_factory=dict)
+    """Where a venue tells them by itself."""
     lease_held: bool = False
     stopped: bool = True
     """The stop word, as it was read last; egress reads it again itself."""

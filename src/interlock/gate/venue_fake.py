@@ -14,6 +14,7 @@ from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.order_wire import AnswerTrouble, Cancellation, Said, ToCancel, Unwrapped
+from interlock.gate.venue_bounds import Standing
 from interlock.venues.budget import Cost, Meter, Spend
 from interlock.venues.fake import budget, wire
 
@@ -89,6 +90,10 @@ class FakeWire:
 
     def objection(self, intent: r.Intent, wall_ns: int) -> str:
         """Nothing: the fake venue says itself what it does not take."""
+        return ""
+
+    def forbidden_now(self, intent: r.Intent, wall_ns: int, standing: Standing) -> str:
+        """Nothing, as of `objection`."""
         return ""
 
     def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:

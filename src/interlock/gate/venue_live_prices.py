@@ -16,9 +16,11 @@ from interlock.domain.instruments import Instrument
 from interlock.gate.limit_sheet import LARGEST
 from interlock.gate.readings import Now
 from interlock.gate.references import Quote
+from interlock.gate.venue_bounds import PriceLimits
 from interlock.gate.venue_live import LiveAccess
 from interlock.gate.venue_reads import ReadFailed
 from interlock.venues.feed import Mark, Reject, Taken, is_apart
+from interlock.venues.feed import PriceLimits as LimitsTold
 from interlock.venues.http_reader import ReadBroken
 from interlock.venues.live import Fresh, LiveFeed, Stale
 from interlock.venues.port import Heard
@@ -80,12 +82,13 @@ class LivePrices:
         self._books: dict[str, tuple[Line, LiveFeed]] = {}
         self._marks: dict[str, tuple[int, int]] = {}
         """By symbol: (ticks, when it was told)."""
+        self._limits: dict[str, PriceLimits] = {}
         self._statuses: dict[str, tuple[bool, int]] = {}
         self._asked_ns: dict[str, int] = {}
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        lines = public_lines(self.venue, self._symbols, self._resolve, trades=False)
+        lines = public_lines(self.venue, self._symbols, self._resolve, trades=False, limits=True)
         feeds = [(line, self._feed(line)) for line in lines]
         self._books = {symbol: (line, feed) for line, feed in feeds for symbol in line.books}
         try:
@@ -120,6 +123,12 @@ class LivePrices:
             trading=self._trades(symbol, now_ns),
             boot_ns=now_ns - freshness.age_ns,
         )
+
+    def limits(self, symbol: str) -> PriceLimits | None:
+        """The price limits of a symbol as they were told last, with when that was. Raises KeyError for a symbol that is not followed."""
+        if symbol not in self._symbols:
+            raise KeyError(symbol)
+        return self._limits.get(symbol)
 
     def asks(self, symbol: str) -> bool:
         """Whether the venue is to be asked for the prices of a symbol now; whoever is told so asks."""
@@ -180,3 +189,6 @@ class LivePrices:
             for event in said.events:
                 if isinstance(event, Mark):
                     self._marks[event.symbol] = event.ticks, self._access.clock().boot_ns
+                elif isinstance(event, LimitsTold):
+                    told = PriceLimits(event.highest_bid_ticks, event.lowest_ask_ticks, self._access.clock().boot_ns)
+                    self._limits[event.symbol] = told

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.domain.fx import FxSource
-from interlock.domain.instruments import Instrument, Kind, MarginTier, Status
+from interlock.domain.instruments import Kind, MarginTier, Status
 from interlock.gate import records as r
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.limit_sheet import LARGEST
@@ -32,7 +32,7 @@ from interlock.gate.venue_reads import (
     ShownOrder,
     fingerprint_of,
 )
-from interlock.venues.port import AccountMode, KeyFacts, Nonsense, OrderSeen, Page, PositionSeen, Talk
+from interlock.venues.port import AccountMode, KeyFacts, Listed, Nonsense, OrderSeen, Page, PositionSeen, Talk
 from interlock.venues.tiering import share_of
 
 HISTORY_NS: Final = 4 * 86_400 * NS_PER_S
@@ -150,13 +150,13 @@ class LiveReads:
 
         The initial margin of these is no less than the leverage that is set asks for. The margin tiers of all others are assumed.
         """
-        listed = await self._access.hold(self._reads.listings(), timeout_ns=self._lists_ns)
-        trading = {each.symbol: each.status is Status.TRADING for each in listed}
+        book = await self._access.hold(self._reads.rulebook(), timeout_ns=self._lists_ns)
+        trading = {each.instrument.symbol: each.instrument.status is Status.TRADING for each in book}
         if self._ways.statuses_apart and self._reads.instruments:
             statuses = await self._access.hold(self._reads.statuses(), timeout_ns=self._lists_ns)
             trading |= {symbol: statuses.get(symbol) is Status.TRADING for symbol in self._reads.instruments if symbol in trading}
         tiers = await self._tiers()
-        found = tuple(_listing(each, tiers.get(each.symbol, each.margin_tiers), trading=trading[each.symbol]) for each in listed)
+        found = tuple(_listing(each, tiers.get(each.instrument.symbol), trading=trading[each.instrument.symbol]) for each in book)
         _once(each.symbol for each in found)
         self._trading = dict.fromkeys(self._reads.instruments, False) | trading
         return found
@@ -299,8 +299,10 @@ def _at_leverage(tiers: tuple[MarginTier, ...], leverage: Decimal | None) -> tup
     return tuple(replace(tier, initial=max(tier.initial, least)) for tier in tiers)
 
 
-def _listing(instrument: Instrument, margins: tuple[MarginTier, ...], *, trading: bool) -> Listing:
-    tiers = tuple((tier.max_notional, tier.initial, tier.maintenance) for tier in margins)
+def _listing(listed: Listed, margins: tuple[MarginTier, ...] | None, *, trading: bool) -> Listing:
+    instrument = listed.instrument
+    known = instrument.margin_tiers if margins is None else margins
+    tiers = tuple((tier.max_notional, tier.initial, tier.maintenance) for tier in known)
     if not (instrument.min_lots < LARGEST and is_short(instrument.symbol, instrument.base, instrument.quote)):
         raise ReadFailed(f"an instrument makes no sense: {instrument.symbol[:LONGEST_TEXT]!r}, at least {instrument.min_lots} lots")
     # A unit that is many coins is a coin of its own here: what it is worth in single ones is for a person to say.
@@ -315,6 +317,9 @@ def _listing(instrument: Instrument, margins: tuple[MarginTier, ...], *, trading
         min_lots=instrument.min_lots,
         min_notional=instrument.min_notional,
         trading=trading,
+        bid_most=listed.bid_most,
+        ask_least=listed.ask_least,
+        most_open=listed.most_open,
         tiers=tiers,
     )
 

@@ -17,6 +17,7 @@ from interlock.domain.orders import Side
 from interlock.gate import records as r
 from interlock.gate.clock_watch import SkewSample
 from interlock.gate.references import Quote, Rate
+from interlock.gate.venue_bounds import PriceLimits
 from interlock.venues import request
 from interlock.venues.live import Stale
 
@@ -48,6 +49,11 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     min_lots: int
     min_notional: Decimal
     trading: bool
+    bid_most: Decimal = Decimal(0)
+    """A bid may be at most so much of the mark price, and an ask at least `ask_least`; 0 where the venue publishes no such bound."""
+    ask_least: Decimal = Decimal(0)
+    most_open: int = 0
+    """So many orders may be open in it, 0 where nothing is published."""
     tiers: tuple[tuple[Decimal, Decimal, Decimal], ...]
 
 
@@ -192,6 +198,10 @@ class VenuePrices(Protocol):
 
     def quote(self, symbol: str) -> Quote | Stale:
         """The prices of a symbol, stamped with the last change that was heard of, or why they may not be used. Raises KeyError for another symbol."""
+        ...
+
+    def limits(self, symbol: str) -> PriceLimits | None:
+        """The price limits of a symbol as the venue told them last; None where it tells none. Raises KeyError for another symbol."""
         ...
 
     def asks(self, symbol: str) -> bool:

@@ -19,6 +19,7 @@ from interlock.domain.ids import EPOCH_WIDTH, SEQUENCE_WIDTH, TAG_WIDTH
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate.order_wire import Cancellation, ToCancel
+from interlock.gate.venue_bounds import NOTHING_KNOWN, Standing
 from interlock.venues.binance_usdm import budgets as binance_budgets
 from interlock.venues.binance_usdm import rules as binance_rules
 from interlock.venues.budget import Cost, Meter, Spend
@@ -43,7 +44,7 @@ class _Traits:
 
     def __init__(
         self,
-        check: Callable[[OrderWanted, date], str],
+        check: Callable[[OrderWanted, date, Standing], str],
         *,
         zone: timezone,
         expires: bool,
@@ -63,21 +64,34 @@ def _placement(budget: str) -> Ask:
 
 _TRAITS: Final[Mapping[str, _Traits]] = {
     "upbit": _Traits(
-        lambda order, on: upbit_rules.check(order, on=on),
+        lambda order, on, _: upbit_rules.check(order, on=on),
         zone=_SEOUL,
         expires=False,
         cancels_at_once=20,
         placement=_placement(upbit_budgets.ORDER),
     ),
     "binance_usdm": _Traits(
-        lambda order, on: binance_rules.check(order, on=on),
+        lambda order, on, now: binance_rules.check(
+            order,
+            on=on,
+            now=binance_rules.Bounds(now.highest_bid_ticks, now.lowest_ask_ticks, most_open=now.most_open),
+            position_lots=now.position_lots,
+            open_orders=now.open_orders,
+        ),
         zone=UTC,
         expires=True,
         cancels_at_once=10,
         placement=_placement(binance_budgets.ORDERS),
     ),
     "bybit": _Traits(
-        lambda order, on: bybit_rules.check(order, on=on),
+        lambda order, on, now: bybit_rules.check(
+            order,
+            on=on,
+            limit=bybit_rules.PriceLimit(now.highest_bid_ticks, now.lowest_ask_ticks),
+            position_lots=now.position_lots,
+            open_orders=now.open_orders,
+            most_open=now.most_open,
+        ),
         zone=UTC,
         expires=True,
         cancels_at_once=10,
@@ -126,8 +140,13 @@ class VenueWire(ABC):
             (self._verbs.amend if intent.revision else self._place)(self._wanted(intent), "")
         except UsageError as error:
             return str(error)
-        broken = self._traits.check(self._wanted(intent), self._day(wall_ns))
+        broken = self._traits.check(self._wanted(intent), self._day(wall_ns), NOTHING_KNOWN)
         return f"the venue's rule {broken} is broken" if broken else ""
+
+    def forbidden_now(self, intent: r.Intent, wall_ns: int, standing: Standing) -> str:
+        """The name of the venue's rule that an order to which `objection` has none breaks as things stand now: price_limit, max_orders, reduce_only;
+        empty if nothing is known against it."""
+        return self._traits.check(self._wanted(intent), self._day(wall_ns), standing)
 
     def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:
         """The nearest price on the venue's grid, and what its least notional is there in lots. Raises KeyError for a symbol that is not listed."""

@@ -103,7 +103,16 @@ class FundingNext(msgspec.Struct, frozen=True, gc=False):
     rate: int
 
 
-Event = BookChange | Trade | Mark | FundingNext
+class PriceLimits(msgspec.Struct, frozen=True, gc=False):
+    """What the venue takes now: no bid above `highest_bid_ticks`, no ask below `lowest_ask_ticks`; 0 where it sets none."""
+
+    symbol: str
+    exchange_ns: int
+    highest_bid_ticks: int
+    lowest_ask_ticks: int
+
+
+Event = BookChange | Trade | Mark | FundingNext | PriceLimits
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -204,6 +213,14 @@ def nearest_ticks(price: Decimal, quantum: Decimal, what: str) -> int:
     if not (price.is_finite() and price > 0 and abs(price.adjusted()) < 20):
         raise ValueError(f"{what}: expected a positive price, found {price}")
     return int((price / quantum).to_integral_value())
+
+
+def bound_ticks(price: str, quantum: Decimal, rounding: str, what: str) -> int:
+    """A price limit in ticks, rounded as `decimal` names it; 0 for an empty one. Raises ValueError for one that is no price."""
+    found = Decimal(price or "0")
+    if not (found.is_finite() and found >= 0 and abs(found.adjusted()) < 20):
+        raise ValueError(f"{what}: expected a price or nothing, found {price}")
+    return int((found / quantum).to_integral_value(rounding))
 
 
 def rate_units(rate: Decimal, what: str) -> int:

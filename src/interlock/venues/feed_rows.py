@@ -10,7 +10,7 @@ from typing import Protocol
 from interlock.domain.instruments import Instrument
 from interlock.market.collect import RowCollector
 from interlock.market.columns import RowKind
-from interlock.venues.feed import BookChange, Event, Mark, Reject, Taken, Trade
+from interlock.venues.feed import BookChange, Event, FundingNext, Mark, Reject, Taken, Trade
 from interlock.venues.importing import Read
 from interlock.venues.recorded import Line
 
@@ -92,5 +92,5 @@ class FeedRows:
             self._collector.one(head, kind, event.side, event.ticks, event.lots)
         elif isinstance(event, Mark):
             self._collector.one(head, RowKind.MARK, 0, event.ticks, 0)
-        elif not isinstance(event, BookChange):
+        elif isinstance(event, FundingNext):
             self._collector.one(head, RowKind.FUNDING_NEXT, 0, 0, event.rate)

@@ -15,7 +15,7 @@ import numpy as np
 
 from interlock.domain.instruments import Instrument
 from interlock.market.columns import ROW, RowKind
-from interlock.venues.feed import BookChange, Event, FundingNext, Mark, Refusal, Reject, Taken, Trade
+from interlock.venues.feed import BookChange, Event, FundingNext, Mark, PriceLimits, Refusal, Reject, Taken, Trade
 
 FIRST_ROWS = 4096
 
@@ -77,6 +77,8 @@ class HotFeed(ABC):
             self.rows = np.zeros(needed, ROW)
         at = 0
         for event in taken.events:
+            if isinstance(event, PriceLimits):
+                continue  # no row tells them: strategies do not read them
             at = self._put_book(at, event) if isinstance(event, BookChange) else self._put_one(at, event)
         self.rows["receive_ns"][:at] = receive_ns
         return Columns(taken.what, at, taken.venue_ns, taken.first_update, taken.last_update, taken.previous_update)

@@ -106,3 +106,9 @@ def check_reduction(order: OrderWanted, position_lots: int | None) -> str:
     """reduce_only, where the position (signed lots) is known and a reduce-only order would do more than end it."""
     adds = order.reduce_only and position_lots is not None and order.lots > max(0, -order.side * position_lots)
     return "reduce_only" if adds else ""
+
+
+def check_open(order: OrderWanted, open_orders: int | None, most_open: int) -> str:
+    """max_orders, where it is known how many orders are open in the symbol and the venue sets a bound (0: none) that one more would break."""
+    full = open_orders is not None and 0 < most_open <= open_orders
+    return "max_orders" if full and order.type is OrderType.LIMIT else ""

@@ -204,6 +204,20 @@ class AccountMode:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """An instrument as it is listed, and what a venue publishes of its orders that an instrument does not hold.
+
+    A bid may be at most `bid_most` of the mark price and an ask at least `ask_least` of it, 0 where the venue sets neither or tells its limits in
+    another way; `most_open` orders may be open, 0 for any number.
+    """
+
+    instrument: Instrument
+    bid_most: Decimal = Decimal(0)
+    ask_least: Decimal = Decimal(0)
+    most_open: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FeeRates:
     """Fee rates of a symbol as fractions of notional; a negative maker rate is a rebate."""
 
@@ -267,6 +281,10 @@ class AccountReads(Protocol):
 
     def listings(self) -> Talk[tuple[Instrument, ...]]:
         """Every instrument that is ours to trade by kind, with its status, filters and price rule as the venue tells them now."""
+        ...
+
+    def rulebook(self) -> Talk[tuple[Listed, ...]]:
+        """What `listings` tells, with what the venue publishes besides: the same requests."""
         ...
 
     def top(self, symbol: str) -> Talk[TopSeen]:

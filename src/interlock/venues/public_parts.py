@@ -40,8 +40,8 @@ class Line:
     snapshot: Callable[[Call], Talk[Heard]] = plainly
 
 
-def public_lines(venue: str, symbols: tuple[str, ...], resolve: Resolve, *, trades: bool = True) -> tuple[Line, ...]:
-    """The connections for books, marks and, if wanted, trades of some symbols.
+def public_lines(venue: str, symbols: tuple[str, ...], resolve: Resolve, *, trades: bool = True, limits: bool = False) -> tuple[Line, ...]:
+    """The connections for books, marks and, if wanted, trades and price limits of some symbols; the latter where the venue tells them (Bybit).
 
     Raises UsageError for an unknown venue, ValueError for too many symbols.
     """
@@ -49,7 +49,7 @@ def public_lines(venue: str, symbols: tuple[str, ...], resolve: Resolve, *, trad
         return (Line("stream", upbit_public.Feed(resolve), UpbitWire(symbols, trades=trades), symbols),)
     if venue == "bybit":
         bybit = bybit_public.Feed(resolve)
-        return (Line("stream", bybit, BybitWire(bybit, symbols, trades=trades), symbols),)
+        return (Line("stream", bybit, BybitWire(bybit, symbols, trades=trades, limits=limits), symbols),)
     if venue == "binance_usdm":
         books, market = binance_public.Feed(resolve), binance_public.Feed(resolve)
         return (

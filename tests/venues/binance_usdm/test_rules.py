@@ -15,9 +15,9 @@ from interlock.domain.instruments import Instrument, Status
 from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.venues.binance_usdm import rules
 from interlock.venues.binance_usdm.account import Account
-from interlock.venues.binance_usdm.rules import Bounds, Listing, bounds, check
+from interlock.venues.binance_usdm.rules import Bounds, bounds, check
 from interlock.venues.binance_usdm.wire import ExchangeInfo, SymbolInfo, decode_exchange_info
-from interlock.venues.port import Heard, Nonsense, OrderWanted, Refused
+from interlock.venues.port import Heard, Listed, Nonsense, OrderWanted, Refused
 
 ON = date(2025, 5, 3)
 
@@ -30,7 +30,7 @@ def filtered(kind: str, **changes: Any) -> dict[str, Any]:
     return symbol(filters=[{**each, **changes} if each["filterType"] == kind else each for each in SYMBOL["filters"]])
 
 
-def listed(entry: dict[str, Any]) -> Listing:
+def listed(entry: dict[str, Any]) -> Listed:
     return rules.listing(msgspec.convert(entry, SymbolInfo), ON)
 
 

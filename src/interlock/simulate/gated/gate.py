@@ -29,6 +29,7 @@ from interlock.gate.profit import Unmarked, Worth
 from interlock.gate.readings import Now, Readings, Setup
 from interlock.gate.references import nothing_seen
 from interlock.gate.state import GateState
+from interlock.gate.venue_bounds import Standing
 from interlock.gate.venue_reads import Holding, Holdings
 from interlock.simulate.gated.beginning import NOBODY, begin, binding_of
 
@@ -43,6 +44,10 @@ class PlainWire:
 
     def objection(self, intent: r.Intent, wall_ns: int) -> str:
         """Nothing: the matching model refuses what a venue would."""
+        return ""
+
+    def forbidden_now(self, intent: r.Intent, wall_ns: int, standing: Standing) -> str:
+        """Nothing, as of `objection`."""
         return ""
 
     def least_order(self, symbol: str, side: Side, ticks: int, wall_ns: int) -> tuple[int, int]:

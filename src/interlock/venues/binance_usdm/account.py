@@ -13,7 +13,7 @@ from interlock.domain.instruments import Instrument, MarginTier, Status
 from interlock.venues.binance_usdm import history, market_reads, sign
 from interlock.venues.binance_usdm.budgets import WALLET
 from interlock.venues.binance_usdm.replies import MaybeName, Name, Number, amount, ask, decoded, nonsense, read, readable, rows, text
-from interlock.venues.binance_usdm.rules import CLIENT_ID, Listing
+from interlock.venues.binance_usdm.rules import CLIENT_ID
 from interlock.venues.binance_usdm.seen import (
     algo_row,
     algo_seen,
@@ -34,6 +34,7 @@ from interlock.venues.port import (
     FillSeen,
     KeyFacts,
     LedgerSeen,
+    Listed,
     MarginSeen,
     OrderSeen,
     Page,
@@ -149,7 +150,7 @@ class Account:
         now_ms = yield from market_reads.clock_ms()
         return now_ms * NS_PER_MS
 
-    def rulebook(self) -> Talk[tuple[Listing, ...]]:
+    def rulebook(self) -> Talk[tuple[Listed, ...]]:
         """Every perpetual in USDT or USDC, with the rules that an instrument does not hold."""
         return (yield from market_reads.rulebook(self.instruments))
 

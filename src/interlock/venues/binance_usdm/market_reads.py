@@ -10,11 +10,11 @@ import msgspec
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Status
 from interlock.venues.binance_usdm.replies import Name, Number, amount, count_of, decoded, nonsense, public, read, server_ms, text, time_ns
-from interlock.venues.binance_usdm.rules import Listing, day_of, listing, ours
+from interlock.venues.binance_usdm.rules import day_of, listing, ours
 from interlock.venues.binance_usdm.wire import ExchangeInfo, SymbolInfo
 from interlock.venues.dollars import inverted
 from interlock.venues.feed import Count
-from interlock.venues.port import Heard, Nonsense, RateSeen, Talk, TopSeen
+from interlock.venues.port import Heard, Listed, Nonsense, RateSeen, Talk, TopSeen
 from interlock.venues.request import Call
 
 DOLLAR_SYMBOL: Final = "USDCUSDT"
@@ -58,7 +58,7 @@ def clock_ms() -> Talk[int]:
     return server_ms(heard)
 
 
-def rulebook(known: Mapping[str, Instrument]) -> Talk[tuple[Listing, ...]]:
+def rulebook(known: Mapping[str, Instrument]) -> Talk[tuple[Listed, ...]]:
     """Every perpetual in USDT or USDC with its rules.
 
     A contract that makes no sense is left out, so that another's new kind of filter stops nobody. Raises Nonsense where it is one of `known`.
@@ -67,7 +67,7 @@ def rulebook(known: Mapping[str, Instrument]) -> Talk[tuple[Listing, ...]]:
     info = decoded(_decode_info, read(heard), "exchangeInfo")
     time_ns(info.serverTime, "serverTime")
     on = day_of(ExchangeInfo(info.serverTime, []))
-    found: dict[str, Listing] = {}
+    found: dict[str, Listed] = {}
     for raw in info.symbols:
         name = decoded(_decode_named, bytes(raw), "exchangeInfo").symbol
         if name in found:

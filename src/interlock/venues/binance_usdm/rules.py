@@ -20,8 +20,8 @@ from interlock.market.shipped import ASSUMED_TIERS, BINANCE_FEES
 from interlock.venues.binance_usdm.public import VENUE
 from interlock.venues.binance_usdm.replies import amount, nonsense
 from interlock.venues.binance_usdm.wire import ExchangeInfo, Filter, SymbolInfo
-from interlock.venues.perpetual_rules import check_form, check_price, check_reduction, check_size, coin_of
-from interlock.venues.port import OrderWanted
+from interlock.venues.perpetual_rules import check_form, check_open, check_price, check_reduction, check_size, coin_of
+from interlock.venues.port import Listed, OrderWanted
 
 CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}", re.ASCII)
 """What a `newClientOrderId` may look like. The venue takes one again once the order that had it is closed, so it guards nothing."""
@@ -32,20 +32,6 @@ QUOTES: Final = ("USDT", "USDC")
 _UNBOUNDED = 1 << 53
 
 # Instruments
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A perpetual, and what an instrument does not hold.
-
-    A bid may be at most `bid_most` of the mark price and an ask at least `ask_least` of it, 0 where the venue sets neither; `most_open` orders may be
-    open, 0 for any number.
-    """
-
-    instrument: Instrument
-    bid_most: Decimal
-    ask_least: Decimal
-    most_open: int
 
 
 def instruments(info: ExchangeInfo) -> list[Instrument]:
@@ -71,7 +57,7 @@ def status_of(symbol: SymbolInfo) -> Status:
     return Status.TRADING if symbol.status == "TRADING" else Status.HALTED
 
 
-def listing(symbol: SymbolInfo, on: date) -> Listing:
+def listing(symbol: SymbolInfo, on: date) -> Listed:
     """A contract as the venue described it on a day, to be traded. Raises Nonsense for one that cannot be.
 
     The venue counts ticks and steps from the least price and size: only where those are whole ticks and steps is a price that it takes one of ours.
@@ -83,7 +69,7 @@ def listing(symbol: SymbolInfo, on: date) -> Listing:
     tick = found.price_step(found.max_price, on)
     if least_price % tick or least % found.lot:
         raise nonsense(symbol.symbol, f"expected whole ticks of {tick} and steps of {found.lot}, found {least_price} and {least}")
-    return Listing(
+    return Listed(
         found,
         amount(percent.multiplierUp or "0", "multiplierUp"),
         amount(percent.multiplierDown or "0", "multiplierDown"),
@@ -164,7 +150,7 @@ class Bounds:
 NO_BOUNDS: Final = Bounds()
 
 
-def bounds(listed: Listing, mark: Decimal) -> Bounds:
+def bounds(listed: Listed, mark: Decimal) -> Bounds:
     """The bounds at a mark price, rounded to the strict side. Raises UsageError for what is no price."""
     if not (mark.is_finite() and mark > 0):
         raise UsageError(f"mark price of {listed.instrument.symbol}: expected a positive price, found {mark}")
@@ -192,7 +178,4 @@ def check(
     price = perpetual.price(order.ticks) if order.type is OrderType.LIMIT else now.mark
     if not order.reduce_only and price * perpetual.quantity(order.lots) < perpetual.min_notional:
         return "min_notional"
-    if name := check_reduction(order, position_lots):
-        return name
-    full = open_orders is not None and 0 < now.most_open <= open_orders
-    return "max_orders" if full and order.type is OrderType.LIMIT else ""
+    return check_reduction(order, position_lots) or check_open(order, open_orders, now.most_open)

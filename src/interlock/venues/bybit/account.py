@@ -32,6 +32,7 @@ from interlock.venues.port import (
     FillSeen,
     KeyFacts,
     LedgerSeen,
+    Listed,
     MarginSeen,
     Nonsense,
     OrderSeen,
@@ -135,6 +136,11 @@ class Account:
         found = yield from listed(_INSTRUMENTS, "category=linear&limit=1000", IP)
         on = day_of(found.venue_ms)
         return tuple(each for row in found.rows if (each := self._listing(row, on)) is not None)
+
+    def rulebook(self) -> Talk[tuple[Listed, ...]]:
+        """What `listings` tells, and how many orders may be open. The price limits are told by the stream and by `price_limit`."""
+        found = yield from self.listings()
+        return tuple(Listed(each, most_open=rules.MOST_OPEN) for each in found)
 
     def _listing(self, row: bytes, on: date) -> Instrument | None:
         symbol = decoded(rules.decode_symbol, row, "instrument").symbol

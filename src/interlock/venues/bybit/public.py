@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from interlock.venues.feed import (
     FundingNext,
     Level,
     Mark,
+    PriceLimits,
     Reason,
     Recent,
     Refusal,
@@ -25,7 +26,9 @@ from interlock.venues.feed import (
     Taken,
     Trade,
     answer,
+    bound_ticks,
     nearest_ticks,
+    possible_ns,
     rate_units,
 )
 from interlock.venues.held_book import HeldBook
@@ -99,6 +102,8 @@ class Feed:
             return self._trades(wire.decode_trades(frame), rest)
         if stream == "tickers":
             return self._tickers(wire.decode_tickers(frame), rest)
+        if stream == "priceLimit":
+            return self._price_limit(wire.decode_price_limit(frame), rest)
         if stream:
             return Taken(f"ignored {stream}")
         if head.op:
@@ -182,6 +187,16 @@ class Feed:
         symbol.ticker_time.keep(exchange_ns)
         symbol.ticker_at = at
         return Taken(f"tickers {message.type}", tuple(events), message.ts * NS_PER_MS)
+
+    def _price_limit(self, message: wire.PriceLimitMessage, topic: str) -> Taken:
+        data, instrument = message.data, self._symbol(message.data.symbol, topic).instrument
+        limits = PriceLimits(
+            topic,
+            possible_ns(message.ts, topic),
+            bound_ticks(data.buyLmt, instrument.quantum, ROUND_FLOOR, f"{topic} buyLmt"),
+            bound_ticks(data.sellLmt, instrument.quantum, ROUND_CEILING, f"{topic} sellLmt"),
+        )
+        return Taken("priceLimit", (limits,), limits.exchange_ns)
 
 
 class SymbolState:

@@ -20,7 +20,7 @@ from interlock.domain.price_rules import fixed_step
 from interlock.market.shipped import ASSUMED_TIERS, BYBIT_FEES
 from interlock.venues import perpetual_rules
 from interlock.venues.bybit.replies import MaybeName, Name, Number, amount, day_of, decoded, envelope, nonsense
-from interlock.venues.perpetual_rules import check_form, check_price, check_reduction, check_size
+from interlock.venues.perpetual_rules import check_form, check_open, check_price, check_reduction, check_size
 from interlock.venues.port import OrderWanted
 
 VENUE: Final = "bybit"
@@ -183,14 +183,28 @@ class PriceLimit:
 
 NO_LIMIT: Final = PriceLimit()
 
+MOST_OPEN: Final = 500
+"""So many orders may be open in one symbol (documented; it is told in no list)."""
 
-def check(order: OrderWanted, *, on: date, limit: PriceLimit = NO_LIMIT, position_lots: int | None = None) -> str:
+
+def check(
+    order: OrderWanted,
+    *,
+    on: date,
+    limit: PriceLimit = NO_LIMIT,
+    position_lots: int | None = None,
+    open_orders: int | None = None,
+    most_open: int = MOST_OPEN,
+) -> str:
     """The name of the rule that an order breaks, "" where it breaks none; what the venue would refuse is not sent.
 
-    Names: status, client_id, cost, market_tif, min_lots, max_lots, price_range, price_step, price_limit, min_notional, and reduce_only where the
-    position is given and the order would do more than end it. A reduce-only order has no minimum notional, so that a rest can be closed.
+    Names: status, client_id, cost, market_tif, min_lots, max_lots, price_range, price_step, price_limit, min_notional, max_orders where the number of
+    open orders is given, and reduce_only where the position is given and the order would do more than end it. A reduce-only order has no minimum
+    notional, so that a rest can be closed.
     """
     if name := check_form(order, CLIENT_ID) or check_size(order) or check_price(order, on, limit.highest_bid_ticks, limit.lowest_ask_ticks):
         return name
     small = order.type is OrderType.LIMIT and order.instrument.notional(order.ticks, order.lots) < order.instrument.min_notional
-    return "min_notional" if small and not order.reduce_only else check_reduction(order, position_lots)
+    if small and not order.reduce_only:
+        return "min_notional"
+    return check_reduction(order, position_lots) or check_open(order, open_orders, most_open)

@@ -16,7 +16,7 @@ ARGS_MAX: Final = 21_000
 
 
 class PublicWire:
-    """Order book at `depth` and tickers of some symbols, and their trades if they are wanted."""
+    """Order book at `depth` and tickers of some symbols, and their trades and price limits if they are wanted."""
 
     path = PATH
     ping_every_s = 20.0
@@ -24,10 +24,10 @@ class PublicWire:
     # A ping is answered, so that a connection is never silent for longer than two of them.
     silent_s = 45.0
 
-    def __init__(self, feed: Feed, symbols: tuple[str, ...], depth: int = 50, *, trades: bool = True) -> None:
+    def __init__(self, feed: Feed, symbols: tuple[str, ...], depth: int = 50, *, trades: bool = True, limits: bool = False) -> None:
         self._feed = feed
         self._books = {symbol: f"orderbook.{depth}.{symbol}" for symbol in symbols}
-        streams = ("publicTrade", "tickers") if trades else ("tickers",)
+        streams = (*(("publicTrade",) if trades else ()), "tickers", *(("priceLimit",) if limits else ()))
         self._others = [f"{stream}.{symbol}" for symbol in symbols for stream in streams]
 
     def hello(self) -> tuple[bytes, ...]:

@@ -113,6 +113,28 @@ class Tickers(msgspec.Struct, frozen=True, gc=False):
     cs: Count = 0
 
 
+class PriceLimit(msgspec.Struct, frozen=True, gc=False):
+    """What is in `data` of a price limit message: the highest bid and the lowest ask that are taken now.
+
+    {"symbol":"BTCUSDT","buyLmt":"114450.00","sellLmt":"103550.00"}
+    """
+
+    symbol: str
+    buyLmt: str = ""
+    sellLmt: str = ""
+
+
+class PriceLimitMessage(msgspec.Struct, frozen=True, gc=False):
+    """The price limits of a symbol, topic `priceLimit.{symbol}`, every 300 ms.
+
+    {"topic":"priceLimit.BTCUSDT","data":{"symbol":"BTCUSDT","buyLmt":"114450.00","sellLmt":"103550.00"},"ts":1750059683782}
+    """
+
+    topic: str
+    ts: Count
+    data: PriceLimit
+
+
 class Head(msgspec.Struct, frozen=True, gc=False):
     """The part of a frame that tells what it is: `topic` of data, `op` of an answer to a request, with `success` where it may fail.
 
@@ -127,4 +149,5 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 decode_head = msgspec.json.Decoder(Head).decode
 decode_orderbook = msgspec.json.Decoder(Orderbook).decode
 decode_trades = msgspec.json.Decoder(PublicTrades).decode
+decode_price_limit = msgspec.json.Decoder(PriceLimitMessage).decode
 decode_tickers = msgspec.json.Decoder(Tickers).decode

@@ -27,6 +27,7 @@ from interlock.venues.port import (
     FillSeen,
     KeyFacts,
     LedgerSeen,
+    Listed,
     MarginSeen,
     Nonsense,
     OrderSeen,
@@ -115,6 +116,11 @@ class Account:
             books = _books(read((yield ask("/v1/orderbook", f"{query}&count=1", ORDERBOOK, Access.PUBLIC))))
             found.extend(each for market in some if (each := self._listing(market, steps, books.get(market), on)) is not None)
         return tuple(found)
+
+    def rulebook(self) -> Talk[tuple[Listed, ...]]:
+        """What `listings` tells: the venue publishes neither price limits nor how many orders may be open."""
+        found = yield from self.listings()
+        return tuple(Listed(each) for each in found)
 
     def _markets(self) -> Talk[list[str]]:
         body = read((yield ask("/v1/market/all", "is_details=true", MARKET, Access.PUBLIC)))
