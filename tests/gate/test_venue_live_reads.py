@@ -32,7 +32,7 @@ from interlock.simulate.served.listing import instruments_of
 from interlock.venues.budget import GATE, Meter, Spend
 from interlock.venues.hosts import Hosts
 from interlock.venues.metering import metering_of
-from interlock.venues.port import End, FillKind, FillSeen, LedgerSeen, OrderSeen
+from interlock.venues.port import End, FeeRates, FillKind, FillSeen, LedgerSeen, OrderSeen
 
 Use = Callable[[LiveReads], Awaitable[object]]
 each_venue = pytest.mark.parametrize("venue", VENUES)
@@ -58,6 +58,7 @@ READS: dict[str, Callable[[str], Use]] = {
     "clock": lambda venue: lambda reads: reads.clock(),
     "listings": lambda venue: lambda reads: reads.listings(),
     "key": lambda venue: lambda reads: reads.key(),
+    "fees": lambda venue: lambda reads: reads.fees(KINDS[venue].symbol),
     "order": lambda venue: lambda reads: reads.order("never-was"),
     "open_orders": lambda venue: lambda reads: reads.open_orders(),
     "history": lambda venue: lambda reads: reads.history(),
@@ -152,6 +153,12 @@ def test_the_clock_is_an_interval_that_holds_the_truth(there: Ground, venue: str
     assert sample(0) is None
     assert sample(2_000) is (None if venue == "upbit" else SkewDenial.OUTSIDE)
     assert sample(-2_000) is (None if venue == "upbit" else SkewDenial.OUTSIDE)
+
+
+@each_venue
+def test_the_account_s_fee_rates(there: Ground, venue: str) -> None:
+    found, true = there.reading(venue, READS["fees"](venue)), instrument(venue).fees
+    assert found == FeeRates(true.maker, true.taker)
 
 
 PUBLISHED = {

@@ -363,6 +363,38 @@ def test_what_is_bought_and_sold_is_booked_as_the_venue_made_it(home: Home) -> N
     assert not there.gate.report()["latches"]
 
 
+@pytest.mark.parametrize("home", ["bybit", "upbit"], indirect=True)
+def test_a_fee_that_is_not_the_one_that_was_told_freezes_its_account(home: Home) -> None:
+    venue, there = home
+    symbol, before = MARKETS[venue].symbol, there.position(venue)
+
+    def fees() -> dict[str, Any]:
+        return next(one for one in there.gate.report()["fees"] if (one["venue"], one["symbol"]) == (venue, symbol))
+
+    def trade(side: str, share: str) -> None:
+        compared, client_id = fees()["compared"], there.propose(venue, side, share, tif="ioc")
+        there.until(lambda: there.over(client_id) and fees()["compared"] > compared)
+
+    there.until(lambda: not fees()["problem"])
+    told = next(one for one in instruments_of(venue) if one.symbol == symbol).fees
+    assert (fees()["maker"], fees()["taker"]) == (f"{told.maker:f}", f"{told.taker:f}")
+    trade("buy", "1.002")
+    assert (fees()["off"], there.gate.report()["latches"]) == (0, [])
+    there.hand.happen({"fault": "fee", "venue": venue, "symbol": symbol, "rate": "0.0008"})
+    trade("sell", "0.998")
+    there.until(lambda: there.gate.report()["latches"])
+    (latch,) = there.gate.report()["latches"]
+    assert (latch["name"], latch["scope"], latch["level"]) == ("fee", "account", "reduce_only")
+    assert latch["subject"].startswith(f"{venue}/")
+    there.refuses(venue, "level_reduces")
+    there.hand.happen({"fault": "fee", "venue": venue, "symbol": symbol})
+    words = ("--latch", "fee", "--scope", "account", "--subject", latch["subject"])
+    there.patiently(lambda: command("resume", "--socket", there.gate.paths["raise"], *words)[0] == 0, 30)
+    rests = there.propose(venue, share="0.985")
+    there.cancel(rests)
+    there.until(lambda: there.over(rests) and there.position(venue) == before)
+
+
 @pytest.mark.parametrize("fault", ["accept_then_error", "lose_ack", "garbage"])
 def test_an_order_whose_answer_is_lost_is_found_and_never_sent_again(home: Home, fault: str) -> None:
     venue, there = home

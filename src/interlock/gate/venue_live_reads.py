@@ -32,7 +32,7 @@ from interlock.gate.venue_reads import (
     ShownOrder,
     fingerprint_of,
 )
-from interlock.venues.port import AccountMode, KeyFacts, Listed, Nonsense, OrderSeen, Page, PositionSeen, Talk
+from interlock.venues.port import AccountMode, FeeRates, KeyFacts, Listed, Nonsense, OrderSeen, Page, PositionSeen, Talk
 from interlock.venues.tiering import share_of
 
 HISTORY_NS: Final = 4 * 86_400 * NS_PER_S
@@ -192,6 +192,13 @@ class LiveReads:
             margin_mode="cash" if mode.margin == SPOT else mode.margin,
             reads_only=facts.reads_only,
         )
+
+    async def fees(self, symbol: str) -> FeeRates:
+        """The account's own fee rates in a symbol, fractions of what is traded."""
+        rates = await self._access.hold(self._reads.fees(symbol))
+        if not (is_amount(rates.maker) and is_amount(rates.taker) and abs(rates.maker) < 1 and abs(rates.taker) < 1):
+            raise ReadFailed(f"fee rates of {symbol} make no sense: {rates.maker} and {rates.taker}"[:LONGEST_TEXT])
+        return rates
 
     async def order(self, client_id: str) -> ShownOrder | None:
         """One order by its client id, its source told as "open". None is only the venue's plain "not found" wherever it was looked for."""

@@ -124,6 +124,7 @@ class Cause(StrEnum):
     DRAWDOWN = "drawdown"
     GROUP_LOSS = "group_loss"
     EDGE = "edge"
+    FEE = "fee"
     LIQUIDATION = "liquidation"
     ADL = "adl"
     REJECT_STREAK = "reject_streak"
@@ -159,6 +160,7 @@ LEVEL_OF: dict[Cause, Level] = {
     Cause.DRAWDOWN: Level.REDUCE_ONLY,
     Cause.GROUP_LOSS: Level.REDUCE_ONLY,
     Cause.EDGE: Level.REDUCE_ONLY,
+    Cause.FEE: Level.REDUCE_ONLY,
     Cause.LIQUIDATION: Level.REDUCE_ONLY,
     Cause.ADL: Level.REDUCE_ONLY,
     Cause.REJECT_STREAK: Level.REDUCE_ONLY,

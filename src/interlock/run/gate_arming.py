@@ -12,6 +12,7 @@ from interlock.gate.checks import Check
 from interlock.gate.clock_watch import skew_denial
 from interlock.gate.condition_watch import ConditionWatch
 from interlock.gate.drill import DrillNeed, drill_check, undrilled
+from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.lattice import Kill
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.money_watch import MoneyWatch
@@ -37,6 +38,7 @@ class ArmingView:
         market: MarketWatch,
         money: MoneyWatch,
         conditions: ConditionWatch,
+        fees: FeeWatch,
         read_only: Refusal | None,
     ) -> None:
         self._config = config
@@ -45,6 +47,7 @@ class ArmingView:
         self._market = market
         self._money = money
         self._conditions = conditions
+        self._fees = fees
         self._read_only = read_only
 
     async def situation(self) -> Situation:
@@ -109,6 +112,7 @@ class ArmingView:
             **report(self._parts, self.why_not(), symbols, unmarked),
             "order_lines": self._order_lines(),
             "venue_limits": self._venue_limits(),
+            "fees": self._fees.told(),
             "attestations": attestations(self._parts, fingerprints),
         }
 

@@ -29,6 +29,7 @@ from interlock.venues.fake import budget
 from interlock.venues.http_reader import HttpReader
 from interlock.venues.metering import metering_of
 from interlock.venues.order_parts import verbs_at
+from interlock.venues.port import FeeRates
 from interlock.venues.socket import Connect, connect_picows
 
 LISTS_NS = 20 * NS_PER_S
@@ -50,6 +51,8 @@ class Paces:
     market_ns: int = 100 * NS_PER_MS
     equity_ns: int = NS_PER_S
     reconcile_ns: int = 5 * NS_PER_S
+    fees_after_ns: int = 0
+    """How long after its beginning a gate first reads fee rates: where they are dear, not in the minute in which it begins and is armed."""
     catches_up: bool = True
     """Whether everything is read after a gap before it is reconciled. A reconciliation reads all of it
     too, and where that is dear it is the only read."""
@@ -59,7 +62,7 @@ def paces_at(venue: str) -> Paces:
     """The paces of a real venue. At Binance a list of all open orders costs a thirtieth of the weight of a minute."""
     market_ns = QUOTES_EVERY_NS
     if venue == "binance_usdm":
-        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S, catches_up=False)
+        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S, fees_after_ns=60 * NS_PER_S, catches_up=False)
     return Paces(market_ns=market_ns, reconcile_ns=(10 if venue == "upbit" else 5) * NS_PER_S)
 
 
@@ -85,6 +88,8 @@ class VenueKit:
     paces: Paces
     know: Callable[[Sequence[str]], Awaitable[None]]
     unsweepable: Callable[[int], str]
+    fees: Callable[[str], Awaitable[FeeRates]] | None = None
+    """Reads the account's own fee rates in a symbol; None where the venue tells none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +200,7 @@ def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], sym
         paces=paces_at(part.venue),
         know=know,
         unsweepable=_unsweepable_live,
+        fees=asked.fees,
     )
 
 

@@ -22,6 +22,7 @@ from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
 from interlock.gate.egress import Egress, Way
 from interlock.gate.exposure import Place, universe_of
+from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.following import Following
 from interlock.gate.foreign import Unmanaged
 from interlock.gate.keeper import Keeper
@@ -157,6 +158,7 @@ def compose(
         ports.clocks(),
         sentinel_silent_ns=SENTINEL_SILENT_NS,
     )
+    fees = FeeWatch(worths, [venue for venue, kit in kits.items() if kit.fees is not None], ports.now)
     managed = Managed(tags=tuple(config.tags.values()), worths=worths, rounding=_ROUNDING)
     desks = {
         part.venue: VenueDesk(
@@ -166,6 +168,7 @@ def compose(
             market=market,
             money=money,
             conditions=conditions,
+            fees=fees,
             managed=_managed(managed, part.venue, met.unmanaged[part.venue]),
             unmanaged=met.unmanaged[part.venue],
             listings=listings,
@@ -173,8 +176,8 @@ def compose(
         )
         for part in config.venues
     }
-    watch = GateWatch(parts, desks, market, conditions, clocks=ports.clocks, checker_fd=config.checker_fd)
-    arming = ArmingView(config, parts, desks, market=market, money=money, conditions=conditions, read_only=read_only)
+    watch = GateWatch(parts, desks, market, conditions, fees, clocks=ports.clocks, checker_fd=config.checker_fd)
+    arming = ArmingView(config, parts, desks, market=market, money=money, conditions=conditions, fees=fees, read_only=read_only)
     attended = [(part.venue, symbol) for part in config.venues if part.dead_man for symbol in part.symbols]
     dead_man = DeadMan(attended, readings, ports.ask_sentinel, ports.now, good_for_ns=BEAT_GOOD_FOR_NS)
     attendant = Attendant(parts, partial(_called_for, parts))
@@ -183,7 +186,12 @@ def compose(
     keys = {part.venue: part.drilled_key for part in config.venues}
     arm_desk = ArmDesk(parts, proposals, arming.situation, str(config.sockets / "sentinel.sock"), parts.life.build, keys)
     following = Following(lambda: parts.keeper.state, lambda: parts.clock().boot_ns)
-    parts.keeper.on_record = following.note
+
+    def noted(record: r.Record) -> None:
+        following.note(record)
+        fees.note(record)
+
+    parts.keeper.on_record = noted
     desk = Desk(parts, proposals, commands, following, arm_desk, arming.report, attendant.enforce)
     return Rooms(
         desks=desks,

@@ -11,6 +11,7 @@ from interlock.gate import records as r
 from interlock.gate.account_watch import AccountWatch, holds_nothing
 from interlock.gate.condition_watch import ConditionWatch
 from interlock.gate.exposure import Place
+from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.foreign import Unmanaged
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.money_watch import MoneyWatch
@@ -35,7 +36,7 @@ def take_in_order(parts: Parts, found: tuple[r.Record, ...]) -> None:
 
 
 class VenueDesk:
-    """What keeps one account true. Each duty is to be done again and again; `market`, `money` and `conditions` are those of the whole gate."""
+    """What keeps one account true. Each duty is to be done again and again; `market`, `money`, `conditions` and `fees` are the whole gate's."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class VenueDesk:
         market: MarketWatch,
         money: MoneyWatch,
         conditions: ConditionWatch,
+        fees: FeeWatch,
         managed: Managed,
         unmanaged: Unmanaged,
         listings: Mapping[Place, Listing],
@@ -58,6 +60,8 @@ class VenueDesk:
         self._market = market
         self._money = money
         self._conditions = conditions
+        self._fees = fees
+        self._since_boot_ns = parts.clock().boot_ns
         self._managed = managed
         self._listings = listings
         self._nonce = nonce
@@ -115,6 +119,20 @@ class VenueDesk:
         try:
             await self._money.round(self.reads, self._watch.others)
         except ReadFailed as error:
+            self._refused(error)
+
+    async def fees(self) -> None:
+        """What the account pays, as the venue tells it: of one instrument after the other, and again every hour."""
+        read, venue, now_ns = self.kit.fees, self.part.venue, self._parts.clock().boot_ns
+        early = not self._begun or now_ns - self._since_boot_ns < self.kit.paces.fees_after_ns
+        symbol = "" if read is None or early or self._market.left_alone(venue, now_ns) else self._fees.due(venue)
+        if read is None or not symbol:
+            return
+        self._fees.asked((venue, symbol))
+        try:
+            self._fees.take((venue, symbol), await read(symbol))
+        except ReadFailed as error:
+            self._fees.failed((venue, symbol), error.reason)
             self._refused(error)
 
     async def hear_prices(self) -> None:

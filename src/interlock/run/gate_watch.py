@@ -10,6 +10,7 @@ from interlock.domain.clock import NS_PER_S
 from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.clock_watch import ClockReading
 from interlock.gate.condition_watch import ConditionWatch, Seen
+from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.parts import Parts
 from interlock.gate.permission import warnings_due
@@ -30,6 +31,7 @@ class GateWatch:
         desks: Mapping[str, VenueDesk],
         market: MarketWatch,
         conditions: ConditionWatch,
+        fees: FeeWatch,
         *,
         clocks: Callable[[], ClockReading],
         checker_fd: int,
@@ -38,6 +40,7 @@ class GateWatch:
         self._desks = desks
         self._market = market
         self._conditions = conditions
+        self._fees = fees
         self._clocks = clocks
         self._checker_fd = checker_fd
         self._beats = CheckerBeats(CHECKER_BOUND_NS)
@@ -83,6 +86,7 @@ class GateWatch:
     async def look_around(self) -> None:
         """Every condition that holds trading back."""
         parts, reading = self._parts, self._clocks()
+        take_in_order(parts, self._fees.turn(parts.keeper.state))
         seen = Seen(
             clock=reading,
             feeds=self._market.problems(reading.boot_ns),

@@ -167,6 +167,7 @@ class GateWorld:
             employ(f"markets of {venue}", 0.02, desk.markets)
             employ(f"rules of {venue}", 0.5, desk.rules)
             employ(f"holdings of {venue}", 0.05, desk.holdings)
+            employ(f"fees of {venue}", 1.0, desk.fees)
             employ(f"prices of {venue}", 0.1, desk.hear_prices)
             employ(f"public stream of {venue}", 0.5, desk.follow_prices)
             employ(f"stream of {venue}", 0.05, desk.stream)

@@ -127,6 +127,7 @@ class Place:
         face.parts.private.calm()
         face.parts.rates.ban(0, 0)
         venue.skew_ns = face.parts.closed_until_ms = 0
+        venue.charges.clear()
         venue.cancel_all()
         for symbol, market in venue.markets.items():
             venue.set_trading(symbol, True)

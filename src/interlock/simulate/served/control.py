@@ -85,6 +85,7 @@ class Control:
             face.parts.public.calm()
             face.parts.private.calm()
             face.venue.skew_ns = 0
+            face.venue.charges.clear()
             face.parts.closed_until_ms = 0
             face.parts.rates.ban(0, 0)
         return _json({})

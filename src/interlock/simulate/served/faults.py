@@ -86,6 +86,8 @@ class Fault(StrEnum):
     """An open order (`client_id`, else the oldest) executes `amount`, or all."""
     REVERSE_FILL = "reverse_fill"
     """The last execution is taken back."""
+    FEE = "fee"
+    """Executions in `symbol` (if empty, in all) are charged `rate` from now on, whatever the account is told; without a rate, what it is told."""
     HALT = "halt"
     """`symbol` takes no orders for `ms`, or until `ms` 0 opens it again."""
     DISLOCATE = "dislocate"

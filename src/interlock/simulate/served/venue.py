@@ -182,6 +182,8 @@ class SimVenue:
         self.skew_ns = 0
         self.ignores_cancels = False
         """Whether a client's cancel is taken and does nothing: a lie, for as long as a fault says so."""
+        self.charges: dict[str, Decimal] = {}
+        """By symbol, "" for every one: at what rate executions are charged, whatever the account is told; for as long as a fault says so."""
         self._hidden: frozenset[int] = frozenset()
         self._clock = clock
         self._listeners: list[Listener] = []
@@ -650,7 +652,8 @@ class SimVenue:
 
     def _execute(self, order: SimOrder, ticks: int, lots: int, maker: bool, now_ns: int) -> Execution:
         fees = order.instrument.fees
-        booked = self.account.book(order, ticks, lots, fees.maker if maker else fees.taker)
+        told = fees.maker if maker else fees.taker
+        booked = self.account.book(order, ticks, lots, self.charges.get(order.symbol, self.charges.get("", told)))
         execution = Execution(
             number=len(self.executions) + 1,
             order=order,

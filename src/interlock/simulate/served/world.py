@@ -63,6 +63,11 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
         case Fault.DEPOSIT:
             amount = _decimal(spec.amount, "amount")
             venue.book("deposit" if amount > 0 else "withdrawal", spec.currency or "USDT", amount)
+        case Fault.FEE:
+            if spec.rate:
+                venue.charges[spec.symbol] = _decimal(spec.rate, "rate")
+            else:
+                venue.charges.pop(spec.symbol, None)
         case Fault.HALT:
             venue.set_trading(spec.symbol, spec.ms == 0)
             if spec.ms:
