@@ -42,10 +42,12 @@ class VenuesConfig:
 
 def serve_venues(config: VenuesConfig, tell: Callable[[dict[str, Any]], None]) -> int:
     """Serve until told to stop; `tell` is called once, with where everything is. Returns the exit code."""
+    # What was named and cannot be used ends it before anything is written.
     specs = _faults(config.faults)
+    tape = None if config.tape is None else Tape.open(config.tape)
     folder = Path(tempfile.mkdtemp(prefix="interlock-venues-")) if config.folder is None else config.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return asyncio.run(_serve(config, specs, folder, tell))
+    return asyncio.run(_serve(config, specs, folder, tape, tell))
 
 
 def _faults(path: Path | None) -> list[FaultSpec]:
@@ -57,7 +59,9 @@ def _faults(path: Path | None) -> list[FaultSpec]:
         raise BadInput(path, "", f"cannot be read: {error.strerror or error}") from error
 
 
-async def _serve(config: VenuesConfig, specs: list[FaultSpec], folder: Path, tell: Callable[[dict[str, Any]], None]) -> int:
+async def _serve(
+    config: VenuesConfig, specs: list[FaultSpec], folder: Path, tape: Tape | None, tell: Callable[[dict[str, Any]], None]
+) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[int] = loop.create_future()
     for number, code in ((signal.SIGTERM, EXIT_DONE), (signal.SIGINT, EXIT_INTERRUPTED)):
@@ -66,7 +70,6 @@ async def _serve(config: VenuesConfig, specs: list[FaultSpec], folder: Path, tel
     files = [LineFile(folder / name) for name in ("witness.jsonl", "truth.jsonl", "raw.jsonl")]
     witness = Witness(clock, *(file.write for file in files))
     tls, authority = make_authority(folder, datetime.now(UTC)) if config.tls else (None, None)
-    tape = None if config.tape is None else Tape.open(config.tape)
     sys.stderr.write("venues: preparing the matching model (some 20 s once for each version, else under a second)\n")
     followed = [FollowedVenue(venue, of, clock, connect_picows, random.random) for venue, of in config.follow.items()]
     keeping: list[asyncio.Task[None]] = []

@@ -23,6 +23,8 @@ from tests.simulate.served.process import simulators
 from tests.venues.captures import save
 from tests.venues.feeds import bybit_book, encoded, recorded_at
 
+from interlock.cli import exit_codes
+from interlock.cli.main import main
 from interlock.venues.bybit import sign
 from interlock.venues.formats import import_tape
 from interlock.venues.request import Call, Key, Method
@@ -149,6 +151,19 @@ def test_the_bytes_of_a_request_lie_beside_its_line_in_the_witness(plain: dict[s
     assert f"GET {signed.target} HTTP/1.1".encode() in came
     assert b'"retCode":0' in went
     assert place["secret"].encode() not in came + went
+
+
+@pytest.mark.parametrize(("option", "wanted"), [("--tape", "expected a tape"), ("--faults", "cannot be read")])
+def test_what_was_named_and_is_not_there_is_one_error_and_nothing_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, wanted: str
+) -> None:
+    missing, folder = tmp_path / "missing", tmp_path / "v"
+    assert main(["venues", "serve", option, str(missing), "--dir", str(folder)]) == exit_codes.USAGE
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert str(missing) in said.err
+    assert wanted in said.err
+    assert not folder.exists()
 
 
 def test_who_is_told_to_stop_before_it_serves_ends_as_well(tmp_path: Path) -> None:

@@ -357,6 +357,56 @@ async def test_a_price_that_is_to_match_a_level_needs_that_level(place: Place) -
     assert isinstance(await place.do(asked, Doing.PLACE), Accepted)
 
 
+@at(BINANCE)
+async def test_a_request_that_reaches_matching_when_its_time_is_over_leaves_the_outcome_open(place: Place) -> None:
+    assert place.strike(Fault.LATE_TO_MATCH, verb="place")
+    before = len(place.sim.orders)
+    said = await place.do(place.verbs.place(place.wanted()), Doing.PLACE)
+    assert isinstance(said, Explained)
+    assert (said.code, said.trouble, said.settled) == ("-5028", UNKNOWN, False)
+    assert len(place.sim.orders) == before
+    assert isinstance(await place.do(place.verbs.place(place.wanted()), Doing.PLACE), Accepted)
+
+
+@at(BINANCE)
+async def test_a_market_order_that_would_meet_a_price_beyond_the_band_is_refused(place: Place) -> None:
+    market = place.sim.markets[place.symbol]
+    true, best = market.mark, place.best(Side.SELL)
+    try:
+        # A mark of which the best ask is more than a twentieth away, and one of which it is not.
+        market.mark = best / Decimal("1.051")
+        said_no(await place.do(place.verbs.place(place.market(Side.BUY)), Doing.PLACE), "-4131")
+        assert isinstance(await place.do(place.verbs.place(place.market(Side.SELL)), Doing.PLACE), Accepted)
+        market.mark = best / Decimal("1.049")
+        assert isinstance(await place.do(place.verbs.place(place.market(Side.BUY)), Doing.PLACE), Accepted)
+    finally:
+        market.mark = true
+
+
+@at(BYBIT)
+async def test_a_market_that_takes_only_post_only_orders_says_so(place: Place) -> None:
+    assert place.strike(Fault.ONLY_POST_ONLY, symbol=place.symbol, ms=600_000)
+    said_no(await place.do(place.verbs.place(place.wanted()), Doing.PLACE), "110103")
+    assert isinstance(await place.do(place.verbs.place(place.wanted(tif=TimeInForce.POST_ONLY)), Doing.PLACE), Accepted)
+    assert place.strike(Fault.ONLY_POST_ONLY, symbol=place.symbol, ms=0)
+    assert isinstance(await place.do(place.verbs.place(place.wanted()), Doing.PLACE), Accepted)
+
+
+@at(UPBIT)
+async def test_parameters_that_exclude_each_other_are_called_so(place: Place) -> None:
+    order = await place.placed(place.wanted())
+
+    def sweep(query: str) -> Ask:
+        return Ask(Call(Method.DELETE, "/v1/orders/open", query), budget="order")
+
+    said = await place.do(sweep(f"quote_currencies=KRW&pairs={place.symbol}"), Doing.CANCEL)
+    assert isinstance(said, Explained)
+    assert (said.code, said.trouble, order.open) == ("invalid_parameter", INVALID, True)
+    place.clock.advance(3 * NS_PER_S)  # one cancel of everything in two seconds
+    assert (await place.heard(sweep(f"pairs={place.symbol}"))).status == 200
+    assert not order.open
+
+
 @at(UPBIT)
 async def test_a_size_beyond_all_measure_is_called_so(place: Place) -> None:
     most = place.instrument().max_lots

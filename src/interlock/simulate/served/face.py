@@ -116,6 +116,10 @@ class Face(ABC):
     def server_error(self, status: int) -> Reply:
         """A failure of the venue itself."""
 
+    def too_late(self) -> Reply | None:
+        """A request whose time was over when it reached matching; None where the venue has no such refusal."""
+        return None
+
     @abstractmethod
     def over_limit(self, banned: bool) -> Reply:
         """Too many requests, or banned for them."""
@@ -208,6 +212,8 @@ class Face(ABC):
             return self.closed()
         if Fault.ERROR_WITHOUT_ACCEPTING in struck:
             return self.server_error(503)
+        if Fault.LATE_TO_MATCH in struck and (late := self.too_late()) is not None:
+            return late
         if Fault.ERROR_PAGE in struck:
             return Reply(struck[Fault.ERROR_PAGE].count, ERROR_PAGE, media="text/html")
         return None

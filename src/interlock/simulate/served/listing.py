@@ -73,8 +73,11 @@ RULES = {
         band=Decimal("0.05"),
         client_ids_again=True,
         position_max=Decimal(5_000_000),
+        market_band=True,
     ),
-    "bybit": VenueRules(name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05"), adl_cancels=True),
+    "bybit": VenueRules(
+        name="bybit", post_only_refused=False, fok_refused=False, open_max=500, band=Decimal("0.05"), only_post_only=True, adl_cancels=True
+    ),
 }
 """open_max: Binance's MAX_NUM_ORDERS, Bybit's active orders of a symbol (110020); Upbit documents none. adl_cancels: Bybit has a reason for it
 (CancelAllBeforeAdl), Binance names none. position_max: Binance tells one for each leverage (`maxNotionalValue`); here it is the same for all."""

@@ -35,7 +35,9 @@ class VenueRules:
     None for no bound. `band`: how far from the mark a limit price may lie on the taking side, as a fraction. `reduce_only_exempt`: whether
     reduce-only orders may be below the minimum value. `client_ids_again`: whether a client id may be used again once its order is over.
     `position_max`: what a position may be worth with the open orders that enlarge it, quote currency, None for no bound but the margin.
-    `adl_cancels`: whether a symbol's open orders end when the venue takes of its position to cover somebody else's loss (ADL).
+    `market_band`: whether a market order is refused while the best price that it would meet lies beyond the band. `only_post_only`: whether the
+    venue has markets in which only post-only orders are available for a while. `adl_cancels`: whether a symbol's open orders end when the venue
+    takes of its position to cover somebody else's loss (ADL).
     """
 
     name: str
@@ -47,6 +49,8 @@ class VenueRules:
     reduce_only_exempt: bool = True
     client_ids_again: bool = False
     position_max: Decimal | None = None
+    market_band: bool = False
+    only_post_only: bool = False
     adl_cancels: bool = False
 
 
@@ -147,6 +151,7 @@ class Market:
     funding_rate: Decimal = ZERO
     next_funding_ns: int = 0
     trading: bool = True
+    only_post_only: bool = False
     _figures: tuple[list[PublicTrade], Figures] | None = None
 
     def figures(self) -> Figures | None:
@@ -318,6 +323,8 @@ class SimVenue:
         instrument = market.instrument
         if not market.trading:
             raise Refused(Refusal.HALTED, f"{new.symbol} takes no orders now")
+        if market.only_post_only and new.tif is not TimeInForce.POST_ONLY:
+            raise Refused(Refusal.ONLY_POST_ONLY, f"{new.symbol} takes only post-only orders now")
         ticks = self._limit_ticks(market, new)
         lots = self._lots(market, new, ticks)
         value = new.cost
@@ -522,11 +529,19 @@ class SimVenue:
             if self.rules.band and new.side is Side.SELL and new.price < market.mark * (1 - self.rules.band):
                 raise Refused(Refusal.PRICE_BAND_LOW, f"{new.price} is too far below the mark {market.mark}")
             return ticks
+        if self.rules.market_band:
+            self._check_market_band(market, new)
         # The worst price that a market order may reach here: what the band lets a limit order ask for, within the ladder.
         reach = self.rules.band or Decimal("0.1")
         low, high = self.floor.ladder(market.number)
         edge = market.mark * (1 + int(new.side) * reach)
         return min(max(instrument.round_price(edge, new.side, self.day), low), high)
+
+    def _check_market_band(self, market: Market, new: NewOrder) -> None:
+        bids, asks = self.levels(new.symbol, 1)
+        best = asks if new.side is Side.BUY else bids
+        if best and (market.instrument.price(best[0][0]) / market.mark - 1) * int(new.side) > self.rules.band:
+            raise Refused(Refusal.MARKET_BAND, f"the best price lies too far from the mark {market.mark}")
 
     def _lots(self, market: Market, new: NewOrder, ticks: int) -> int:
         instrument = market.instrument

@@ -63,6 +63,12 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
         case Fault.DEPOSIT:
             amount = _decimal(spec.amount, "amount")
             venue.book("deposit" if amount > 0 else "withdrawal", spec.currency or "USDT", amount)
+        case Fault.ONLY_POST_ONLY:
+            if not venue.rules.only_post_only:
+                return False
+            venue.market(spec.symbol).only_post_only = spec.ms != 0
+            if spec.ms:
+                face.parts.later(spec.ms, lambda: setattr(venue.market(spec.symbol), "only_post_only", False))
         case Fault.FEE:
             if spec.rate:
                 venue.charges[spec.symbol] = _decimal(spec.rate, "rate")

@@ -268,7 +268,7 @@ def test_open_orders_are_cancelled_within_bounds(bench: Bench) -> None:
     assert swept(count=1, order_by="asc") == bids[:1]
     assert swept(quote_currencies="KRW", cancel_side="bid") == bids[:1:-1]
     assert swept(count=300) == bids[1:2]
-    for wrong in ({"count": 301}, {"cancel_side": "both"}, {"pairs": "KRW-BTC", "quote_currencies": "KRW"}, {"order_by": "up"}):
+    for wrong in ({"count": 301}, {"cancel_side": "both"}, {"order_by": "up"}):
         assert bench.refusal("DELETE", "orders/open", **wrong) == (400, "validation_error")
     assert bench.refusal("DELETE", "orders/open", pairs="KRW-NONE") == (404, "notfoundmarket")
 

@@ -146,6 +146,10 @@ class BinanceFace(Face):
         """503 had no effect; of anything else nothing is known."""
         return self._refusal(Wrong(-1001 if status == 503 else -1007), {})
 
+    def too_late(self) -> Reply:
+        """Its receive window was over when it reached matching."""
+        return self._refusal(Wrong(-5028), {})
+
     def over_limit(self, banned: bool) -> Reply:
         """429, or 418 while the address is banned."""
         return self._refusal(*self._meter.over(banned, self.venue.now_ms()))

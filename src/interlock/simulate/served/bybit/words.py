@@ -51,7 +51,7 @@ _REFUSALS: Final[Mapping[Refusal, tuple[int, str]]] = {
     Refusal.REDUCE_ONLY: (110017, "Reduce-only rule not satisfied: "),
     Refusal.DUPLICATE_CLIENT_ID: (110072, "OrderLinkedID is duplicate"),
     Refusal.OPEN_ORDERS: (110020, "Not allowed to have more than 500 active orders"),
-    Refusal.POST_ONLY: (110103, "Only Post-Only orders are available"),
+    Refusal.ONLY_POST_ONLY: (110103, "Only Post-Only orders are available"),
     Refusal.FOK: (PARAMS, "params error: "),
     Refusal.NOT_FOUND: (NOT_FOUND, "order not exists or too late to cancel"),
     Refusal.UNCHANGED: (PARAMS, "The order remains unchanged as the parameters entered match the existing ones."),

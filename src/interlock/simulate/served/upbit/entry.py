@@ -1,7 +1,8 @@
 """What asks for orders: place, dry run, cancel one, several or all, cancel and place anew.
 
 Source: the venue's pages on orders. Chosen: the order of the checks (form, market, identifier, then what the core checks: price, size, value,
-funds); an order that is over cannot be found by a cancel; what is wrong with the form of a new order leaves the old one alone.
+funds); an order that is over cannot be found by a cancel; what excludes each other
+though each of it is valid is an `invalid_parameter`; what is wrong with the form of a new order leaves the old one alone.
 """
 
 from __future__ import annotations
@@ -104,8 +105,10 @@ class Entry:
         count = params.count("count", 20, CANCEL_OPEN_MAX)
         newest_first = params.one_of("order_by", ("asc", "desc"), "desc") == "desc"
         quotes, pairs, excluded = (params.list(name) for name in ("quote_currencies", "pairs", "excluded_pairs"))
-        if (quotes and pairs) or max(len(pairs), len(excluded)) > PAIRS_MAX:
-            raise Wrong("validation_error", text="expected quote_currencies or at most 20 pairs")
+        if quotes and pairs:
+            raise Wrong("invalid_parameter")
+        if max(len(pairs), len(excluded)) > PAIRS_MAX:
+            raise Wrong("validation_error", text=f"expected at most {PAIRS_MAX} pairs")
         for pair in (*pairs, *excluded):
             if pair not in self._venue.markets:
                 raise Wrong("notfoundmarket")
