@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from interlock.simulate.served.spent import Spent
+
 
 @dataclass(slots=True, kw_only=True)
 class SimKey:
@@ -24,7 +26,7 @@ class SimKey:
     expires_ns: int = 0
     created_ns: int = 0
     locked: bool = False
-    nonces: set[str] = field(default_factory=set, repr=False)
+    nonces: Spent = field(default_factory=Spent, repr=False, compare=False)
 
 
 class KeyRing:

@@ -22,6 +22,7 @@ from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.hub import Hub, Listener
 from interlock.simulate.served.keys import SimKey
 from interlock.simulate.served.rates import Verdict
+from interlock.simulate.served.spent import Spent
 
 if TYPE_CHECKING:
     from interlock.simulate.served.bybit.face import BybitFace
@@ -43,7 +44,7 @@ class TradeStream:
 
     def talk(self, connection: str) -> Talk:
         """What answers one connection's messages."""
-        used: set[str] = set()
+        used = Spent()
 
         async def on_text(listener: Listener, text: bytes) -> None:
             message = read_message(text)
@@ -70,7 +71,7 @@ class TradeStream:
             return {"retCode": failed.code, "retMsg": failed.text, **head}
         return {"retCode": 0, "retMsg": "OK", **head}
 
-    def _request(self, listener: Listener, text: bytes, message: dict[str, Any], connection: str, used: set[str]) -> None:
+    def _request(self, listener: Listener, text: bytes, message: dict[str, Any], connection: str, used: Spent) -> None:
         face, op = self._face, message.get("op")
         route = OPS.get(op) if isinstance(op, str) else None
         args = message.get("args")
@@ -93,7 +94,7 @@ class TradeStream:
         self._tell(listener, self._message(reply, message, headers, connection), struck)
 
     def _answer(
-        self, listener: Listener, message: dict[str, Any], fields: Mapping[str, Any], headers: dict[str, str], used: set[str]
+        self, listener: Listener, message: dict[str, Any], fields: Mapping[str, Any], headers: dict[str, str], used: Spent
     ) -> Reply:
         face = self._face
         try:
@@ -104,7 +105,7 @@ class TradeStream:
         except Failed as failed:
             return _reply(failed.code, failed.text)
 
-    def _check(self, listener: Listener, message: dict[str, Any], used: set[str]) -> SimKey:
+    def _check(self, listener: Listener, message: dict[str, Any], used: Spent) -> SimKey:
         face, now_ms = self._face, self._face.venue.now_ms()
         if face.address_verdict(limits.TRADE_IP) is not Verdict.TAKEN:
             raise Failed(10403, "Exceed IP rate limit. 3000 requests per second per IP")
@@ -116,9 +117,8 @@ class TradeStream:
         req_id = message.get("reqId", "")
         if not isinstance(req_id, str) or len(req_id) > REQ_ID_LENGTH:
             raise Failed(PARAMS, "Params Error: reqId")
-        if req_id and req_id in used:
+        if req_id and not used.use(req_id):
             raise Failed(20006, "reqId is duplicated")
-        used.add(req_id)
         head = message.get("header")
         head = head if isinstance(head, dict) else {}
         stamp = str(head.get("X-BAPI-TIMESTAMP", ""))

@@ -39,9 +39,8 @@ def check(keys: KeyRing, header: str, hashed: str, now_ns: int, address: str) ->
     nonce = _member(claims, "nonce")
     if not nonce:
         raise Wrong("jwt_verification")
-    if nonce in key.nonces:
+    if not key.nonces.use(nonce):
         raise Wrong("nonce_used")
-    key.nonces.add(nonce)
     if key.addresses and address not in key.addresses:
         raise Wrong("no_authorization_ip")
     return key
