@@ -7,11 +7,13 @@ simulator began is not made up: the first price stands for it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import Side
@@ -45,6 +47,10 @@ class Candle:
         self.volume, self.value, self.last_ns = self.volume + other.volume, self.value + other.value, other.last_ns
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal, Decimal, int]).decode
+
+
 @dataclass(slots=True)
 class Day:
     """One UTC day of a market."""
@@ -62,7 +68,10 @@ class Day:
 
 @dataclass(slots=True)
 class History:
-    """What was traded in one market since the simulator began. `last` is the latest price, at first the one around which the market began."""
+    """What was traded in one market since the simulator began. `last` is the latest price, at first the one around which the market began.
+
+    Minutes that are over are packed, for there are many; their sums of a day are worked out once a minute.
+    """
 
     instrument: Instrument
     day: Day
@@ -71,7 +80,10 @@ class History:
     lowest: Decimal
     latest: PublicTrade | None = None
     seconds: deque[Candle] = field(default_factory=lambda: deque(maxlen=_SECONDS_KEPT))
-    minutes: deque[Candle] = field(default_factory=lambda: deque(maxlen=_MINUTES_KEPT))
+    minute: Candle | None = None
+    _packed: deque[bytes] = field(default_factory=lambda: deque(maxlen=_MINUTES_KEPT - 1))
+    _over: int = 0
+    _sums: tuple[tuple[int, int], Decimal, Decimal] = ((0, 0), ZERO, ZERO)
 
     @classmethod
     def begun(cls, instrument: Instrument, price: Decimal, now_ns: int) -> History:
@@ -93,27 +105,56 @@ class History:
             day.ask_volume += volume
         self.last, self.latest = price, trade
         self.highest, self.lowest = max(self.highest, price), min(self.lowest, price)
-        for candles, length_ns in ((self.seconds, SECOND_NS), (self.minutes, _MINUTE_NS)):
-            one = Candle(_floor(trade.venue_ns, length_ns), price, price, price, price, volume, value, trade.venue_ns)
-            if candles and candles[-1].start_ns == one.start_ns:
-                candles[-1].add(one)
-            else:
-                candles.append(one)
+        second, minute = (
+            Candle(_floor(trade.venue_ns, length_ns), price, price, price, price, volume, value, trade.venue_ns)
+            for length_ns in (SECOND_NS, _MINUTE_NS)
+        )
+        if self.seconds and self.seconds[-1].start_ns == second.start_ns:
+            self.seconds[-1].add(second)
+        else:
+            self.seconds.append(second)
+        if self.minute is not None and self.minute.start_ns == minute.start_ns:
+            self.minute.add(minute)
+        else:
+            self._end_minute(minute)
+
+    def _end_minute(self, following: Candle) -> None:
+        one, self.minute = self.minute, following
+        if one is not None:
+            self._packed.append(_pack((one.start_ns, one.opening, one.high, one.low, one.close, one.volume, one.value, one.last_ns)))
+            self._over += 1
 
     def sums_24h(self, now_ns: int) -> tuple[Decimal, Decimal]:
         """(volume, value) of the last 24 hours, to the minute."""
+        begin_ns = now_ns - _DAY_NS
+        if self.minute is None or self.minute.start_ns < begin_ns:
+            return ZERO, ZERO
+        # The first minute that counts and the latest that is over say which are summed up.
+        which = (-(-begin_ns // _MINUTE_NS), self._over)
+        if self._sums[0] != which:
+            self._sums = (which, *self._sum_up(begin_ns))
+        _, volume, value = self._sums
+        return volume + self.minute.volume, value + self.minute.value
+
+    def _sum_up(self, begin_ns: int) -> tuple[Decimal, Decimal]:
         volume = value = ZERO
-        for candle in reversed(self.minutes):
-            if candle.start_ns < now_ns - _DAY_NS:
+        for packed in reversed(self._packed):
+            candle = Candle(*_unpack(packed))
+            if candle.start_ns < begin_ns:
                 break
             volume, value = volume + candle.volume, value + candle.value
         return volume, value
+
+    def _minutes(self) -> Iterator[Candle]:
+        yield from (Candle(*_unpack(packed)) for packed in self._packed)
+        if self.minute is not None:
+            yield self.minute
 
     def candles(self, unit: str) -> list[Candle]:
         """Candles of `1s`, of minutes (`3m`), `days`, `weeks`, `months` or `years`, oldest first."""
         if unit == "1s":
             return list(self.seconds)
-        return merged(self.minutes, starts(unit))
+        return merged(self._minutes(), starts(unit))
 
     def _roll(self, now_ns: int) -> None:
         start = _floor(now_ns, _DAY_NS)
