@@ -170,6 +170,12 @@ class Place:
         assert found is not None, f"{client_id}: expected an order, found none"
         return found
 
+    def latest(self) -> SimOrder:
+        """The order that was taken last, as it truly is."""
+        found = self.sim.find(number=self.sim.history.taken)
+        assert found is not None, "expected an order, found none"
+        return found
+
     def copies(self, client_id: str, verb: str = "place") -> int:
         """How often a request that names the order reached the venue."""
         return sum(line["verb"].startswith(verb) and client_id in json.dumps([line["client_id"], line["children"]]) for line in self.lines)

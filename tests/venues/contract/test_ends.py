@@ -83,7 +83,7 @@ async def test_a_liquidation_ends_orders_and_its_execution_is_told_as_one(place:
     async with Follower(place) as follower:
         opening, resting = await place.placed(place.taking(Side.BUY)), await place.placed(place.wanted(Side.BUY))
         assert place.strike(Fault.LIQUIDATION, symbol=place.symbol)
-        closing = place.sim.orders[-1]
+        closing = place.latest()
         assert (resting.reason, closing.filled_lots) == (EndReason.LIQUIDATION, opening.filled_lots)
         await follower.caught_up()
         assert follower.gaps == []
@@ -111,7 +111,7 @@ async def test_what_the_venue_takes_to_cover_others_is_told_as_that_and_explains
         before = place.sim.account.balances()[place.traits.settle].total
         size = opening.instrument.quantity(opening.filled_lots - 1)
         assert place.strike(Fault.ADL, symbol=place.symbol, amount=str(size))
-        closing = place.sim.orders[-1]
+        closing = place.latest()
         assert closing.filled_lots == opening.filled_lots - 1
         await follower.caught_up()
         assert follower.gaps == []
@@ -142,7 +142,7 @@ async def test_an_order_of_somebody_else_is_told_with_all_that_it_does(place: Pl
         size, price = str(want.instrument.quantity(want.lots)), str(want.instrument.price(want.ticks))
         name = client_id and f"{client_id}-{place.link()}"
         assert place.strike(Fault.FOREIGN_ORDER, symbol=place.symbol, side="sell", amount=size, price=price, client_id=name)
-        order = place.sim.orders[-1]
+        order = place.latest()
         opened = await place.ask(place.reads.open_orders())
         (seen,) = opened.found
         assert seen.client_id == name or not name

@@ -192,15 +192,15 @@ CASES = (
 async def test_a_refused_placement_is_called_by_its_kind_and_leaves_no_order(place: Place, case: Case) -> None:
     kind = case.kinds[place.traits.venue]
     want, talker = await case.arrange(place)
-    before = len(place.sim.orders)
+    before = place.sim.history.taken
     said = await place.do(place.verbs.place(want), Doing.PLACE, talker)
     if kind is None:
         assert isinstance(said, Accepted), said
-        assert len(place.sim.orders) == before + 1
+        assert place.sim.history.taken == before + 1
         return
     assert isinstance(said, Explained), said
     assert (said.trouble, said.settled) == (kind, case.settled and kind is not UNKNOWN), said
-    assert len(place.sim.orders) == before
+    assert place.sim.history.taken == before
     assert place.copies(want.client_id) <= 2 if case.name == "used client id" else place.copies(want.client_id) <= 1
 
 

@@ -26,6 +26,7 @@ from interlock.simulate.served.drive import Drive, drives, symbols
 from interlock.simulate.served.face import Face, Parts
 from interlock.simulate.served.faults import FaultPlan, FaultSpec
 from interlock.simulate.served.front import Door
+from interlock.simulate.served.history import ENDED_KEPT
 from interlock.simulate.served.hub import Hub
 from interlock.simulate.served.keys import KeyRing, SimKey
 from interlock.simulate.served.listing import OPENING, RULES, instruments_of
@@ -77,7 +78,7 @@ class House:
     """The simulated venues. `folder` is private to them: sockets, and the authority with TLS. Times come from `clock`, chance from `seed`.
 
     `followed` are markets that are told what happens (`happen`), by venue. Without `paced` market time passes only by `step`, for who wants to
-    know exactly what has happened.
+    know exactly what has happened. `ended_kept` orders of each venue that are over stay in memory, the older ones are on disk.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class House:
         paced: bool = True,
         makers: Mapping[str, tuple[FaceMaker, Callable[[], Rates]]] | None = None,
         followed: Mapping[str, Drive] | None = None,
+        ended_kept: int = ENDED_KEPT,
     ) -> None:
         self._folder = folder
         self._clock = clock
@@ -103,6 +105,7 @@ class House:
         self._fundamentals = Fundamentals(seed)
         self._faults = FaultPlan()
         self._followed = followed or {}
+        self._ended_kept = ended_kept
         self._posts = {name: self._build(name, maker, rates(), seed, tape) for name, (maker, rates) in (makers or face_makers()).items()}
         self.control = Control({name: post.face for name, post in self._posts.items()})
         self._control_runner: web.AppRunner | None = None
@@ -127,7 +130,7 @@ class House:
             account = SpotAccount(OPENING[name])
         else:
             account = MarginAccount("USDT", OPENING[name], listed, lambda symbol: venue.markets[symbol].mark, RULES[name].position_max)
-        venue = SimVenue(RULES[name], drive.instruments, drive.around(), account, self._clock)
+        venue = SimVenue(RULES[name], drive.instruments, drive.around(), account, self._clock, ended_kept=self._ended_kept)
         for market in venue.markets.values():
             market.next_funding_ns = (venue.now_ns() // FUNDING_EVERY_NS + 1) * FUNDING_EVERY_NS
         made_ns = self._clock.now_ns()
@@ -195,6 +198,8 @@ class House:
                 await runner.cleanup()
         if self._control_runner is not None:
             await self._control_runner.cleanup()
+        for post in self._posts.values():
+            post.face.venue.close()
         if self._elsewhere is not None:
             self._elsewhere.cleanup()
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 
@@ -109,12 +111,15 @@ class NewOrder:
     origin: Origin = Origin.CLIENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """One execution. `number` rises by one over the whole venue; `pnl` is what was realised, quote currency; `fee` positive is paid."""
+class Executed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One execution as its order keeps it.
+
+    `number` rises by one over the whole venue; `pnl` is what was realised, quote currency; `fee` positive is paid. `mark` is the mark that it met,
+    `closed_lots` how much of a position it closed. `moved` is what all executions so far, this one included, moved of its fee currency in a
+    derivatives account: what was realised less the fees.
+    """
 
     number: int
-    order: SimOrder
     ticks: int
     lots: int
     maker: bool
@@ -123,14 +128,29 @@ class Execution:
     pnl: Decimal
     venue_ns: int
     reverses: int = 0
+    mark: Decimal = Decimal(0)
+    closed_lots: int = 0
+    moved: Decimal = Decimal(0)
 
 
-@dataclass(slots=True, kw_only=True)
+class Execution(Executed, frozen=True, kw_only=True, gc=True):
+    """One execution with its order. The order does not know of it, or both would stay in memory until cycles are looked for."""
+
+    order: SimOrder
+
+    @classmethod
+    def of(cls, order: SimOrder, executed: Executed) -> Execution:
+        """An execution of an order."""
+        return cls(order=order, **{name: getattr(executed, name) for name in Executed.__struct_fields__})
+
+
+@dataclass(slots=True, kw_only=True, weakref_slot=True)
 class SimOrder:
     """An order as it truly is. `revision` counts amends; `paid_ticks_lots` sums ticks times lots of what executed.
 
     `prevented_lots` were taken off because they would have met an order of the same account: by a reduction, which makes `lots` smaller too, or by
-    the end that a self-match brought.
+    the end that a self-match brought. `name` is what the face calls the order, where its number does not say it. `executed` is all that it executed,
+    what was taken back included; `undone` are those that took it back.
     """
 
     number: int
@@ -159,7 +179,26 @@ class SimOrder:
     fee: Decimal = Decimal(0)
     fee_currency: str = ""
     pnl: Decimal = Decimal(0)
-    executions: list[Execution] = field(default_factory=list)
+    name: str = ""
+    executed: list[Executed] = field(default_factory=list)
+    undone: list[Executed] = field(default_factory=list)
+
+    @property
+    def executions(self) -> list[Execution]:
+        """What it executed, oldest first."""
+        return [Execution.of(self, executed) for executed in self.executed]
+
+    @property
+    def closed_ns(self) -> int:
+        """When it last closed something of a position, venue time; 0 if it never did."""
+        return max((one.venue_ns for one in self.executed if one.closed_lots), default=0)
+
+    def add_up(self, executed: Executed) -> None:
+        """Count an execution in what sums them up."""
+        self.filled_lots += executed.lots
+        self.paid_ticks_lots += executed.ticks * executed.lots
+        self.fee += executed.fee
+        self.pnl += executed.pnl
 
     @property
     def symbol(self) -> str:

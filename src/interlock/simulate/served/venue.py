@@ -21,7 +21,8 @@ from interlock.market.columns import RowKind
 from interlock.simulate.floor import Ended, Filled, Floor, Happened, Levels
 from interlock.simulate.reasons import Reason
 from interlock.simulate.served.accounts import Account, MarginAccount
-from interlock.simulate.served.orders import EndReason, Execution, NewOrder, Refusal, Refused, SelfMatch, SimOrder
+from interlock.simulate.served.history import ENDED_KEPT, History
+from interlock.simulate.served.orders import EndReason, Executed, Execution, NewOrder, Refusal, Refused, SelfMatch, SimOrder
 
 ZERO = Decimal(0)
 
@@ -177,10 +178,20 @@ _FINAL_REASONS: Mapping[Reason, tuple[OrderState, EndReason]] = {
 
 
 class SimVenue:
-    """A venue that keeps the truth. `around` is each symbol's first price."""
+    """A venue that keeps the truth. `around` is each symbol's first price, `ended_kept` how many orders that are over stay in memory.
+
+    `history` has all orders and executions. `bookings` are a few a day and whatever somebody asks of the control port, and all in memory.
+    """
 
     def __init__(
-        self, rules: VenueRules, instruments: Sequence[Instrument], around: Mapping[str, Decimal], account: Account, clock: Clock
+        self,
+        rules: VenueRules,
+        instruments: Sequence[Instrument],
+        around: Mapping[str, Decimal],
+        account: Account,
+        clock: Clock,
+        *,
+        ended_kept: int = ENDED_KEPT,
     ) -> None:
         self.rules = rules
         self.account = account
@@ -199,10 +210,9 @@ class SimVenue:
             i.symbol: Market(k, i, last_id=1_000_000 * (k + 1), mark=around[i.symbol], index=around[i.symbol])
             for k, i in enumerate(instruments)
         }
-        self.orders: list[SimOrder] = []
-        self.executions: list[Execution] = []
+        self.history = History(instruments, ended_kept)
         self.bookings: list[Booking] = []
-        self._by_client_id: dict[str, SimOrder] = {}
+        self._moved: dict[str, Decimal] = {}
         self._by_slot: dict[int, SimOrder] = {}
         self._public_trades = 0
         self._numbers = 0
@@ -216,6 +226,10 @@ class SimVenue:
     def now_ms(self) -> int:
         """The venue's clock, milliseconds."""
         return self.now_ns() // 1_000_000
+
+    def close(self) -> None:
+        """Let go of what is on disk."""
+        self.history.close()
 
     def listen(self, listener: Listener) -> None:
         """Have every event told to `listener`, in the order in which things happen."""
@@ -277,8 +291,8 @@ class SimVenue:
     def find(self, *, number: int = 0, client_id: str = "") -> SimOrder | None:
         """An order by the venue's number or else by client id."""
         if number:
-            return self.orders[number - 1] if number <= len(self.orders) else None
-        return self._by_client_id.get(client_id) if client_id else None
+            return self.history.numbered(number)
+        return self.history.of_client(client_id) if client_id else None
 
     def open_orders(self, symbol: str = "") -> list[SimOrder]:
         """The orders that can still execute and are ours, oldest first; of one symbol or of all."""
@@ -334,7 +348,7 @@ class SimVenue:
             raise Refused(Refusal.MIN_NOTIONAL, f"expected a value of at least {instrument.min_notional} {instrument.quote}, found {value}")
         if self.rules.max_value is not None and value > self.rules.max_value:
             raise Refused(Refusal.MAX_NOTIONAL, f"expected a value of at most {self.rules.max_value} {instrument.quote}, found {value}")
-        used = self._by_client_id.get(new.client_id) if new.client_id else None
+        used = self.find(client_id=new.client_id)
         if used is not None and (used.open or not self.rules.client_ids_again):
             raise Refused(Refusal.DUPLICATE_CLIENT_ID, f"{new.client_id} was used before")
         if sum(1 for _ in self.open_orders(new.symbol)) >= self.rules.open_max:
@@ -377,7 +391,7 @@ class SimVenue:
         """An order that was taken, told and held for, and has met nobody yet."""
         now_ns = self.now_ns()
         order = SimOrder(
-            number=len(self.orders) + 1,
+            number=self.history.taken + 1,
             instrument=market.instrument,
             side=new.side,
             type=new.type,
@@ -395,9 +409,7 @@ class SimVenue:
             cost=new.cost,
             fee_currency=market.instrument.quote,
         )
-        self.orders.append(order)
-        if order.client_id:
-            self._by_client_id[order.client_id] = order
+        self.history.take(order)
         self.account.hold(order, lots)
         self._tell(OrderChanged(Change.NEW, order))
         return order
@@ -486,16 +498,17 @@ class SimVenue:
         """Take an execution back, fee included; its order stays as it is."""
         order, now_ns = execution.order, self.now_ns()
         account = self.account
-        pnl = ZERO
+        pnl, closed_lots = ZERO, 0
         if isinstance(account, MarginAccount):
-            pnl = account.trade(order.instrument, -int(order.side) * execution.lots, execution.ticks, ZERO).pnl
+            signed_lots = -int(order.side) * execution.lots
+            booked = account.trade(order.instrument, signed_lots, execution.ticks, ZERO)
+            pnl, closed_lots = booked.pnl, _closed(booked.before_lots, signed_lots)
         else:
             account.move(order.instrument.quote, int(order.side) * order.instrument.notional(execution.ticks, execution.lots))
             account.move(order.instrument.base, -int(order.side) * order.instrument.base_units(execution.lots))
         account.move(execution.fee_currency, execution.fee)
-        undone = Execution(
-            number=len(self.executions) + 1,
-            order=order,
+        undone = Executed(
+            number=self.history.executed + 1,
             ticks=execution.ticks,
             lots=-execution.lots,
             maker=execution.maker,
@@ -504,11 +517,16 @@ class SimVenue:
             pnl=pnl,
             venue_ns=now_ns,
             reverses=execution.number,
+            mark=self.markets[order.symbol].mark,
+            closed_lots=closed_lots,
+            moved=self._move(execution.fee_currency, pnl + execution.fee),
         )
-        self.executions.append(undone)
+        order.undone.append(undone)
+        reversal = Execution.of(order, undone)
+        self.history.execute(reversal)
         self.floor.set_position(self.markets[order.symbol].number, self._position(order.instrument))
-        self._tell(OrderChanged(Change.REVERSED, order, undone))
-        return undone
+        self._tell(OrderChanged(Change.REVERSED, order, reversal))
+        return reversal
 
     def set_trading(self, symbol: str, trading: bool) -> None:
         """Open or close the market of a symbol."""
@@ -669,9 +687,8 @@ class SimVenue:
         fees = order.instrument.fees
         told = fees.maker if maker else fees.taker
         booked = self.account.book(order, ticks, lots, self.charges.get(order.symbol, self.charges.get("", told)))
-        execution = Execution(
-            number=len(self.executions) + 1,
-            order=order,
+        executed = Executed(
+            number=self.history.executed + 1,
             ticks=ticks,
             lots=lots,
             maker=maker,
@@ -679,16 +696,17 @@ class SimVenue:
             fee_currency=booked.fee_currency,
             pnl=booked.pnl,
             venue_ns=now_ns,
+            mark=self.markets[order.symbol].mark,
+            closed_lots=_closed(booked.before_lots, int(order.side) * lots),
+            moved=self._move(booked.fee_currency, booked.pnl - booked.fee),
         )
-        self.executions.append(execution)
-        order.executions.append(execution)
-        order.filled_lots += lots
-        order.paid_ticks_lots += ticks * lots
-        order.fee += booked.fee
-        order.pnl += booked.pnl
+        order.executed.append(executed)
+        order.add_up(executed)
         order.updated_ns = now_ns
         if order.open:
             order.state = OrderState.PARTIAL if order.remaining_lots else OrderState.FILLED
+        execution = Execution.of(order, executed)
+        self.history.execute(execution)
         self._tell(OrderChanged(Change.TRADE, order, execution))
         return execution
 
@@ -706,8 +724,18 @@ class SimVenue:
             self.floor.free(order.slot)
         order.slot = -1
 
+    def _move(self, currency: str, amount: Decimal) -> Decimal:
+        """Count what an execution moves of its fee currency; what all of them moved until now."""
+        moved = self._moved[currency] = self._moved.get(currency, ZERO) + amount
+        return moved
+
     def _position(self, instrument: Instrument) -> int:
         account = self.account
         if instrument.kind is Kind.SPOT or not isinstance(account, MarginAccount):
             return self.floor.position(self.markets[instrument.symbol].number)
         return account.positions[instrument.symbol].lots
+
+
+def _closed(before_lots: int, signed_lots: int) -> int:
+    """How much of a position signed lots take off it."""
+    return min(abs(before_lots), abs(signed_lots)) if before_lots * signed_lots < 0 else 0

@@ -10,6 +10,7 @@ from interlock.simulate.served.accounts import MarginAccount
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.orders import EndReason, NewOrder, Origin, Refused, SimOrder
+from interlock.simulate.served.span import Span
 from interlock.simulate.served.venue import SimVenue
 
 ZERO = Decimal(0)
@@ -91,8 +92,8 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
         case Fault.DISLOCATE:
             return _dislocate(face, spec)
         case Fault.REVERSE_FILL:
-            taken_back = {e.reverses for e in venue.executions if e.reverses}
-            last = next((e for e in reversed(venue.executions) if not e.reverses and e.number not in taken_back), None)
+            done = venue.history.executions(Span(), newest_first=True)
+            last = next((e for e in done if not e.reverses and e.number not in venue.history.taken_back), None)
             if last is None:
                 return False
             venue.reverse(last)

@@ -129,11 +129,11 @@ def test_a_position_is_closed_by_reduce_only_orders_only_as_far_as_it_goes(bench
 
 
 def test_a_check_beforehand_changes_nothing(bench: Bench) -> None:
-    before = len(bench.face.venue.orders)
+    before = bench.face.venue.history.taken
     found = bench.post("/v5/order/pre-check", bench.order(qty="10")).result
     assert found["postImrE4"] > found["preImrE4"] == 0
     assert bench.post("/v5/order/pre-check", bench.order(qty="1000")).code == 110007
-    assert len(bench.face.venue.orders) == before
+    assert bench.face.venue.history.taken == before
 
 
 def other(name: str, value: Any) -> Callable[[Bench], Answer]:

@@ -275,7 +275,7 @@ def test_both_ways_of_entry_share_their_buckets(bench: Bench) -> None:
 
 
 def test_what_the_trade_socket_refuses(bench: Bench) -> None:
-    desk, before = Desk(bench), len(bench.face.venue.orders)
+    desk, before = Desk(bench), bench.face.venue.history.taken
     order = bench.order()
     old = {"X-BAPI-TIMESTAMP": str(bench.now_ms() - 5_001)}
     for code, op, instead in (
@@ -292,13 +292,13 @@ def test_what_the_trade_socket_refuses(bench: Bench) -> None:
         assert reply["retCode"] == code, reply
     assert desk.ask("order.create", {**order, "qty": "1000"})["retCode"] == 110007
     message = desk.message("order.create", order)
-    assert len(bench.face.venue.orders) == before
+    assert bench.face.venue.history.taken == before
     assert desk.socket.ask(message)["retCode"] == 0
     assert desk.socket.ask(message)["retCode"] == 20006
     assert desk.socket.ask({"op": "auth", "args": []})["retCode"] == 20001
     stranger = bench.socket("/v5/trade")
     assert stranger.ask(desk.message("order.create", order))["retCode"] == 10003
-    assert len(bench.face.venue.orders) == before + 1
+    assert bench.face.venue.history.taken == before + 1
 
 
 def test_a_key_that_was_locked_trades_no_more_on_a_connection_that_is_open(bench: Bench) -> None:
@@ -316,8 +316,8 @@ def test_faults_strike_the_trade_socket(bench: Bench) -> None:
 
     def struck(**fault: Any) -> tuple[int, bool]:
         bench.strike(verb="place", **fault)
-        before = len(bench.face.venue.orders)
-        return int(desk.ask("order.create", bench.order())["retCode"]), len(bench.face.venue.orders) > before
+        before = bench.face.venue.history.taken
+        return int(desk.ask("order.create", bench.order())["retCode"]), bench.face.venue.history.taken > before
 
     assert struck(fault="late_ack", ms=1) == (0, True)
     assert struck(fault="accept_then_error") == (10000, True)

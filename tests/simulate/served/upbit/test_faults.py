@@ -10,6 +10,7 @@ import pytest
 from tests.simulate.served.upbit.bench import Bench, until
 
 from interlock.simulate.served.faults import Fault
+from interlock.simulate.served.span import Span
 
 BASE: dict[str, Any] = {"market": "KRW-BTC", "side": "bid", "ord_type": "limit", "price": "50000000", "volume": "0.001"}
 
@@ -97,7 +98,7 @@ def test_a_cancelled_order_executes_all_the_same(bench: Bench) -> None:
     for name in (late, honest):
         bench.call("DELETE", "order", identifier=name)
 
-    bench.run(until(lambda: any(execution.order.client_id == late for execution in bench.venue.executions)))
+    bench.run(until(lambda: any(e.order.client_id == late for e in bench.venue.history.executions(Span(), newest_first=True))))
     seen = [bench.call("GET", "order", identifier=name) for name in (late, honest)]
     assert [(order["state"], order["executed_volume"], len(order["trades"])) for order in seen] == [
         ("cancel", "0.001", 1),

@@ -173,12 +173,12 @@ REFUSALS: list[tuple[str, int, dict[str, Any]]] = [
 @pytest.mark.parametrize("path", ["orders", "orders/test"])
 def test_an_order_that_cannot_be_is_refused_by_name(bench: Bench, path: str, name: str, status: int, changed: dict[str, Any]) -> None:
     order = {key: value for key, value in (BASE | changed).items() if value is not None}
-    before = len(bench.venue.orders)
+    before = bench.venue.history.taken
     if isinstance(order.get("identifier"), dict):
         assert bench.run(raw_order(bench, path, b'{"identifier":{"a":1}}')) == (400, "validation_error")
     else:
         assert bench.refusal("POST", path, **order) == (status, name)
-    assert len(bench.venue.orders) == before
+    assert bench.venue.history.taken == before
     assert bench.run(bench.ask("POST", path, **BASE))[0] == 201
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from heapq import merge
+from itertools import groupby, islice
 from typing import Any, Final
 
+from interlock.domain.clock import NS_PER_MS
 from interlock.simulate.served.binance_usdm import seen
 from interlock.simulate.served.binance_usdm.auth import Security
 from interlock.simulate.served.binance_usdm.params import Params
 from interlock.simulate.served.binance_usdm.routes import Route, Routes, by_symbol
 from interlock.simulate.served.binance_usdm.taking import instrument_of
 from interlock.simulate.served.binance_usdm.verbs import Verbs
-from interlock.simulate.served.binance_usdm.views import TRADE_IDS, TRANSFER_IDS, client_id, order_id, order_row, trade_id, trade_row
+from interlock.simulate.served.binance_usdm.views import ORDER_IDS, TRADE_IDS, TRANSFER_IDS, order_row, trade_id, trade_row
 from interlock.simulate.served.binance_usdm.words import Wrong, eight, price_text, size_text
 from interlock.simulate.served.face import Face
-from interlock.simulate.served.orders import Origin, SimOrder
+from interlock.simulate.served.orders import Execution, Origin
+from interlock.simulate.served.span import Orders, Span
+from interlock.simulate.served.venue import Booking
 
 WEEK_MS: Final = 7 * 86_400_000
 QUARTER_MS: Final = 90 * 86_400_000
@@ -30,6 +37,8 @@ INCOME: Final = {
     "airdrop": "WELCOME_BONUS",
 }
 """incomeType by kind of booking; every other kind is a TRANSFER. DELIVERED_SETTELMENT is spelt as the venue spells it."""
+EXECUTED: Final = ("REALIZED_PNL", "COMMISSION")
+"""incomeType of what executions move."""
 
 
 class Reads:
@@ -75,17 +84,21 @@ class Reads:
 
     def open_orders(self, params: Params) -> list[dict[str, Any]]:
         """Every open order, of a symbol or of all."""
-        return [order_row(one) for one in seen.kept(self._face, self._venue.listed(self._orders(params))) if one.open]
+        symbols = self._symbols(params)
+        unsettled = self._venue.history.unsettled(seen.cutoff_ns(self._face))
+        found = [order for order in unsettled if symbols is None or order.symbol in symbols]
+        return [order_row(one) for one in seen.kept(self._face, self._venue.listed(found)) if one.open]
 
     def all_orders(self, params: Params) -> list[dict[str, Any]]:
         """Orders of a window of at most seven days, or from an order on; oldest first."""
         limit = params.limit(500, 1000)
-        rows = [order_row(one) for one in seen.kept(self._face, self._orders(params))]
+        since_ns = min(self._venue.now_ns() - seen.EMPTY_KEPT_NS, seen.cutoff_ns(self._face))
+        wanted = Orders(symbols=self._symbols(params), empty_since_ns=since_ns)
         first = params.integer("orderId")
         if first is not None:
-            return [row for row in rows if row["orderId"] >= first][:limit]
-        start, end = self._window(params)
-        return _page([row for row in rows if start <= row["time"] <= end], limit, params)
+            return self._orders(replace(wanted, first=first - ORDER_IDS), limit, newest_first=False)
+        wanted = replace(wanted, **self._window(params))
+        return self._orders(wanted, limit, newest_first="startTime" not in params)
 
     def user_trades(self, params: Params) -> list[dict[str, Any]]:
         """Executions of a symbol: of a window of at most seven days, of an order, or from an execution on; oldest first."""
@@ -93,18 +106,27 @@ class Reads:
         instrument_of(self._venue, symbol)
         limit = params.limit(500, 1000)
         first, order = params.integer("fromId"), params.integer("orderId")
-        oldest = self._venue.now_ms() - QUARTER_MS
-        rows = [trade_row(e) for e in seen.executions(self._face, symbol) if e.venue_ns // 1_000_000 >= oldest]
-        if order is not None:
-            rows = [row for row in rows if row["orderId"] == order]
+        kept = Span(symbols=(symbol,), begin_ns=_begin_ns(self._venue.now_ms() - QUARTER_MS))
         if first is not None:
             if "startTime" in params or "endTime" in params:
                 raise Wrong(-1128)
-            return [row for row in rows if row["id"] >= first][:limit]
+            return self._trades(replace(kept, first=first - TRADE_IDS), order, limit, newest_first=False)
         if order is not None and "startTime" not in params and "endTime" not in params:
-            return rows[-limit:]
-        start, end = self._window(params)
-        return _page([row for row in rows if start <= row["time"] <= end], limit, params)
+            return self._trades(kept, order, limit, newest_first=True)
+        window = self._window(params)
+        within = replace(kept, begin_ns=max(kept.begin_ns, window["begin_ns"]), end_ns=window["end_ns"])
+        return self._trades(within, order, limit, newest_first="startTime" not in params)
+
+    def _trades(self, wanted: Span, order: int | None, limit: int, *, newest_first: bool) -> list[dict[str, Any]]:
+        """The first so many executions by number, from either end, of one order if it is named; oldest first."""
+        if order is None:
+            done: Iterable[Execution] = self._venue.history.executions(wanted, newest_first=newest_first)
+        else:
+            found = self._verbs.numbered(order)
+            own = [e for e in found.executions if wanted.holds_execution(e)] if found is not None else []
+            done = own[::-1] if newest_first else own
+        rows = [trade_row(e) for e in islice(seen.executions(self._face, done), limit)]
+        return rows[::-1] if newest_first else rows
 
     def amendments(self, params: Params) -> list[dict[str, Any]]:
         """The amends of a symbol's orders, newest first."""
@@ -115,10 +137,10 @@ class Reads:
         return [
             {
                 "amendmentId": one.number,
-                "symbol": one.order.symbol,
-                "pair": one.order.symbol,
-                "orderId": order_id(one.order),
-                "clientOrderId": client_id(one.order),
+                "symbol": one.symbol,
+                "pair": one.symbol,
+                "orderId": one.order_id,
+                "clientOrderId": one.client_id,
                 "time": one.at_ms,
                 "amendment": {
                     "price": {"before": price_text(instrument, one.price[0]), "after": price_text(instrument, one.price[1])},
@@ -127,9 +149,9 @@ class Reads:
                 },
             }
             for one in reversed(self._verbs.amendments)
-            if one.order.symbol == instrument.symbol
-            and (number is None or order_id(one.order) == number)
-            and (not by_client or client_id(one.order) == by_client)
+            if one.symbol == instrument.symbol
+            and (number is None or one.order_id == number)
+            and (not by_client or one.client_id == by_client)
             and start <= one.at_ms <= end
             and not self._face.later_than_lag(one.at_ms * 1_000_000)
         ][:limit]
@@ -144,72 +166,92 @@ class Reads:
         start, end = params.integer("startTime"), params.integer("endTime")
         start = now_ms - WEEK_MS if start is None else start
         end = now_ms if end is None else end
-        rows = [
-            row
-            for row in self._income()
-            if max(start, now_ms - QUARTER_MS) <= row["time"] <= end
-            and (not symbol or row["symbol"] == symbol)
-            and (not kind or row["incomeType"] == kind)
-        ]
-        return rows[(page - 1) * limit : page * limit]
+        span = Span(symbols=(symbol,) if symbol else None, begin_ns=_begin_ns(max(start, now_ms - QUARTER_MS)), end_ns=_end_ns(end))
+        rows = (row for row in self._income(span, executed=kind in ("", *EXECUTED)) if not kind or row["incomeType"] == kind)
+        return list(islice(rows, (page - 1) * limit, page * limit))
 
-    def _income(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for execution in seen.executions(self._face):
-            at = {"symbol": execution.order.symbol, "info": str(trade_id(execution)), "time": execution.venue_ns // 1_000_000}
-            mine = {"tradeId": str(trade_id(execution)), "tranId": TRADE_IDS + execution.number}
-            if execution.pnl:
-                amount = {"incomeType": "REALIZED_PNL", "income": eight(execution.pnl), "asset": execution.order.instrument.settle}
-                rows.append({**at, **amount, **mine})
-            if execution.fee:
-                rows.append({**at, "incomeType": "COMMISSION", "income": eight(-execution.fee), "asset": execution.fee_currency, **mine})
-        for booking in self._venue.bookings:
-            if self._face.later_than_lag(booking.venue_ns):
-                continue
-            kind = INCOME.get(booking.kind, "TRANSFER")
-            rows.append(
-                {
-                    "symbol": booking.symbol,
-                    "incomeType": kind,
-                    "income": eight(booking.amount),
-                    "asset": booking.currency,
-                    "info": kind,
-                    "time": booking.venue_ns // 1_000_000,
-                    "tranId": TRANSFER_IDS + booking.number,
-                    "tradeId": "",
-                }
-            )
-        return sorted(rows, key=lambda row: int(row["time"]))
+    def _income(self, span: Span, *, executed: bool) -> Iterator[dict[str, Any]]:
+        """The rows of a span by time in milliseconds; of one millisecond first the executions, by number, then the bookings."""
+        done = self._venue.history.executions_by_time(span, newest_first=False) if executed else iter(())
+        by_time = groupby(seen.executions(self._face, done), key=lambda e: e.venue_ns // NS_PER_MS)
+        moved = (row for _, group in by_time for e in sorted(group, key=lambda e: e.number) for row in _moved(e))
+        bookings = [
+            b for b in self._venue.bookings if span.holds(b.symbol, b.number, b.venue_ns) and not self._face.later_than_lag(b.venue_ns)
+        ]
+        booked = sorted((_booked(booking) for booking in bookings), key=_time)
+        return merge(moved, booked, key=_time)
 
     def force_orders(self, params: Params) -> list[dict[str, Any]]:
         """The orders by which the venue closed positions, of one kind if it is named."""
         limit = params.limit(50, 100)
         kinds = {"": (Origin.LIQUIDATION, Origin.ADL), "LIQUIDATION": (Origin.LIQUIDATION,), "ADL": (Origin.ADL,)}
-        wanted = params.maybe("autoCloseType") or ""
-        if wanted not in kinds:
+        kind = params.maybe("autoCloseType") or ""
+        if kind not in kinds:
             raise Wrong(-1130, "autoCloseType")
-        found = [order for order in self._orders(params) if order.origin in kinds[wanted]]
-        return [order_row(one) for one in seen.kept(self._face, found)][-limit:]
+        made = self._venue.history.orders(Orders(symbols=self._symbols(params), by_venue=True), newest_first=True)
+        found = (order for order in made if order.origin in kinds[kind])
+        return [order_row(one) for one in islice(seen.kept(self._face, found), limit)][::-1]
 
-    def _orders(self, params: Params) -> list[SimOrder]:
+    def _orders(self, wanted: Orders, limit: int, *, newest_first: bool) -> list[dict[str, Any]]:
+        """The first so many orders by number, from either end; oldest first."""
+        found = self._venue.history.orders(wanted, newest_first=newest_first)
+        rows = [order_row(one) for one in islice(seen.kept(self._face, found), limit)]
+        return rows[::-1] if newest_first else rows
+
+    def _symbols(self, params: Params) -> tuple[str, ...] | None:
+        """The symbol, if one is named. Raises Wrong."""
         symbol = params.maybe("symbol")
         if symbol:
             instrument_of(self._venue, symbol)
-        return [order for order in self._venue.orders if not symbol or order.symbol == symbol]
+        return (symbol,) if symbol else None
 
-    def _window(self, params: Params) -> tuple[int, int]:
-        """Start and end in milliseconds: at most seven days, the last seven unless named."""
+    def _window(self, params: Params) -> dict[str, int]:
+        """`begin_ns` and `end_ns`: at most seven days, the last seven unless named. Raises Wrong."""
         start, end = params.integer("startTime"), params.integer("endTime")
         if start is not None and end is not None:
             if end - start > WEEK_MS:
                 raise Wrong(-1127, WEEK_MS // 3_600_000)
-            return start, end
-        if start is not None:
-            return start, start + WEEK_MS
-        end = self._venue.now_ms() if end is None else end
-        return end - WEEK_MS, end
+        elif start is not None:
+            end = start + WEEK_MS
+        else:
+            end = self._venue.now_ms() if end is None else end
+            start = end - WEEK_MS
+        return {"begin_ns": _begin_ns(start), "end_ns": _end_ns(end)}
 
 
-def _page(rows: list[dict[str, Any]], limit: int, params: Params) -> list[dict[str, Any]]:
-    """The oldest rows from a start that was named, else the newest; oldest first in both cases."""
-    return rows[:limit] if "startTime" in params else rows[-limit:]
+def _begin_ns(ms: int) -> int:
+    return ms * NS_PER_MS
+
+
+def _end_ns(ms: int) -> int:
+    """The last nanosecond of a millisecond."""
+    return ms * NS_PER_MS + NS_PER_MS - 1
+
+
+def _time(row: dict[str, Any]) -> int:
+    return int(row["time"])
+
+
+def _moved(execution: Execution) -> Iterator[dict[str, Any]]:
+    """What an execution moved: the profit that it realised, and its fee."""
+    at = {"symbol": execution.order.symbol, "info": str(trade_id(execution)), "time": execution.venue_ns // NS_PER_MS}
+    mine = {"tradeId": str(trade_id(execution)), "tranId": TRADE_IDS + execution.number}
+    if execution.pnl:
+        amount = {"incomeType": "REALIZED_PNL", "income": eight(execution.pnl), "asset": execution.order.instrument.settle}
+        yield {**at, **amount, **mine}
+    if execution.fee:
+        yield {**at, "incomeType": "COMMISSION", "income": eight(-execution.fee), "asset": execution.fee_currency, **mine}
+
+
+def _booked(booking: Booking) -> dict[str, Any]:
+    kind = INCOME.get(booking.kind, "TRANSFER")
+    return {
+        "symbol": booking.symbol,
+        "incomeType": kind,
+        "income": eight(booking.amount),
+        "asset": booking.currency,
+        "info": kind,
+        "time": booking.venue_ns // NS_PER_MS,
+        "tranId": TRANSFER_IDS + booking.number,
+        "tradeId": "",
+    }

@@ -58,7 +58,7 @@ def then(order: SimOrder, face: Face) -> Seen | None:
         return None
     if not face.later_than_lag(order.updated_ns):
         return now(order)
-    done = [e for e in order.executions if not face.later_than_lag(e.venue_ns)]
+    done = [e for e in order.executed if not face.later_than_lag(e.venue_ns)]
     lots = sum(e.lots for e in done)
     value = sum((order.instrument.notional(e.ticks, e.lots) for e in done), Decimal(0))
     updated_ns = done[-1].venue_ns if done else order.created_ns
@@ -77,11 +77,12 @@ def kept(face: Face, orders: Iterable[SimOrder]) -> Iterator[Seen]:
             yield found
 
 
-def executions(face: Face, symbol: str = "") -> list[Execution]:
-    """The executions that reads show, oldest first. One that was taken back is not shown, nor what took it back."""
-    gone = {e.reverses for e in face.venue.executions if e.reverses}
-    return [
-        e
-        for e in face.venue.executions
-        if not e.reverses and e.number not in gone and (not symbol or e.order.symbol == symbol) and not face.later_than_lag(e.venue_ns)
-    ]
+def executions(face: Face, found: Iterable[Execution]) -> Iterator[Execution]:
+    """Those of the executions that reads show. One that was taken back is not shown, nor what took it back."""
+    gone = face.venue.history.taken_back
+    return (e for e in found if not e.reverses and e.number not in gone and not face.later_than_lag(e.venue_ns))
+
+
+def cutoff_ns(face: Face) -> int:
+    """The youngest venue time that reads show."""
+    return face.venue.now_ns() - face.lag_ms * 1_000_000

@@ -58,7 +58,7 @@ def client_id_of(params: Params, name: str, venue: SimVenue) -> str:
     """The client id; one is made up where there is none."""
     found = params.maybe(name)
     if not found:
-        return f"sim{len(venue.orders) + 1:019d}"
+        return f"sim{venue.history.taken + 1:019d}"
     if len(found) > 36:
         raise Wrong(-4015)
     if not _CLIENT_ID.fullmatch(found):

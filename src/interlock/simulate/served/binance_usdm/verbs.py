@@ -18,7 +18,7 @@ from interlock.simulate.served.binance_usdm.auth import Security
 from interlock.simulate.served.binance_usdm.params import Params, from_json
 from interlock.simulate.served.binance_usdm.routes import Route, Routes
 from interlock.simulate.served.binance_usdm.taking import CONDITIONAL, check_amended, instrument_of, new_order, price_of, side_of, size_of
-from interlock.simulate.served.binance_usdm.views import ORDER_IDS, order_reply
+from interlock.simulate.served.binance_usdm.views import ORDER_IDS, client_id, order_id, order_reply
 from interlock.simulate.served.binance_usdm.words import Wrong, worded
 from interlock.simulate.served.face import Face
 from interlock.simulate.served.orders import EndReason, NewOrder, Refusal, Refused, SelfMatch, SimOrder
@@ -30,10 +30,12 @@ AMENDS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amendment:
-    """One amend that was done: its own number, price and size before and after, and the name that the client gave it, if any."""
+    """One amend that was done: its own number, the order's ids, price and size before and after, and the name that the client gave it, if any."""
 
     number: int
-    order: SimOrder
+    symbol: str
+    order_id: int
+    client_id: str
     at_ms: int
     price: tuple[Decimal, Decimal]
     quantity: tuple[Decimal, Decimal]
@@ -124,7 +126,9 @@ class Verbs:
     def _amend(self, order: SimOrder, price: Decimal, quantity: Decimal, modify_id: str) -> None:
         amendment = Amendment(
             number=len(self.amendments) + 1,
-            order=order,
+            symbol=order.symbol,
+            order_id=order_id(order),
+            client_id=client_id(order),
             at_ms=self._venue.now_ms(),
             price=(order.price, price),
             quantity=(order.quantity, quantity),

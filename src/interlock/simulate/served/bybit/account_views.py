@@ -84,8 +84,7 @@ def position_view(desk: Desk, symbol: str, *, stream: bool) -> dict[str, Any]:
     position, instrument = account.positions[symbol], market.instrument
     size = instrument.quantity(position.lots)
     liquidation = account.liquidation_price(symbol)
-    opened = [e for e in desk.venue.executions if e.order.symbol == symbol]
-    created, updated = (opened[0].venue_ns, opened[-1].venue_ns) if opened else (0, 0)
+    created, updated = desk.venue.history.between_ns(symbol)
     found = {
         "positionIdx": 0,
         "tradeMode": 0,

@@ -16,14 +16,6 @@ from interlock.simulate.served.venue import Booking, SimVenue
 
 
 @dataclass(frozen=True, slots=True)
-class Traded:
-    """What an execution met: the mark then, and how much of a position it closed."""
-
-    mark: Decimal
-    closed_lots: int
-
-
-@dataclass(frozen=True, slots=True)
 class FundingPaid:
     """A settlement of funding on what was held: signed size, the mark and the rate."""
 
@@ -51,7 +43,6 @@ class Desk:
     parts: Parts
     books: Books
     dead_man: DeadMan
-    traded: dict[int, Traded] = field(default_factory=dict)
     paid: list[FundingPaid] = field(default_factory=list)
     settled: list[FundingSettled] = field(default_factory=list)
     began_ns: int = 0

@@ -10,15 +10,14 @@ from interlock.domain.errors import UsageError
 from interlock.simulate.served.bybit.account_views import position_view, wallet_view
 from interlock.simulate.served.bybit.auth import check_key, proves
 from interlock.simulate.served.bybit.dead_man import TOPICS as DEAD_MAN_TOPICS
-from interlock.simulate.served.bybit.desk import Desk, FundingPaid, Traded
+from interlock.simulate.served.bybit.desk import Desk, FundingPaid
 from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.socket_talk import Idle, Talk, read_message, texts
 from interlock.simulate.served.bybit.views import execution_view, fast_view, funding_view, order_view
 from interlock.simulate.served.bybit.words import BAD_SIGN, PARAMS, Failed
 from interlock.simulate.served.hub import Listener
 from interlock.simulate.served.keys import SimKey
-from interlock.simulate.served.orders import Execution
-from interlock.simulate.served.venue import Booking, Change, Event, OrderChanged
+from interlock.simulate.served.venue import Booking, Change, Event
 
 _PLAIN: Final = ("order", "execution", "position", "execution.fast")
 _CATEGORIES: Final = ("linear", "spot", "inverse", "option")
@@ -62,10 +61,8 @@ class PrivateStream:
             self._booked(event)
             return
         order = event.order
-        if event.execution is not None:
-            self._note(event)
         if event.change is Change.TRADE and event.execution is not None:
-            self._tell("execution", execution_view(event.execution, self._desk.traded[event.execution.number], stream=True), order.symbol)
+            self._tell("execution", execution_view(event.execution, stream=True), order.symbol)
             self._tell("execution.fast", fast_view(event.execution), order.symbol)
         if event.change is not Change.REVERSED:
             self._tell("order", order_view(order), order.symbol)
@@ -83,16 +80,6 @@ class PrivateStream:
             self._tell("execution", funding_view(paid, stream=True), booking.symbol)
             self._tell("position", position_view(desk, booking.symbol, stream=True), booking.symbol)
         self._wallet()
-
-    def _note(self, event: OrderChanged) -> None:
-        """Keep what an execution met; the position has moved already."""
-        execution: Execution | None = event.execution
-        assert execution is not None
-        symbol = event.order.symbol
-        signed = int(event.order.side) * execution.lots
-        before = self._desk.account.positions[symbol].lots - signed
-        closed = min(abs(before), abs(signed)) if before * signed < 0 else 0
-        self._desk.traded[execution.number] = Traded(self._desk.venue.markets[symbol].mark, closed)
 
     def _wallet(self) -> None:
         if self._listened("wallet"):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
+from interlock.domain.clock import NS_PER_MS
 from interlock.domain.orders import Side
 from interlock.simulate.served.bybit.ask import DAY_MS, Ask
 from interlock.simulate.served.bybit.desk import Desk, FundingPaid
 from interlock.simulate.served.bybit.envelope import Done, ms, shown, trimmed
 from interlock.simulate.served.bybit.ids import Of, id_of, number_of
-from interlock.simulate.served.bybit.paging import page
+from interlock.simulate.served.bybit.paging import PLACES, asked_page, page
 from interlock.simulate.served.bybit.views import execution_view, funding_view, order_type, order_view, seen, side_name
-from interlock.simulate.served.bybit.words import PARAMS, Failed, exec_type
+from interlock.simulate.served.bybit.words import PARAMS, STATUSES, Failed, exec_type
 from interlock.simulate.served.orders import Execution, SimOrder
+from interlock.simulate.served.span import Orders, Span
 
 RECENT_CLOSED: Final = 500
-DAY_NS: Final = DAY_MS * 1_000_000
+DAY_NS: Final = DAY_MS * NS_PER_MS
+EXECUTED: Final = ("Trade", "AdlTrade", "BustTrade")
 KINDS: Final = ("Trade", "AdlTrade", "Funding", "BustTrade", "Delivery", "Settle", "BlockTrade", "MovePosition")
 
 
@@ -27,13 +33,15 @@ def realtime(desk: Desk, ask: Ask) -> Done:
     named = _named(ask)
     if not named:
         _scope(ask, ("symbol", "baseCoin", "settleCoin"))
-    known = _known(desk, ask) if named else desk.venue.listed(_known(desk, ask))
-    closed = [o for o in known if seen(o, ask.cutoff_ns).state.final]
-    recent = {o.number for o in sorted(closed, key=lambda o: -o.updated_ns)[:RECENT_CLOSED]}
-    with_closed = bool(named) or ask.whole("openOnly", 0, 0, 2) == 1
-    found = [o for o in known if _fits(desk, ask, o) and (o.number in recent if seen(o, ask.cutoff_ns).state.final else True)]
-    if not with_closed:
-        found = [o for o in found if not seen(o, ask.cutoff_ns).state.final]
+    known = _by_name(desk, ask) if named else desk.venue.listed(desk.venue.history.unsettled(ask.cutoff_ns)[::-1])
+    if named or ask.whole("openOnly", 0, 0, 2) == 1:
+        settled = (o for o in desk.venue.history.settled(ask.cutoff_ns) if o.created_ns <= ask.cutoff_ns)
+        recent = {o.number: o for o in islice(settled, RECENT_CLOSED)}
+        if named:
+            known = [o for o in known if o.number in recent or not seen(o, ask.cutoff_ns).state.final]
+        else:
+            known = sorted([*known, *recent.values()], key=lambda o: o.number, reverse=True)
+    found = (o for o in known if o.created_ns <= ask.cutoff_ns and _fits(desk, ask, o))
     shown_now, cursor = page(ask, found, lambda o: o.number, default=20, most=50)
     return _listed(category, [order_view(o, ask.cutoff_ns) for o in shown_now], cursor)
 
@@ -44,18 +52,19 @@ def history(desk: Desk, ask: Ask) -> Done:
     start, end = ask.window(desk.venue.now_ms())
     if category != "linear":
         return _listed(category, [], "")
-    now_ns = desk.venue.now_ns()
     status = ask.text("orderStatus")
-    found = []
-    for order in _known(desk, ask):
-        state = seen(order, ask.cutoff_ns)
-        forgotten = not state.filled_lots and now_ns - state.updated_ns > DAY_NS
-        within = start <= order.created_ns // 1_000_000 <= end
-        if state.state.final and within and not forgotten and _fits(desk, ask, order):
-            view = order_view(order, ask.cutoff_ns)
-            if not status or view["orderStatus"] == status:
-                found.append(order)
-    shown_now, cursor = page(ask, found, lambda o: o.number, default=20, most=50)
+    asked = asked_page(ask, default=20, most=50)
+    wanted = Orders(
+        symbols=_symbols(desk, ask),
+        begin_ns=start * NS_PER_MS,
+        end_ns=min(end * NS_PER_MS + NS_PER_MS - 1, ask.cutoff_ns),
+        last=asked.below - 1,
+        states=[state for state, name in STATUSES.items() if state.final and status in ("", name)],
+        empty_since_ns=desk.venue.now_ns() - DAY_NS,
+    )
+    known = desk.venue.history.orders(wanted, newest_first=True) if not _named(ask) else filter(wanted.holds_order, _by_name(desk, ask))
+    # One that changed after the cutoff is shown as it was before, which is open.
+    shown_now, cursor = asked.cut((o for o in known if o.updated_ns <= ask.cutoff_ns), lambda o: o.number)
     return _listed(category, [order_view(o, ask.cutoff_ns) for o in shown_now], cursor)
 
 
@@ -66,25 +75,19 @@ def executions(desk: Desk, ask: Ask) -> Done:
     kind = ask.choice("execType", ("", *KINDS))
     if category != "linear":
         return _listed(category, [], "")
-    found: list[Execution | FundingPaid] = [
-        e
-        for e in desk.venue.executions
-        if not e.reverses and start <= e.venue_ns // 1_000_000 <= end and e.venue_ns <= ask.cutoff_ns and _fits(desk, ask, e.order)
-    ]
-    if not _named(ask):
-        found += [
-            p
-            for p in desk.paid
-            if start <= p.booking.venue_ns // 1_000_000 <= end
-            and p.booking.venue_ns <= ask.cutoff_ns
-            and _in_scope(desk, ask, p.booking.symbol)
-        ]
-    found = sorted((e for e in found if not kind or kind == _kind(e)), key=_place, reverse=True)
-    shown_now, cursor = page(ask, found, _place, default=50, most=100)
-    views = [
-        execution_view(e, desk.traded[e.number], stream=False) if isinstance(e, Execution) else funding_view(e, stream=False)
-        for e in shown_now
-    ]
+    asked = asked_page(ask, default=50, most=100)
+    # A position is a time and a number: nothing below it is later than its time.
+    until_ns = min(end * NS_PER_MS + NS_PER_MS - 1, ask.cutoff_ns, asked.below // PLACES)
+    span = Span(symbols=_symbols(desk, ask), begin_ns=start * NS_PER_MS, end_ns=until_ns)
+    done: Iterator[Execution | FundingPaid] = (
+        e for e in _executed(desk, ask, span, kind) if not e.reverses and kind in ("", exec_type(e.order))
+    )
+    paid: list[FundingPaid] = []
+    if not _named(ask) and kind in ("", "Funding"):
+        paid = [p for p in desk.paid if span.holds(p.booking.symbol, p.booking.number, p.booking.venue_ns)]
+    found = merge(done, sorted(paid, key=_place, reverse=True), key=_place, reverse=True)
+    shown_now, cursor = asked.cut(found, _place)
+    views = [execution_view(e, stream=False) if isinstance(e, Execution) else funding_view(e, stream=False) for e in shown_now]
     return _listed(category, views, cursor)
 
 
@@ -92,12 +95,16 @@ def closed_pnl(desk: Desk, ask: Ask) -> Done:
     """What closing executions realised, one row for each order that closed something."""
     category = ask.category()
     start, end = ask.window(desk.venue.now_ms())
-    found = []
-    for order in _known(desk, ask) if category == "linear" else []:
-        closing = [e for e in order.executions if desk.traded[e.number].closed_lots and e.venue_ns <= ask.cutoff_ns]
-        if closing and start <= closing[-1].venue_ns // 1_000_000 <= end and _fits(desk, ask, order):
-            found.append((order, closing))
-    shown_now, cursor = page(ask, found, lambda pair: pair[0].number, default=50, most=100)
+    asked = asked_page(ask, default=50, most=100)
+    wanted = Orders(symbols=_symbols(desk, ask), last=asked.below - 1, closed_since_ns=start * NS_PER_MS)
+    known: Iterator[SimOrder] = iter(())
+    if category == "linear":
+        known = desk.venue.history.orders(wanted, newest_first=True) if not _named(ask) else filter(wanted.holds_order, _by_name(desk, ask))
+    pairs = (
+        (o, [e for e in o.executions if e.closed_lots and e.venue_ns <= ask.cutoff_ns]) for o in known if o.created_ns <= ask.cutoff_ns
+    )
+    found = ((o, closing) for o, closing in pairs if closing and start <= closing[-1].venue_ns // NS_PER_MS <= end)
+    shown_now, cursor = asked.cut(found, lambda pair: pair[0].number)
     return _listed(category, [_closed_row(desk, order, closing) for order, closing in shown_now], cursor)
 
 
@@ -114,8 +121,8 @@ def find(desk: Desk, ask: Ask) -> SimOrder | None:
 
 def _closed_row(desk: Desk, order: SimOrder, closing: list[Execution]) -> dict[str, Any]:
     instrument = order.instrument
-    lots = sum(desk.traded[e.number].closed_lots for e in closing)
-    value = sum((instrument.price(e.ticks) * instrument.quantity(desk.traded[e.number].closed_lots) for e in closing), instrument.lot * 0)
+    lots = sum(e.closed_lots for e in closing)
+    value = sum((instrument.price(e.ticks) * instrument.quantity(e.closed_lots) for e in closing), instrument.lot * 0)
     pnl = sum((e.pnl for e in closing), instrument.lot * 0)
     size = instrument.quantity(lots)
     entry_value = value + (pnl if order.side is Side.BUY else -pnl)
@@ -140,8 +147,20 @@ def _closed_row(desk: Desk, order: SimOrder, closing: list[Execution]) -> dict[s
     }
 
 
-def _known(desk: Desk, ask: Ask) -> list[SimOrder]:
-    return [o for o in reversed(desk.venue.orders) if o.created_ns <= ask.cutoff_ns]
+def _by_name(desk: Desk, ask: Ask) -> list[SimOrder]:
+    """The order that was named, if there is one."""
+    order = find(desk, ask)
+    return [] if order is None else [order]
+
+
+def _executed(desk: Desk, ask: Ask, span: Span, kind: str) -> Iterator[Execution]:
+    """The executions within a span, newest first; of one order if one is named."""
+    if kind and kind not in EXECUTED:
+        return iter(())
+    if not _named(ask):
+        return desk.venue.history.executions_by_time(span, newest_first=True)
+    own = [e for order in _by_name(desk, ask) for e in order.executions if span.begin_ns <= e.venue_ns <= span.end_ns]
+    return iter(sorted(own, key=_place, reverse=True))
 
 
 def _named(ask: Ask) -> bool:
@@ -150,11 +169,13 @@ def _named(ask: Ask) -> bool:
 
 def _fits(desk: Desk, ask: Ask, order: SimOrder) -> bool:
     """By the first of what was given: order id, client id, then symbol or coins."""
-    if ask.text("orderId"):
-        return number_of(Of.ORDER, ask.text("orderId")) == order.number
-    if ask.text("orderLinkId"):
-        return ask.text("orderLinkId") == order.client_id
-    return _in_scope(desk, ask, order.symbol)
+    return _named(ask) or _in_scope(desk, ask, order.symbol)
+
+
+def _symbols(desk: Desk, ask: Ask) -> list[str] | None:
+    """The symbols that were asked for; None for all, and where an order is named: its id goes before its symbol."""
+    found = [symbol for symbol in desk.venue.markets if _in_scope(desk, ask, symbol)]
+    return None if _named(ask) or len(found) == len(desk.venue.markets) else found
 
 
 def _in_scope(desk: Desk, ask: Ask, symbol: str) -> bool:
@@ -171,15 +192,11 @@ def _scope(ask: Ask, names: tuple[str, ...]) -> None:
         raise Failed(PARAMS, f"params error: {', '.join(names[:-1])} or {names[-1]} is required")
 
 
-def _kind(found: Execution | FundingPaid) -> str:
-    return exec_type(found.order) if isinstance(found, Execution) else "Funding"
-
-
 def _place(found: Execution | FundingPaid) -> int:
     """By time; what happened at the same nanosecond, by number."""
     if isinstance(found, Execution):
-        return found.venue_ns * 1_000_000 + found.number
-    return found.booking.venue_ns * 1_000_000 + found.booking.number
+        return found.venue_ns * PLACES + found.number
+    return found.booking.venue_ns * PLACES + found.booking.number
 
 
 def _listed(category: str, rows: list[dict[str, Any]], cursor: str) -> Done:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from interlock.domain.orders import OrderState, OrderType, Side
-from interlock.simulate.served.bybit.desk import FundingPaid, Traded
+from interlock.simulate.served.bybit.desk import FundingPaid
 from interlock.simulate.served.bybit.envelope import ms, shown, trimmed
 from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.words import SELF_MATCH_NAMES, STATUSES, TIF_NAMES, end_of, exec_type
@@ -32,7 +32,7 @@ def seen(order: SimOrder, cutoff_ns: int) -> Seen:
     """An order as it was at the cutoff; an amend shows at once."""
     if order.updated_ns <= cutoff_ns:
         return Seen(order.state, order.filled_lots, order.filled_value, order.fee, order.pnl, order.updated_ns)
-    old = [e for e in order.executions if e.venue_ns <= cutoff_ns]
+    old = [e for e in order.executed if e.venue_ns <= cutoff_ns]
     instrument, lots = order.instrument, sum(e.lots for e in old)
     return Seen(
         OrderState.PARTIAL if lots else OrderState.OPEN,
@@ -105,13 +105,13 @@ def order_view(order: SimOrder, cutoff_ns: int = 1 << 63) -> dict[str, Any]:
     }
 
 
-def execution_view(execution: Execution, traded: Traded, *, stream: bool) -> dict[str, Any]:
+def execution_view(execution: Execution, *, stream: bool) -> dict[str, Any]:
     """An execution; the stream has two fields more than the read."""
     order = execution.order
     instrument = order.instrument
     quantity, price = instrument.quantity(execution.lots), instrument.price(execution.ticks)
     fees = instrument.fees
-    done = sum(e.lots for e in order.executions if e.number <= execution.number)
+    done = sum(e.lots for e in order.executed if e.number <= execution.number)
     found = {
         "symbol": order.symbol,
         "orderId": id_of(Of.ORDER, order.number),
@@ -135,11 +135,11 @@ def execution_view(execution: Execution, traded: Traded, *, stream: bool) -> dic
         "feeRate": shown(fees.maker if execution.maker else fees.taker),
         "tradeIv": "",
         "markIv": "",
-        "markPrice": shown(traded.mark),
+        "markPrice": shown(execution.mark),
         "indexPrice": "",
         "underlyingPrice": "",
         "blockTradeId": "",
-        "closedSize": shown(instrument.quantity(traded.closed_lots)),
+        "closedSize": shown(instrument.quantity(execution.closed_lots)),
         "seq": execution.number,
         "extraFees": "",
     }

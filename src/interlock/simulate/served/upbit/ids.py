@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 
 from interlock.simulate.served.orders import SimOrder
+from interlock.simulate.served.spent import Spent
 from interlock.simulate.served.venue import SimVenue
 
 
@@ -18,10 +19,8 @@ class Ids:
     def __init__(self, venue: SimVenue) -> None:
         self._venue = venue
         self._issued = 0
-        self._numbers: dict[str, int] = {}
-        self._uuids: dict[int, str] = {}
         self._reserved = ""
-        self._used: set[str] = set()
+        self._used = Spent()
 
     def reserve(self) -> str:
         """A UUID for the next order that is taken; it is nobody's for ever if that one is refused."""
@@ -38,25 +37,18 @@ class Ids:
 
     def name(self, order: SimOrder) -> str:
         """The UUID of an order, given to it now if it has none."""
-        found = self._uuids.get(order.number)
-        if found is None:
-            found = self._reserved or self._next()
+        if not order.name:
+            self._venue.history.name(order, self._reserved or self._next())
             self._reserved = ""
-            self._uuids[order.number] = found
-            self._numbers[found] = order.number
-        return found
+        return order.name
 
     def find(self, uuid: str) -> SimOrder | None:
         """The order of a UUID."""
-        number = self._numbers.get(uuid.lower())
-        return self._venue.find(number=number) if number else None
+        return self._venue.history.named(uuid.lower())
 
     def use(self, identifier: str) -> bool:
         """Use up an identifier; False if it was before."""
-        if identifier in self._used or self._venue.find(client_id=identifier) is not None:
-            return False
-        self._used.add(identifier)
-        return True
+        return self._venue.find(client_id=identifier) is None and self._used.use(identifier)
 
     def _next(self) -> str:
         self._issued += 1

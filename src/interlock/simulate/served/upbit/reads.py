@@ -5,10 +5,14 @@ A read can lag behind: it then shows every order as it was so long ago, and none
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
+from interlock.domain.orders import OrderState
 from interlock.simulate.served.orders import SimOrder
+from interlock.simulate.served.span import Orders
 from interlock.simulate.served.upbit import views
 from interlock.simulate.served.upbit.ids import Ids
 from interlock.simulate.served.upbit.params import Params
@@ -65,14 +69,16 @@ class Reads:
     def open(self, params: Params) -> list[dict[str, Any]]:
         """GET /v1/orders/open, in pages. Raises Wrong."""
         states = self._states(params, ("wait", "watch"), default=("wait",))
-        return self._page(self._shown(self._venue.listed(self._venue.orders), params, states), params)
+        return self._page(self._shown(self._venue.listed(self._unsettled()), params, states), params)
 
     def listed(self, params: Params) -> list[dict[str, Any]]:
         """GET /v1/orders, the list that the others came after. Raises Wrong."""
         if params.list("uuids") or params.list("identifiers"):
             return self.by_name(params)
         states = self._states(params, ("wait", "watch", "done", "cancel"), default=("wait",))
-        return self._page(self._shown(self._venue.orders, params, states), params)
+        if set(states) <= {"wait", "watch"}:
+            return self._page(self._shown(self._unsettled(), params, states), params)
+        return self._page(self._read(Orders(), params, states), params)
 
     def closed(self, params: Params) -> list[dict[str, Any]]:
         """GET /v1/orders/closed: by the time at which they were placed, within seven days. Raises Wrong."""
@@ -85,25 +91,42 @@ class Reads:
             start = end - WEEK_NS
         if not 0 <= end - start <= WEEK_NS:
             raise Wrong("validation_error", text="expected a start before the end, at most 7 days apart")
-        within = [order for order in self._venue.orders if start <= order.created_ns <= end]
-        return self._shown(within, params, states)[:limit]
+        # What a bid by value could not spend makes the end of a filled one a cancel.
+        ended = (OrderState.FILLED,) if states == ("done",) else (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED)
+        return list(islice(self._read(Orders(begin_ns=start, end_ns=end, states=ended), params, states), limit))
+
+    def _unsettled(self) -> list[SimOrder]:
+        """The orders that reads show as not over; nothing else is."""
+        return self._venue.history.unsettled(self._seen_ns())
 
     def _seen_ns(self) -> int:
         return self._venue.now_ns() - self._lag_ns()
 
     def _shown(self, orders: list[SimOrder], params: Params, states: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Views of the orders that are in one of the states, in the order asked for, of one market if one is named."""
-        newest_first = params.one_of("order_by", ("asc", "desc"), "desc") == "desc"
-        market, seen_ns = params.get("market"), self._seen_ns()
-        if market and market not in self._venue.markets:
-            raise Wrong("notfoundmarket")
-        found = []
-        for order in sorted(orders, key=lambda order: order.number, reverse=newest_first):
-            if order.created_ns <= seen_ns and (not market or order.symbol == market):
+        """Views of the orders that are in one of the states, in the order asked for, of one market if one is named. Raises Wrong."""
+        newest_first, symbols = _newest_first(params), self._symbols(params)
+        ordered = sorted(orders, key=lambda order: order.number, reverse=newest_first)
+        return list(self._views((order for order in ordered if symbols is None or order.symbol in symbols), states))
+
+    def _read(self, wanted: Orders, params: Params, states: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """The same of all orders that are wanted, read as they are taken. Raises Wrong."""
+        newest_first, symbols = _newest_first(params), self._symbols(params)
+        return self._views(self._venue.history.orders(replace(wanted, symbols=symbols), newest_first=newest_first), states)
+
+    def _views(self, orders: Iterable[SimOrder], states: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        seen_ns = self._seen_ns()
+        for order in orders:
+            if order.created_ns <= seen_ns:
                 seen = views.sums(order, seen_ns)
                 if seen.state in states:
-                    found.append(views.order_view(order, self._ids.name(order), seen))
-        return found
+                    yield views.order_view(order, self._ids.name(order), seen)
+
+    def _symbols(self, params: Params) -> tuple[str, ...] | None:
+        """The market that is named, if one is. Raises Wrong."""
+        market = params.get("market")
+        if market and market not in self._venue.markets:
+            raise Wrong("notfoundmarket")
+        return (market,) if market else None
 
     @staticmethod
     def _states(params: Params, allowed: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,6 +136,10 @@ class Reads:
         return found
 
     @staticmethod
-    def _page(found: list[dict[str, Any]], params: Params) -> list[dict[str, Any]]:
+    def _page(found: Iterable[dict[str, Any]], params: Params) -> list[dict[str, Any]]:
         limit, page = params.count("limit", 100, OPEN_MAX), params.count("page", 1, PAGES_MAX)
-        return found[(page - 1) * limit : page * limit]
+        return list(islice(found, (page - 1) * limit, page * limit))
+
+
+def _newest_first(params: Params) -> bool:
+    return params.one_of("order_by", ("asc", "desc"), "desc") == "desc"
