@@ -1,6 +1,5 @@
 """The archive of a simulated venue: orders that are over, with all that they executed, as rows on disk, found by number, name and time.
 
-It is a database of SQLite in a file that has no name: it is gone with the process, whatever ends that, so nothing is journalled or synchronised.
 A row becomes the same order again, exactly; while somebody has that order, everybody who asks for it is given that one.
 """
 
@@ -18,6 +17,7 @@ import msgspec
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.simulate.served.orders import EndReason, Executed, Execution, Origin, SelfMatch, SimOrder
+from interlock.simulate.served.scratch import blob, scratch
 from interlock.simulate.served.span import EARLIEST, LATEST, Orders, Span
 
 _CACHE_KIB: Final = 512
@@ -82,17 +82,16 @@ class Archive:
         self._symbols = {instrument.symbol: k for k, instrument in enumerate(self._instruments)}
         self._lent: weakref.WeakValueDictionary[int, SimOrder] = weakref.WeakValueDictionary()
         self._base: sqlite3.Connection | None = None
-        self._end: weakref.finalize[[], Archive] | None = None
 
     def close(self) -> None:
         """Let go of the file; nothing is found any more."""
-        if self._end is not None:
-            self._end()
+        if self._base is not None:
+            self._base.close()
         self._base = None
 
     def write(self, orders: Iterable[SimOrder]) -> None:
         """Keep orders as they are now, also ones that are here already."""
-        base = self._base if self._base is not None else self._open()
+        base = self._base = self._base if self._base is not None else scratch(self, _TABLES, cache_kib=_CACHE_KIB)
         written = list(orders)
         base.execute("BEGIN")
         base.executemany("REPLACE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(self._columns, written))
@@ -110,11 +109,11 @@ class Archive:
 
     def of_client(self, client_id: str) -> SimOrder | None:
         """The latest order of a client id."""
-        return self._one("client_id = ?", _key(client_id))
+        return self._one("client_id = ?", blob(client_id))
 
     def named(self, name: str) -> SimOrder | None:
         """The order that the face calls so."""
-        return self._one("name = ?", _key(name))
+        return self._one("name = ?", blob(name))
 
     def _one(self, term: str, value: int | bytes) -> SimOrder | None:
         found = self._rows(f"SELECT number, row FROM orders WHERE {term} ORDER BY number DESC LIMIT 1", [value])
@@ -170,15 +169,6 @@ class Archive:
 
     # inside
 
-    def _open(self) -> sqlite3.Connection:
-        # An empty name is a file of its own that nobody else sees and that is gone when it is closed.
-        base = self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._end = weakref.finalize(self, base.close)
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
-            base.execute(f"PRAGMA {pragma}")
-        base.executescript(_TABLES)
-        return base
-
     def _rows(self, sql: str, values: Sequence[int | str | bytes]) -> Iterator[Any]:
         if self._base is None:
             return
@@ -224,8 +214,8 @@ class Archive:
             int(bool(order.filled_lots)),
             None if order.origin is Origin.CLIENT else 1,
             order.closed_ns or None,
-            _key(order.client_id) or None,
-            _key(order.name) or None,
+            blob(order.client_id) or None,
+            blob(order.name) or None,
             _encode(self._row(order)),
         )
 
@@ -296,11 +286,6 @@ class Archive:
 def _along(time_column: str, *, newest_first: bool) -> str:
     down = " DESC" if newest_first else ""
     return f"{time_column}{down}, number{down}" if time_column else f"number{down}"
-
-
-def _key(text: str) -> bytes:
-    """A name as it can be looked for; what a client sends is not always text that can be written."""
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _bounded(value: int) -> int:

@@ -134,6 +134,8 @@ class Reads:
         limit = params.limit(50, 100)
         number, by_client = params.integer("orderId"), params.maybe("origClientOrderId")
         start, end = params.integer("startTime") or 0, params.integer("endTime") or self._venue.now_ms()
+        done = self._verbs.amends.newest(instrument.symbol, order_id=number, client_id=by_client)
+        found = (one for one in done if start <= one.at_ms <= end and not self._face.later_than_lag(one.at_ms * NS_PER_MS))
         return [
             {
                 "amendmentId": one.number,
@@ -148,13 +150,8 @@ class Reads:
                     "count": one.count,
                 },
             }
-            for one in reversed(self._verbs.amendments)
-            if one.symbol == instrument.symbol
-            and (number is None or one.order_id == number)
-            and (not by_client or one.client_id == by_client)
-            and start <= one.at_ms <= end
-            and not self._face.later_than_lag(one.at_ms * 1_000_000)
-        ][:limit]
+            for one in islice(found, limit)
+        ]
 
     def income(self, params: Params) -> list[dict[str, Any]]:
         """The account's transactions of a window, seven days unless named; oldest first. `page` counts from one."""

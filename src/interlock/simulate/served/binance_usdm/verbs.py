@@ -6,7 +6,6 @@ Chosen: a change of an order that is no limit order is refused as that (-5025) a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import msgspec
 
 from interlock.domain.orders import OrderType
 from interlock.simulate.served.binance_usdm import seen
+from interlock.simulate.served.binance_usdm.amends import Amendment, Amends
 from interlock.simulate.served.binance_usdm.auth import Security
 from interlock.simulate.served.binance_usdm.params import Params, from_json
 from interlock.simulate.served.binance_usdm.routes import Route, Routes
@@ -28,28 +28,13 @@ BATCH_CANCEL_MAX: Final = 10
 AMENDS_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amendment:
-    """One amend that was done: its own number, the order's ids, price and size before and after, and the name that the client gave it, if any."""
-
-    number: int
-    symbol: str
-    order_id: int
-    client_id: str
-    at_ms: int
-    price: tuple[Decimal, Decimal]
-    quantity: tuple[Decimal, Decimal]
-    count: int
-    modify_id: str
-
-
 class Verbs:
-    """Carries out what clients ask of orders. `amendments` grow by one a change."""
+    """Carries out what clients ask of orders. `amends` are the changes that were done."""
 
     def __init__(self, face: Face) -> None:
         self._face = face
         self._venue = face.venue
-        self.amendments: list[Amendment] = []
+        self.amends = Amends()
         self._countdowns: dict[str, int] = {}
         self._amending: set[int] = set()
 
@@ -120,12 +105,12 @@ class Verbs:
                 raise self.worded(refused, order.symbol, price) from refused
             self._venue.cancel(order)
             return order_reply(seen.now(order))
-        named = self.amendments[-1].modify_id
+        named = self.last_modify_id()
         return order_reply(seen.now(order)) | ({"modifyId": int(named)} if named else {})
 
     def _amend(self, order: SimOrder, price: Decimal, quantity: Decimal, modify_id: str) -> None:
         amendment = Amendment(
-            number=len(self.amendments) + 1,
+            number=self.amends.count + 1,
             symbol=order.symbol,
             order_id=order_id(order),
             client_id=client_id(order),
@@ -136,13 +121,13 @@ class Verbs:
             modify_id=modify_id,
         )
         # The stream tells its name while the amend is carried out; without the amend there is none.
-        self.amendments.append(amendment)
+        self.amends.add(amendment)
         kept = (order.self_match, order.words["stp"]) if "stp" in order.words else (order.self_match, "NONE")
         order.self_match, order.words["stp"] = SelfMatch.NONE, "NONE"
         try:
             self._venue.amend(order, price=price, quantity=quantity)
         except Refused:
-            self.amendments.remove(amendment)
+            self.amends.take_back()
             order.self_match, order.words["stp"] = kept
             raise
 
@@ -153,7 +138,7 @@ class Verbs:
 
     def last_modify_id(self) -> str:
         """The client's name of the last amend, if it gave one."""
-        return self.amendments[-1].modify_id if self.amendments else ""
+        return self.amends.latest.modify_id if self.amends.latest is not None else ""
 
     def cancel(self, params: Params) -> dict[str, Any]:
         """Cancel an open order; one that is over is unknown."""
