@@ -97,8 +97,8 @@ class Reads:
         first = params.integer("orderId")
         if first is not None:
             return self._orders(replace(wanted, first=first - ORDER_IDS), limit, newest_first=False)
-        wanted = replace(wanted, **self._window(params))
-        return self._orders(wanted, limit, newest_first="startTime" not in params)
+        begin_ns, end_ns = self._window(params)
+        return self._orders(replace(wanted, begin_ns=begin_ns, end_ns=end_ns), limit, newest_first="startTime" not in params)
 
     def user_trades(self, params: Params) -> list[dict[str, Any]]:
         """Executions of a symbol: of a window of at most seven days, of an order, or from an execution on; oldest first."""
@@ -113,8 +113,8 @@ class Reads:
             return self._trades(replace(kept, first=first - TRADE_IDS), order, limit, newest_first=False)
         if order is not None and "startTime" not in params and "endTime" not in params:
             return self._trades(kept, order, limit, newest_first=True)
-        window = self._window(params)
-        within = replace(kept, begin_ns=max(kept.begin_ns, window["begin_ns"]), end_ns=window["end_ns"])
+        begin_ns, end_ns = self._window(params)
+        within = replace(kept, begin_ns=max(kept.begin_ns, begin_ns), end_ns=end_ns)
         return self._trades(within, order, limit, newest_first="startTime" not in params)
 
     def _trades(self, wanted: Span, order: int | None, limit: int, *, newest_first: bool) -> list[dict[str, Any]]:
@@ -202,8 +202,8 @@ class Reads:
             instrument_of(self._venue, symbol)
         return (symbol,) if symbol else None
 
-    def _window(self, params: Params) -> dict[str, int]:
-        """`begin_ns` and `end_ns`: at most seven days, the last seven unless named. Raises Wrong."""
+    def _window(self, params: Params) -> tuple[int, int]:
+        """Start and end in nanoseconds, both included: at most seven days, the last seven unless named. Raises Wrong."""
         start, end = params.integer("startTime"), params.integer("endTime")
         if start is not None and end is not None:
             if end - start > WEEK_MS:
@@ -213,7 +213,7 @@ class Reads:
         else:
             end = self._venue.now_ms() if end is None else end
             start = end - WEEK_MS
-        return {"begin_ns": _begin_ns(start), "end_ns": _end_ns(end)}
+        return _begin_ns(start), _end_ns(end)
 
 
 def _begin_ns(ms: int) -> int:
