@@ -360,11 +360,11 @@ async def test_a_price_that_is_to_match_a_level_needs_that_level(place: Place) -
 @at(BINANCE)
 async def test_a_request_that_reaches_matching_when_its_time_is_over_leaves_the_outcome_open(place: Place) -> None:
     assert place.strike(Fault.LATE_TO_MATCH, verb="place")
-    before = len(place.sim.orders)
+    before = place.sim.history.taken
     said = await place.do(place.verbs.place(place.wanted()), Doing.PLACE)
     assert isinstance(said, Explained)
     assert (said.code, said.trouble, said.settled) == ("-5028", UNKNOWN, False)
-    assert len(place.sim.orders) == before
+    assert place.sim.history.taken == before
     assert isinstance(await place.do(place.verbs.place(place.wanted()), Doing.PLACE), Accepted)
 
 
