@@ -257,7 +257,7 @@ def test_whether_a_symbol_takes_orders_is_asked_of_bybit_every_second(there: Gro
         try:
             found.prices.take(await found.reads.quote(symbol))
             told = found.prices.quote(symbol)
-            assert isinstance(told, Stale) or not told.trading
+            assert isinstance(told, Stale) or (told.trading, told.halted) == (False, True)
         finally:
             there.happen("halt", "bybit", symbol=symbol, ms=0)
 
@@ -271,7 +271,8 @@ def test_what_bybit_answered_too_long_ago_says_no_more_that_a_symbol_trades(ther
         assert found.quote().trading
         found.late_ns += STATUS_GOOD_FOR_NS + 100 * MS
         await until(found.fresh)
-        assert not found.quote().trading
+        # Nor does it say that it stands still.
+        assert (found.quote().trading, found.quote().halted) == (False, False)
 
     story(there, "bybit", use)
 
@@ -281,8 +282,9 @@ def test_elsewhere_the_listings_say_whether_a_symbol_takes_orders(there: Ground,
     async def use(found: Following) -> None:
         assert found.quote().trading
         assert not found.prices.asks(found.symbols[0])
+        assert not found.quote().halted
         found.listed = False
-        assert not found.quote().trading
+        assert (found.quote().trading, found.quote().halted) == (False, True)
 
     story(there, venue, use)
 

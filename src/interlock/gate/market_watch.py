@@ -265,9 +265,9 @@ class MarketWatch:
         if not 0 <= age <= most:
             return f"its rules were not read within {most} ns"
         problem = refs.quote_problem(self._readings.references, symbol, place, boot_ns)
-        if not problem and self._readings.references.references[place].quote.trading is not True:
+        if not problem and self._readings.references.references[place].quote.halted is not False:
             # What rests while a market stands still meets the price at which it opens again.
-            problem = "the venue does not say that it takes orders for it"
+            problem = "the venue says that it takes no orders for it"
         told = self._prices[place[0]].quote(place[1]) if problem and place[0] in self._prices else None
         return f"{problem}; the stream: {told.reason}" if isinstance(told, Stale) else problem
 

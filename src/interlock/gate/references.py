@@ -24,7 +24,11 @@ DOLLAR = "USD"
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading of an instrument. `mark_ticks` is 0 where the venue has no mark price; `trading`: the venue says that it takes orders."""
+    """One reading of an instrument. `mark_ticks` is 0 where the venue has no mark price.
+
+    `trading`: the venue says that it takes orders; `halted`: the last that it said is that it takes none. Where it has not said anything lately
+    neither need be so.
+    """
 
     venue: str
     symbol: str
@@ -33,6 +37,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     mark_ticks: int
     trading: bool
     boot_ns: int
+    halted: bool = False
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,6 +137,7 @@ class FakeReads:
             mark_ticks=top.mark_ticks,
             trading=top.trading,
             boot_ns=said.heard.boot_ns,
+            halted=not top.trading,
         )
 
     async def rate(self, currency: str) -> Rate:

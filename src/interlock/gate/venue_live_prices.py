@@ -122,6 +122,7 @@ class LivePrices:
             mark_ticks=mark_ticks,
             trading=self._trades(symbol, now_ns),
             boot_ns=now_ns - freshness.age_ns,
+            halted=self._halted(symbol),
         )
 
     def limits(self, symbol: str) -> PriceLimits | None:
@@ -152,6 +153,11 @@ class LivePrices:
             return self._listed(symbol)
         trading, told_ns = self._statuses.get(symbol, (False, now_ns))
         return trading and self._listed(symbol) and 0 <= now_ns - told_ns <= STATUS_GOOD_FOR_NS
+
+    def _halted(self, symbol: str) -> bool:
+        """Whether the venue said last that it takes no orders, however long ago; not having said anything lately is something else."""
+        told = self._statuses.get(symbol)
+        return not self._listed(symbol) or (told is not None and not told[0])
 
     # The streams
 

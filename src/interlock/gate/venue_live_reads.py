@@ -111,14 +111,16 @@ class LiveReads:
         mark = top.mark / self._reads.instruments[symbol].quantum
         if not (is_amount(mark) and mark < LARGEST and top.bid_ticks < LARGEST and top.ask_ticks < LARGEST):
             raise ReadFailed(f"a book makes no sense: bid {top.bid_ticks}, ask {top.ask_ticks}, mark {top.mark}"[:LONGEST_TEXT])
+        trading = top.trading and self.trading(symbol)
         return Quote(
             venue=self.venue,
             symbol=symbol,
             bid_ticks=top.bid_ticks,
             ask_ticks=top.ask_ticks,
             mark_ticks=int(mark.to_integral_value()),
-            trading=top.trading and self.trading(symbol),
+            trading=trading,
             boot_ns=heard_ns if len(sent) == 1 else sent[0],
+            halted=not trading,
         )
 
     def trading(self, symbol: str) -> bool:
