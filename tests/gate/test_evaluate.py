@@ -17,7 +17,7 @@ from interlock.gate import records
 from interlock.gate.evaluate import REQUIRED, Allowed, Denied, concluded
 from interlock.gate.exposure import OpenOrder, universe_of
 from interlock.gate.losses import Losses
-from interlock.gate.records import Book
+from interlock.gate.records import Book, Intent
 from interlock.gate.references import References
 from interlock.gate.throttles import Throttles
 
@@ -348,22 +348,29 @@ MANY = {BTC: 10}
 LOST = Losses(marked_boot_ns=None, worst_realised_micro_usd=BIG, drawdown_micro_usd=BIG, latched=True)
 
 
+def closing(lots: int = 1, ticks: int = 500_001) -> Intent:
+    """A sale that the venue holds to reducing."""
+    return intent(Side.SELL, lots=lots, ticks=ticks, tif=TimeInForce.IOC, reduce_only=True)
+
+
 def test_what_only_reduces_passes_where_nothing_else_would() -> None:
     bad: dict[str, Any] = {"positions": MANY, "losses": LOST, "naked": {}, "equity_usd": None, "throttle": throttle(rejects=9, losing=99)}
-    assert rule(judge(intent(Side.SELL, ticks=500_001), **bad)) == ""
+    assert rule(judge(closing(), **bad)) == ""
+    # Without the flag the venue might let it open a position the other way.
+    assert rule(judge(intent(Side.SELL, ticks=500_001), **bad)) == "max_daily_loss_usd"
     assert rule(judge(intent(Side.BUY), **bad)) == "max_position_lots"
     # It is still an order: collar, size, list and messages hold.
-    assert rule(judge(intent(Side.SELL, ticks=400_000), **bad)) == "collar_reference"
-    assert rule(judge(intent(Side.SELL, ticks=500_001, lots=3), **bad)) == "max_order_lots"
-    assert rule(judge(intent(Side.SELL, ticks=500_001), **{**bad, "throttle": throttle(messages=100)})) == "max_messages"
-    assert rule(judge(intent(Side.SELL, ticks=500_001), **{**bad, "throttle": throttle(orders=60)})) == "max_orders"
+    assert rule(judge(closing(ticks=400_000), **bad)) == "collar_reference"
+    assert rule(judge(closing(lots=3), **bad)) == "max_order_lots"
+    assert rule(judge(closing(), **{**bad, "throttle": throttle(messages=100)})) == "max_messages"
+    assert rule(judge(closing(), **{**bad, "throttle": throttle(orders=60)})) == "max_orders"
 
 
 def test_an_order_that_could_cross_zero_does_not_only_reduce() -> None:
-    assert rule(judge(intent(Side.SELL, ticks=500_001), positions={BTC: 1}, losses=LOST)) == ""
-    assert rule(judge(intent(Side.SELL, ticks=500_001, lots=2), positions={BTC: 1}, losses=LOST, sheet=WIDE)) == "freshness_mark"
+    assert rule(judge(closing(), positions={BTC: 1}, losses=LOST)) == ""
+    assert rule(judge(closing(lots=2), positions={BTC: 1}, losses=LOST, sheet=WIDE)) == "freshness_mark"
     open_sell = [one(Side.SELL, 500_001)]
-    assert rule(judge(intent(Side.SELL, ticks=500_001), positions={BTC: 1}, orders=open_sell, losses=LOST)) == "freshness_mark"
+    assert rule(judge(closing(), positions={BTC: 1}, orders=open_sell, losses=LOST)) == "freshness_mark"
 
 
 def test_what_only_reduces_is_not_held_up_by_another_venue() -> None:
