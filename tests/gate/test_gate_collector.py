@@ -6,6 +6,7 @@ import ast
 import asyncio
 import gc
 import signal
+import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, cast
 
 from tests.gate.serving import serving, until
 
+from interlock.domain.clock import NS_PER_S
 from interlock.run.event_loop import EVERY_NS, Collector, QuietSelector, quiet_loop
 from interlock.run.gate_process import on_duty
 from interlock.run.gate_world import GateWorld
@@ -26,11 +28,12 @@ def test_a_gate_that_serves_has_frozen_what_was_there_and_says_what_it_collected
         until(lambda: "objects stay out of the collector" in said.read_text(encoding="utf-8"))
         gate.armed()
         assert gate.intent()[1]["result"] == "PERMIT"
+        time.sleep(3 * EVERY_NS[0] / NS_PER_S)
         assert gate.stop(signal.SIGTERM) == 0
         told = next(line.split(SAID, 1)[1] for line in said.read_text(encoding="utf-8").splitlines() if SAID in line)
         found: dict[str, Any] = ast.literal_eval(told)
         assert found["frozen"] > 10_000
-        assert sum(found["collections"]) >= 1, "the ceremony took seconds"
+        assert sum(found["collections"]) >= 1
 
 
 @dataclass
