@@ -166,6 +166,18 @@ def test_what_cannot_be_compared_is_counted_by_its_reason_and_holds_nothing() ->
     assert len(world.fill("0.001", venue_ns=world.clock.wall_ns - COMPARABLE_NS).latches()) == 1
 
 
+@pytest.mark.parametrize(
+    "senseless", [{"ticks": 0}, {"lots": 0}, {"fee": Decimal("NaN")}, {"fee": Decimal("sNaN")}, {"fee": Decimal("Infinity")}]
+)
+def test_an_execution_that_makes_no_sense_is_counted_and_stops_nothing(senseless: dict[str, Any]) -> None:
+    """It is folded before, and what follows from it has still to be recorded when it is noted here."""
+    world = World().knowing().fill("0.0006", **senseless)
+    assert world.latches() == []
+    assert (world.told()["not_compared"], world.told()["compared"]) == (["1 of a size, price or fee that makes no sense"], 0)
+    # The control: one that does make sense, charged otherwise than told.
+    assert len(world.fill("0.01").latches()) == 1
+
+
 def test_rates_that_are_too_old_are_none() -> None:
     world = World().knowing()
     world.clock.pass_(COMPARABLE_NS)

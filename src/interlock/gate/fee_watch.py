@@ -159,6 +159,9 @@ class FeeWatch:
     def _compared(self, known: _Known, fill: r.Filled) -> bool:
         """Whether nothing is left to be done about an execution: it was compared, or never can be."""
         worth = self._worths[fill.venue, fill.symbol]
+        if not (fill.ticks and fill.lots and fill.fee.is_finite()):
+            self._uncompared(fill, "of a size, price or fee that makes no sense")
+            return True
         if fill.fee and fill.fee_currency != worth.currency:
             self._uncompared(fill, f"charged in {fill.fee_currency}")
             return True
