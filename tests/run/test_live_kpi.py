@@ -169,6 +169,10 @@ def test_a_record_of_the_venue_that_is_gone_fails_and_one_that_nobody_keeps_is_u
     assert "expected the venue's own record" in detail
 
 
+def test_of_a_run_that_proposed_nothing_nothing_is_said_to_agree(tmp_path: Path) -> None:
+    assert verdict_on(Recorded(tmp_path, []).kpi(), FILLS)[0] == "UNKNOWN"
+
+
 @pytest.mark.parametrize(
     ("mode", "places", "where"),
     [

@@ -50,6 +50,8 @@ def compare_fills(booked: Fills, proposed: Iterable[str], truth: Path | None) ->
     if not truth.is_file():
         return FillsCompared(False, f"expected the venue's own record at {truth}, found none; give the places of a venue that runs here")
     ours = frozenset(proposed)
+    if not ours:
+        return FillsCompared(None, "no order was proposed, and nothing can be compared")
     try:
         made = {trade: one for trade, one in _executed(truth).items() if trade[0] in ours}
     except DamagedState as error:
