@@ -134,18 +134,20 @@ class World:
             )
             if {one["rule"] for one in self.said.get("refusals", ())} != {"stale_version"}:
                 break
+        if self.said["result"] != "ARMED":
+            self._clear_what_flapped()
         return str(self.said["result"])
 
     def patiently(self, done: Callable[[], bool], within_s: float = 150, every_s: float = 1) -> None:
         deadline = time.monotonic() + within_s
         while not done():
-            assert time.monotonic() < deadline, (getattr(self, "said", ""), self.complaints(), self.standing())
+            assert time.monotonic() < deadline, json.dumps([self.standing(), self.said, self.complaints()])
             time.sleep(every_s)
 
     def until(self, so: Callable[[], object], within_s: float = 90) -> None:
         deadline = time.monotonic() + within_s
         while not so():
-            assert time.monotonic() < deadline, (self.standing(), self.complaints())
+            assert time.monotonic() < deadline, json.dumps([self.standing(), self.complaints()])
             time.sleep(0.05)
 
     def until_at_venue(self, so: Callable[[], object], within_s: float = 90) -> None:
