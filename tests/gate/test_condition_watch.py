@@ -23,7 +23,7 @@ from interlock.gate import condition_watch as cw
 from interlock.gate import lattice
 from interlock.gate import records as r
 from interlock.gate.clock_watch import ClockReading, SkewSample
-from interlock.gate.condition_watch import RULES, ConditionWatch, Seen, cancels_called_for, checker_latches, disk_problem, edge_collapse
+from interlock.gate.condition_watch import RULES, ConditionWatch, Seen, cancels_called_for, disk_problem, edge_collapse, violation_latches
 from interlock.gate.exposure import Universe, universe_of
 from interlock.gate.journal import Room
 from interlock.gate.lattice import NS_PER_HOUR, effective_level
@@ -448,17 +448,51 @@ class Beats:
         return self.lives and self.count == 0
 
 
-def test_a_checker_that_falls_silent_latches_once_until_a_person_clears_it() -> None:
+def test_a_checker_that_falls_silent_trips_until_it_is_heard_again_for_its_quarantine() -> None:
     world = World()
-    assert world.watch.checker(world.state, Beats(), world.now) == ()
+    rule = RULES[Cause.CHECKER_SILENT]
+
+    def look(lives: bool) -> list[r.Record]:
+        return world.fold(world.watch.checker(world.state, Beats(lives=lives), world.now))
+
+    assert look(lives=True) == []
     assert world.readings.checker_alive is True
-    (latch,) = world.watch.checker(world.state, Beats(lives=False), world.now)
-    assert (latch.name, latch.scope, latch.level) == ("checker_silent", Scope.ALL, Level.CANCEL_ONLY)
+    (trip,) = look(lives=False)
+    assert isinstance(trip, r.InterlockTripped)
+    assert (trip.name, trip.scope, trip.level) == ("checker_silent", Scope.ALL, Level.CANCEL_ONLY)
     assert world.readings.checker_alive is False
-    world.state.apply(latch)
-    assert world.watch.checker(world.state, Beats(lives=False), world.now) == ()
-    world.state.apply(cleared(world.state, "checker_silent"))
-    assert len(world.watch.checker(world.state, Beats(lives=False), world.now)) == 1
+    assert look(lives=False) == []
+    world.now += 1
+    assert look(lives=True) == []
+    world.now += rule.quarantine_ns - 1
+    assert look(lives=True) == []
+    world.now += 1
+    (clear,) = look(lives=True)
+    assert isinstance(clear, r.InterlockCleared)
+    assert world.state.lattice.trips == ()
+
+
+def test_a_checker_that_stays_silent_or_falls_silent_again_and_again_latches() -> None:
+    world = World()
+    rule = RULES[Cause.CHECKER_SILENT]
+
+    def look(lives: bool) -> list[str]:
+        return [type(record).__name__ for record in world.fold(world.watch.checker(world.state, Beats(lives=lives), world.now))]
+
+    for number in range(1, rule.latch_at_trips_an_hour):
+        assert look(lives=False) == ["InterlockTripped"], number
+        world.now += 1
+        assert look(lives=True) == []
+        world.now += rule.quarantine_ns
+        assert look(lives=True) == ["InterlockCleared"]
+    assert look(lives=False) == ["InterlockTripped", "LatchSet"]
+    world = World()
+    assert look(lives=False) == ["InterlockTripped"]
+    world.now += rule.latch_after_ns
+    assert look(lives=False) == []
+    world.now += 1
+    assert look(lives=False) == ["LatchSet"]
+    assert look(lives=False) == []
 
 
 def cleared(state: GateState, name: str, nonce: int = 3) -> r.LatchCleared:
@@ -468,27 +502,34 @@ def cleared(state: GateState, name: str, nonce: int = 3) -> r.LatchCleared:
     return found
 
 
-def test_a_checker_that_was_never_heard_denies_without_a_latch() -> None:
+def test_a_checker_that_was_never_heard_denies_and_trips_nothing() -> None:
     world = World()
     assert world.watch.checker(world.state, Beats(first_boot_ns=None, lives=False), world.now) == ()
     assert world.readings.checker_alive is False
 
 
 def test_every_violation_latches_once_and_the_next_one_again() -> None:
-    state = running()
+    world = World()
+    state = world.state
+
+    def found(beats: Beats) -> list[r.LatchSet]:
+        records = world.watch.checker(state, beats, NOW)
+        assert world.readings.checker_alive is False
+        return [record for record in records if isinstance(record, r.LatchSet)]
+
     one = Beats(violations=["S1: sent twice"], count=1)
-    (latch,) = checker_latches(state, one, False, NOW)
+    (latch,) = found(one)
     assert "1 violations: S1: sent twice" in latch.reason
-    assert latch.level is Level.CANCEL_ONLY
+    assert (latch.name, latch.level) == ("violation", Level.CANCEL_ONLY)
     state.apply(latch)
-    assert checker_latches(state, one, False, NOW) == ()
-    state.apply(cleared(state, "checker_silent"))
-    assert checker_latches(state, one, False, NOW) == ()
-    (again,) = checker_latches(state, Beats(violations=[*one.violations, "S8: again"], count=2), False, NOW)
+    assert found(one) == []
+    state.apply(cleared(state, "violation"))
+    assert found(one) == []
+    (again,) = found(Beats(violations=[*one.violations, "S8: again"], count=2))
     assert again.reason.endswith("S8: again")
-    assert "it did not say which" in checker_latches(state, Beats(count=3), False, NOW)[0].reason
+    assert "it did not say which" in violation_latches(state, Beats(count=3), NOW)[0].reason
     state.apply(aw.boot("life-b"))
-    assert len(checker_latches(state, one, False, NOW)) == 1
+    assert len(found(one)) == 1
 
 
 # Edge

@@ -76,7 +76,7 @@ INTEGRITY = {
 }
 """The account of what was done cannot be trusted, or a person said stop."""
 
-BLIND = {Cause.NO_CONSISTENT_CUT, Cause.CHECKER_SILENT, Cause.CLOCK}
+BLIND = {Cause.NO_CONSISTENT_CUT, Cause.VIOLATION, Cause.CHECKER_SILENT, Cause.CLOCK}
 """It is not known what there is: nothing but cancels."""
 
 
@@ -88,7 +88,17 @@ def test_each_cause_holds_down_to_the_level_of_its_kind(cause: Cause) -> None:
 
 def test_which_causes_clear_themselves() -> None:
     assert (
-        frozenset({Cause.FEED_STALE, Cause.RECONNECT, Cause.CLOCK, Cause.RATE_LIMIT, Cause.SENTINEL_SILENT, Cause.DISK_ROOM})
+        frozenset(
+            {
+                Cause.FEED_STALE,
+                Cause.RECONNECT,
+                Cause.CLOCK,
+                Cause.RATE_LIMIT,
+                Cause.CHECKER_SILENT,
+                Cause.SENTINEL_SILENT,
+                Cause.DISK_ROOM,
+            }
+        )
         == SELF_CLEARING
     )
 

@@ -206,7 +206,7 @@ def test_what_goes_wrong_stops_by_its_name(tmp_path: Path) -> None:
             await host.until(lambda: "foreign_activity" in names(host, "latches"))
             await host.until(lambda: host.status().report["orders"]["live"] == 0)
             around.violations = 1
-            await host.until(lambda: "checker_silent" in names(host, "latches"))
+            await host.until(lambda: "violation" in names(host, "latches"))
             assert not host.status().report["checker"]
 
     with ground(tmp_path) as (config, around, addresses):

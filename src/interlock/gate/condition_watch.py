@@ -47,6 +47,8 @@ RULES: Mapping[Cause, InterlockRule] = {
         InterlockRule(cause=Cause.RATE_LIMIT, quarantine_ns=10 * NS_PER_S, latch_at_trips_an_hour=3, latch_after_ns=15 * _MINUTE_NS),
         # The sentinel looks a hundred times a second. One that stood still and goes on was starved; three times in an hour the host is too small.
         InterlockRule(cause=Cause.SENTINEL_SILENT, quarantine_ns=5 * NS_PER_S, latch_at_trips_an_hour=3, latch_after_ns=_MINUTE_NS),
+        # The checker beats twice a second; the same holds of it.
+        InterlockRule(cause=Cause.CHECKER_SILENT, quarantine_ns=5 * NS_PER_S, latch_at_trips_an_hour=3, latch_after_ns=_MINUTE_NS),
         # The rate is that of the last ten minutes, so a minute shows that room was made. After an hour nobody is making any.
         InterlockRule(cause=Cause.DISK_ROOM, quarantine_ns=_MINUTE_NS, latch_at_trips_an_hour=6, latch_after_ns=60 * _MINUTE_NS),
     )
@@ -259,11 +261,20 @@ class ConditionWatch:
             self.disk_problem = disk_problem(room, room.written_bytes - written, window)
         return self.look(lattice, Cause.DISK_ROOM, Scope.ALL, "", self.disk_problem, boot_ns)
 
-    def checker(self, state: GateState, beats: Beats, boot_ns: int) -> tuple[LatchSet, ...]:
-        """The checker: silence after it was heard, and everything that it finds, latch. Says in the readings whether it looks."""
+    def checker(self, state: GateState, beats: Beats, boot_ns: int) -> tuple[Record, ...]:
+        """The checker: everything that it finds latches, and silence after it was heard trips. Says in the readings whether it looks.
+
+        One that was never heard trips nothing: it denies by itself, and no gate can be armed without it. Behind a violation it denies for the rest
+        of the process life, heard or not.
+        """
         alive = beats.alive(boot_ns)
         self._readings.checker_alive = alive
-        return checker_latches(state, beats, alive, boot_ns)
+        if beats.count > 0:
+            return violation_latches(state, beats, boot_ns)
+        if beats.first_boot_ns is None:
+            return ()
+        problem = "" if alive is True else "the checker has fallen silent"
+        return self.look(state.lattice, Cause.CHECKER_SILENT, Scope.ALL, "", problem, boot_ns)
 
 
 # Conditions as pure functions
@@ -281,31 +292,20 @@ def disk_problem(room: Room, written_bytes: int, window_ns: int) -> str:
     return ""
 
 
-def checker_latches(state: GateState, beats: Beats, alive: bool, boot_ns: int) -> tuple[LatchSet, ...]:
-    """A latch for violations beyond those noted in this process life, or for a silence that is not latched yet.
-
-    A checker that was never heard is not latched: it denies by itself, and no gate can be armed without it.
-    """
+def violation_latches(state: GateState, beats: Beats, boot_ns: int) -> tuple[LatchSet, ...]:
+    """A latch for violations beyond those noted in this process life."""
     what = f"checker {state.incarnation}"
-    evidence: dict[str, str] = {}
-    if beats.count > state.noted.get(what, 0):
-        last = beats.violations[-1] if beats.violations else "it did not say which"
-        reason = f"the checker counts {beats.count} violations: {last}"
-        evidence = {NOTED: what, NOTED_COUNT: str(beats.count)}
-    elif beats.count == 0 and beats.first_boot_ns is not None and alive is not True:
-        if any((hold.name, hold.scope, hold.subject) == (Cause.CHECKER_SILENT, Scope.ALL, "") for hold in state.lattice.latches):
-            return ()
-        reason = "the checker has fallen silent"
-    else:
+    if beats.count <= state.noted.get(what, 0):
         return ()
+    last = beats.violations[-1] if beats.violations else "it did not say which"
     latch = latch_for(
-        Cause.CHECKER_SILENT,
+        Cause.VIOLATION,
         scope=Scope.ALL,
         subject="",
-        reason=reason[:LONGEST_DETAIL],
+        reason=f"the checker counts {beats.count} violations: {last}"[:LONGEST_DETAIL],
         actor="gate",
         boot_ns=boot_ns,
-        evidence=evidence,
+        evidence={NOTED: what, NOTED_COUNT: str(beats.count)},
     )
     return (latch,)
 

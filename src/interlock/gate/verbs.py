@@ -112,6 +112,7 @@ class Cause(StrEnum):
     OPERATOR = "operator"
     # It does not know what there is, but may find out: be quiet and cancel.
     NO_CONSISTENT_CUT = "no_consistent_cut"
+    VIOLATION = "violation"
     CHECKER_SILENT = "checker_silent"
     CLOCK = "clock"
     # The world is unfavourable; what is open may be brought home.
@@ -149,6 +150,7 @@ LEVEL_OF: dict[Cause, Level] = {
     Cause.KILL: Level.HALT,
     Cause.OPERATOR: Level.HALT,
     Cause.NO_CONSISTENT_CUT: Level.CANCEL_ONLY,
+    Cause.VIOLATION: Level.CANCEL_ONLY,
     Cause.CHECKER_SILENT: Level.CANCEL_ONLY,
     Cause.CLOCK: Level.CANCEL_ONLY,
     Cause.MARKET: Level.REDUCE_ONLY,
@@ -172,7 +174,17 @@ LEVEL_OF: dict[Cause, Level] = {
 }
 """The level that each cause holds down to, unless a person commands a lower one."""
 
-SELF_CLEARING = frozenset({Cause.FEED_STALE, Cause.RECONNECT, Cause.CLOCK, Cause.RATE_LIMIT, Cause.SENTINEL_SILENT, Cause.DISK_ROOM})
+SELF_CLEARING = frozenset(
+    {
+        Cause.FEED_STALE,
+        Cause.RECONNECT,
+        Cause.CLOCK,
+        Cause.RATE_LIMIT,
+        Cause.CHECKER_SILENT,
+        Cause.SENTINEL_SILENT,
+        Cause.DISK_ROOM,
+    }
+)
 """Causes that are interlocks; all others latch."""
 
 
