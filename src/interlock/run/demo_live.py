@@ -22,10 +22,12 @@ from interlock.domain.errors import Refused
 from interlock.run.control_port import ControlPort
 from interlock.run.folder_names import CONFIG_FILE
 from interlock.run.interrupt import StopWish
-from interlock.run.live import Running, Stage, arm_by_script, our_verb, public_places, run_live
+from interlock.run.live import Running, public_places, run_live
 from interlock.run.live_folder import LiveRun
 from interlock.run.live_report import write_report
 from interlock.run.modes import Mode
+from interlock.run.observer_child import Stage
+from interlock.run.our_verbs import arm_by_script, our_verb
 from interlock.run.venue_child import ENVIRONMENT, VenueChild
 
 EXAMPLES: Final = Path(__file__).parent / "examples" / "live"
@@ -96,6 +98,10 @@ def run_demo(
     observer: subprocess.Popen[bytes] | None = None
     notes = DemoNotes()
     surroundings = {**environ, "READ_ONLY_ENFORCED": "false"}
+
+    def arm(running: Running) -> None:
+        notes.armed.update(arm_by_script(running.sockets["raise"], running.status, surroundings, stop=stop, stage=stage))
+
     try:
         where: dict[str, Any] = json.loads(venues.where(stop, stage).read_bytes())
         observer = _start_observer(out, where, environ)
@@ -113,7 +119,7 @@ def run_demo(
             clock=clock,
             stop=stop,
             stage=stage,
-            on_running=lambda running: notes.armed.update(arm_by_script(running, surroundings, stage)),
+            on_running=arm,
             on_look=happenings.look,
         )
         notes.faults = happenings.survived()

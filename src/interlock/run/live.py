@@ -40,7 +40,8 @@ from interlock.run.live_kpi import Course, write_kpi
 from interlock.run.live_plan import file_digest
 from interlock.run.modes import Mode, require_places, require_runnable
 from interlock.run.observed import endpoint_named
-from interlock.run.observer_child import ObserverChild
+from interlock.run.observer_child import ObserverChild, Stage
+from interlock.run.our_verbs import GATE_ENVIRONMENT, arm_by_script
 from interlock.run.run_folder import fill_folder, hold_folder, put, require_folder
 from interlock.run.shadow_kpi import write_shadow_kpi
 from interlock.run.spinning import cores, take_right
@@ -48,17 +49,6 @@ from interlock.run.venue_child import ENVIRONMENT as ENGINE_ENVIRONMENT
 from interlock.run.venue_child import VenueChild
 from interlock.venues.endpoint import Where
 
-GATE_ENVIRONMENT: Final = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "PATH",
-    "PYTHONDONTWRITEBYTECODE",
-    "READ_ONLY_ENFORCED",
-    "TMPDIR",
-    "TZ",
-    "XDG_CACHE_HOME",
-)
 READY_S: Final = 120.0
 """How long the gate may take to be ready; it waits for the venues' limits by itself."""
 ENGINE_READY_S: Final = 240.0
@@ -68,9 +58,6 @@ LOOK_S: Final = 0.1
 CHECKPOINT_S: Final = 60.0
 HEARTBEAT_S: Final = 1.0
 MOST_RESTARTS: Final = 20
-
-Stage = Callable[[str, int, int], None]
-"""Told of progress: what is being done, how much of it is done, out of how much (0: not known)."""
 
 
 @dataclass
@@ -199,7 +186,7 @@ def _run(
         _await_engine(running, stop, stage)
         if run.on_paper and not stop.wanted:
             # Nothing is at stake: what a person has to do elsewhere is done by a script.
-            arm_by_script(running, environ, stage)
+            arm_by_script(running.sockets["raise"], running.status, environ, stop=stop, stage=stage)
         if on_running is not None and not stop.wanted:
             on_running(running)
         running.course.begin(clock, run.seconds)
@@ -403,40 +390,6 @@ def _engine_refused(running: Running) -> Refused:
     error = UsageError if running.engine.returncode == 2 else Refused
     said = lines[-1] if lines else "nothing"
     return error(f"the engine did not start (exit code {running.engine.returncode}): {said}; see {log}")  # type: ignore[return-value]
-
-
-# By a script
-
-CAP_USD: Final = "1000"
-ARMED_FOR: Final = "24h"
-
-
-def arm_by_script(running: Running, environ: Mapping[str, str], stage: Stage) -> dict[str, Any]:
-    """Hold the ceremony by a script, with its kill drill first, which the gate takes on loopback alone; what it said. Raises Refused with what stands
-    against it."""
-    stage("arming by a script, with a kill drill first", 0, 0)
-    conditions = {"LIVE_ARM_ACK": "I_UNDERSTAND_LIVE_RISK", "LIVE_ARM_AT": str(int(time.time())), "LIVE_MAX_NOTIONAL_USD": CAP_USD}
-    given = ("--scripted", "--ack", conditions["LIVE_ARM_ACK"], "--max-notional-usd", CAP_USD, "--for", ARMED_FOR)
-    said: dict[str, Any] = {}
-    for _ in range(5):
-        said = our_verb({**environ, **conditions}, "arm", "--socket", running.sockets["raise"], *given)
-        if said.get("result") == "ARMED":
-            return said
-        time.sleep(1)  # what comes and goes, such as a clock that is read anew
-    raise Refused(f"the gate would not be armed: {said}")
-
-
-def our_verb(environ: Mapping[str, str], *words: str) -> dict[str, Any]:
-    """One of our own commands; what it printed."""
-    kept = {name: value for name, value in environ.items() if name in {*GATE_ENVIRONMENT, *ENGINE_ENVIRONMENT} or name.startswith("LIVE_")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "interlock", *words, "--json"], env=kept, capture_output=True, text=True, timeout=300, check=False
-    )
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        return {"result": "FAILED", "detail": done.stderr[-500:]}
-    return found
 
 
 # While it runs
