@@ -1,9 +1,12 @@
 """Reconciliation: consistent cuts, every class of difference, what explains one and what does not, and three quiet days."""
 
+import random
 from decimal import Decimal
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gate.order_records import (
     ACCOUNT,
     LOST,
@@ -21,7 +24,7 @@ from tests.gate.order_records import (
     sent,
     wire,
 )
-from tests.gate.reconcile_cases import MANAGED, NOW, PERPETUAL, fold, row, snapshot
+from tests.gate.reconcile_cases import ETH, MANAGED, NOW, PERPETUAL, fold, row, snapshot
 
 from interlock.domain.orders import OrderState, Side, TimeInForce
 from interlock.gate import ledger as books
@@ -52,6 +55,49 @@ def test_what_agrees_has_no_difference() -> None:
     assert found((*OPENED, fill(4)), snapshot({SYMBOL: 4}, open_orders=(row(6),))) == []
     assert found(LOST, snapshot()) == []
     assert found(LOST, snapshot(open_orders=(row(10),))) == []
+
+
+EXECUTIONS = st.lists(st.tuples(st.sampled_from(Side), st.integers(1, 9), st.integers(50, 150)), min_size=1, max_size=6)
+CENT = PERPETUAL.tick_lot
+
+
+@given(EXECUTIONS, st.randoms(use_true_random=False), st.integers(-3, 3))
+def test_the_order_of_executions_moves_what_was_brought_and_what_is_held_alike(
+    done: list[tuple[Side, int, int]], chance: random.Random, lost_cents: int
+) -> None:
+    """Whatever order the venue had them in, it is explained by the entry that it tells; money that went elsewhere is not."""
+    fills = [fill(lots, f"t{number}", side=side, ticks=ticks) for number, (side, lots, ticks) in enumerate(done)]
+    orders, ours = fold(*fills)
+    _, theirs = fold(*chance.sample(fills, len(fills)))
+    market = (VENUE, ACCOUNT, SYMBOL)
+    position = theirs.positions[market]
+    entry = position.cost * CENT / (position.lots * PERPETUAL.lot) if position.lots else Decimal(0)
+    balance = position.realised * CENT - lost_cents * CENT
+    snap = snapshot({SYMBOL: position.lots} if position.lots else {}, {"USDT": str(balance)})
+    found = [one for one in compare(orders, ours, snap, MANAGED, {SYMBOL: entry}) if one.kind is Kind.BALANCE]
+    if lost_cents:
+        assert [one.explained for one in found] == [False]
+    elif abs(balance - ours.positions[market].realised * CENT) > Decimal("1e-6"):
+        assert [(one.explained, one.lasting, one.why) for one in found] == [(True, True, reconcile.REORDERED)]
+        assert [one.explained for one in compare(orders, ours, snap, MANAGED) if one.kind is Kind.BALANCE] == [False]
+
+
+def test_an_entry_explains_a_balance_only_of_a_position_that_is_as_it_is_known() -> None:
+    bought = (*PLACED, wire(), sent(), answer(S.OPEN), fill(4, ticks=100))
+    shifted, entry = {"USDT": "0.4"}, {SYMBOL: Decimal("11")}
+
+    def balance(records: tuple[r.Record, ...], snap: r.Snapshot, entries: dict[str, Decimal]) -> list[bool]:
+        return [one.explained for one in compare(*fold(*records), snap, MANAGED, entries) if one.kind is Kind.BALANCE]
+
+    assert balance(bought, snapshot({SYMBOL: 4}, shifted, (row(6),)), entry) == [True]
+    assert balance(bought, snapshot({SYMBOL: 4}, {"USDT": "0.41"}, (row(6),)), entry) == [False]
+    assert balance(bought, snapshot({SYMBOL: 4}, shifted, (row(6),)), {}) == [False]
+    assert balance(bought, snapshot({SYMBOL: 4}, shifted, (row(6),)), {ETH: Decimal("11")}) == [False]
+    assert balance(bought, snapshot({SYMBOL: 3}, shifted, (row(6),)), entry) == [False]
+    other = msgspec.structs.replace(snapshot({SYMBOL: 4}, shifted), account="other")
+    assert balance(bought, other, entry) == [False]
+    spot = fill(4, ticks=100, symbol=ETH)
+    assert balance((spot,), snapshot({ETH: 4}, {"USDT": "-3.6", "ETH": "0.4"}), {ETH: Decimal("11")}) == [False]
 
 
 def test_orders_that_are_not_ours() -> None:

@@ -382,6 +382,28 @@ def test_executions_that_were_reported_and_never_come_run_out_of_patience() -> N
         assert not verdict(b, of).explained
 
 
+def test_what_an_order_of_executions_makes_of_a_balance_is_explained_for_as_long_as_it_stands() -> None:
+    """Sold at 101 and 103 after a purchase at 100: which of the two closed it, and at which a new position begins, the venue alone knows."""
+    with bench() as b:
+        for number, (side, ticks) in enumerate([(Side.BUY, 100), (Side.SELL, 101), (Side.SELL, 103)], start=1):
+            a = b.open(number, side=side)
+            b.watch.take(rec.fill(10, f"t{number}", a, side, ticks, venue_ns=b.venue.now_ns))
+            b.watch.take(shown(a, S.FILLED, filled=10, venue_ns=b.venue.now_ns))
+            b.venue.show(a, S.FILLED, filled=10)
+        of = reconciler(b)
+        b.venue.positions[SYMBOL], b.venue.entries[SYMBOL] = -10, Decimal("10.3")
+        b.venue.balances["USDT"] = Decimal("0.1")
+        assert verdict(b, of).differences == ()
+        b.venue.entries[SYMBOL], b.venue.balances["USDT"] = Decimal("10.1"), Decimal("0.3")
+        for _ in range(4):
+            found = verdict(b, of)
+            assert (found.explained, kinds(found)) == (True, ["balance"])
+            assert of.aftermath is not None
+            b.wait(60 * SECOND)
+        b.venue.balances["USDT"] = Decimal("0.2")
+        assert not verdict(b, of).explained
+
+
 # What is recorded
 
 

@@ -125,6 +125,7 @@ class VenueAccount:
         self.meanwhile: Callable[[str], None] = lambda _read: None
         """Called with the name of each read, after it was asked and before it is answered."""
         self.positions: dict[str, int] = {}
+        self.entries: dict[str, Decimal] = {}
         self.balances: dict[str, Decimal] = {}
         self._orders: dict[str, list[tuple[int, ShownOrder]]] = {}
         self._executions: list[tuple[int, r.Filled | r.FillReversed | r.LedgerEvent]] = []
@@ -199,7 +200,7 @@ class VenueAccount:
 
     async def holdings(self) -> Holdings:
         stamp = await self._read("holdings")
-        positions = tuple(Holding(symbol, lots, Decimal(1)) for symbol, lots in self.positions.items())
+        positions = tuple(Holding(symbol, lots, self.entries.get(symbol, Decimal(1))) for symbol, lots in self.positions.items())
         return Holdings(positions, tuple(self.balances.items()), stamp)
 
     async def quote(self, symbol: str) -> Quote:

@@ -61,6 +61,8 @@ class Difference(msgspec.Struct, frozen=True):
     why: str
     theirs: bool = False
     """It is about what is not managed: recorded, and explained for as long as it likes."""
+    lasting: bool = False
+    """It is accounted for as it stands, and waits for nothing that is under way."""
 
 
 class Managed(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +102,13 @@ class _Flight(msgspec.Struct):
         return -self.sells <= lots - self.fixed <= self.buys
 
 
-def compare(orders: Orders, ledger: Ledger, snapshot: r.Snapshot, managed: Managed) -> list[Difference]:
-    """All differences of a consistent snapshot, in the order of `Kind`'s subjects: orders, executions, positions, balances."""
+def compare(
+    orders: Orders, ledger: Ledger, snapshot: r.Snapshot, managed: Managed, entries: Mapping[str, Decimal] | None = None
+) -> list[Difference]:
+    """All differences of a consistent snapshot, in the order of `Kind`'s subjects: orders, executions, positions, balances.
+
+    `entries`: the mean entry price of each position, by symbol, as the venue told it beside the snapshot.
+    """
     theirs: dict[str, int] = {}
     for client_id, _, _, open_lots in set(snapshot.open_orders):
         # Of several at the venue under one id none may stand for the others.
@@ -116,7 +123,7 @@ def compare(orders: Orders, ledger: Ledger, snapshot: r.Snapshot, managed: Manag
     found = [difference for row in snapshot.open_orders if (difference := _stranger(orders, row, snapshot.venue, managed)) is not None]
     for order in ours:
         found += _order(order, theirs.get(order.client_id), snapshot.venue_ns, explained.get(order.symbol, True))
-    return found + positions + _balances(ledger, snapshot, managed, flights)
+    return found + positions + _balances(ledger, snapshot, managed, flights, entries or {})
 
 
 def verdict(snapshot: r.Snapshot, differences: Sequence[Difference], boot_ns: int) -> r.Reconciled:
@@ -277,7 +284,38 @@ def expected_balances(ledger: Ledger, venue: str, account: str, managed: Managed
     return found
 
 
-def _balances(ledger: Ledger, snapshot: r.Snapshot, managed: Managed, flights: Mapping[str, _Flight]) -> list[Difference]:
+REORDERED = "the entries of positions differ by as much: executions were booked in another order than the venue had them"
+_ENTRY_STEP = Decimal("1e-8")
+"""How exactly venues tell a mean price, currency units."""
+
+
+def _moved_by_order(
+    currency: str, ledger: Ledger, snapshot: r.Snapshot, managed: Managed, flights: Mapping[str, _Flight], entries: Mapping[str, Decimal]
+) -> tuple[Decimal, Decimal]:
+    """How much more of what positions brought the venue has in the balance, and as much less in their entries; and how exact that is.
+
+    What closing at a mean price brings depends on the order of executions, which two of one instant do not have for us. What was paid and received
+    for all of them does not: the balance less the cost of what is held.
+    """
+    told = dict(snapshot.positions)
+    moved = inexact = Decimal(0)
+    for (venue, account, symbol), position in sorted(ledger.positions.items()):
+        worth, entry, flight = managed.worths.get((venue, symbol)), entries.get(symbol), flights.get(symbol)
+        ours = (
+            (venue, account) == (snapshot.venue, snapshot.account) and worth is not None and not worth.spot and worth.currency == currency
+        )
+        if not ours or worth is None or entry is None or not position.lots or told.get(symbol) != position.lots:
+            continue
+        if flight is not None and flight.moved_lots:
+            continue  # what is under way changes the entry as well
+        moved = exact_sum(moved, entry * worth.lot * position.lots - worth.tick_lot * position.cost)
+        inexact += abs(position.lots) * worth.lot * _ENTRY_STEP
+    return moved, inexact
+
+
+def _balances(
+    ledger: Ledger, snapshot: r.Snapshot, managed: Managed, flights: Mapping[str, _Flight], entries: Mapping[str, Decimal]
+) -> list[Difference]:
     told = dict(snapshot.balances)
     expected = expected_balances(ledger, snapshot.venue, snapshot.account, managed, snapshot.venue_ns)
     found = []
@@ -289,6 +327,10 @@ def _balances(ledger: Ledger, snapshot: r.Snapshot, managed: Managed, flights: M
         allowance = _allowance(currency, snapshot.venue, managed, flights)
         theirs = currency in managed.unmanaged
         explained = theirs or abs(change) <= allowance
+        moved, inexact = _moved_by_order(currency, ledger, snapshot, managed, flights, entries)
+        if not explained and abs(change - moved) <= inexact + managed.rounding.get(currency, Decimal(0)):
+            found.append(Difference(Kind.BALANCE, currency, str(want), str(have), True, REORDERED, lasting=True))
+            continue
         under_way = "executions under way" if explained else f"executions under way can move it by {allowance}"
         found.append(Difference(Kind.BALANCE, currency, str(want), str(have), explained, NOT_MANAGED if theirs else under_way, theirs))
     return found

@@ -109,8 +109,11 @@ class Reconciler:
         found = await self._cut()
         return None if found is None or found[1] else found[0]
 
-    async def _cut(self) -> tuple[r.Snapshot, bool, Now] | None:
-        """A consistent cut, whether something in it stayed unreadable, and the time of it. Nothing is waited for after it is made."""
+    async def _cut(self) -> tuple[r.Snapshot, bool, Now, dict[str, Decimal]] | None:
+        """A consistent cut, whether something in it stayed unreadable, the time of it, and the entries of its positions.
+
+        Nothing is waited for after it is made.
+        """
         before = await self._read_ends()
         for number in range(1, self._most_tries + 1):
             moves = self._watch.moves
@@ -129,7 +132,7 @@ class Reconciler:
             if after.unreadable and number < self._most_tries:
                 quiet = False  # it is read again, and may make sense then
             if quiet and reconcile.cut(snapshot, number, self._most_tries) is Cut.CONSISTENT:
-                return snapshot, after.unreadable, now
+                return snapshot, after.unreadable, now, {one.symbol: one.entry_price for one in held.positions if one.lots}
             before = after
         return None
 
@@ -174,16 +177,16 @@ class Reconciler:
 
     # The verdict
 
-    def _judge(self, snapshot: r.Snapshot, unreadable: bool, now: Now) -> r.Reconciled:
+    def _judge(self, snapshot: r.Snapshot, unreadable: bool, now: Now, entries: Mapping[str, Decimal]) -> r.Reconciled:
         state = self._keeper.state
-        found = reconcile.compare(state.orders, state.ledger, snapshot, self._managed)
+        found = reconcile.compare(state.orders, state.ledger, snapshot, self._managed, entries)
         found = self._without_patience([self._excused(one, now.boot_ns) for one in found], now.boot_ns)
         verdict = _worded(reconcile.verdict(snapshot, found, now.boot_ns), unreadable)
         self.snapshot = snapshot
         if not verdict.explained:
             self.aftermath = None
         self._record(snapshot, verdict, now)
-        if verdict.explained and not any(one.kind in _MONEY and not one.theirs for one in found):
+        if verdict.explained and not any(one.kind in _MONEY and not (one.theirs or one.lasting) for one in found):
             self.aftermath = Aftermath(fills_complete_venue_ns=snapshot.venue_ns, position_explained=True)
         return verdict
 
@@ -212,7 +215,7 @@ class Reconciler:
         judged = []
         for one in found:
             fresh = one.kind in _MOVED and self._is_fresh(self._changed_boot_ns.get(one.subject, _NEVER_BOOT_NS), boot_ns)
-            if not one.explained or fresh or one.theirs:
+            if not one.explained or fresh or one.theirs or one.lasting:
                 judged.append(one)
                 continue
             key = (one.kind, one.subject)

@@ -535,6 +535,13 @@ def test_fills_come_in_order_and_once() -> None:
     }
 
 
+def test_fills_of_one_millisecond_come_in_the_order_in_which_they_happened() -> None:
+    """The venue lists the newest first, also within its millisecond; which of two sales closed a purchase decides what it brought."""
+    entries = [EXECUTION | {"execId": str(i), "execTime": str(NOW_MS + (i > 1))} for i in (5, 2, 4, 3, 1)]
+    found, _ = scripted(READS.fills(cursor(NOW_MS, 1)), [clock(), rows(*entries[:2], cursor="a"), rows(*entries[2:])])
+    assert [each.trade_id for each in found.found] == ["1", "3", "4", "2", "5"]
+
+
 def test_a_cursor_stands_while_nothing_happens() -> None:
     page = [EXECUTION]
     first = scripted(READS.fills(cursor(NOW_MS - 9, 0)), [clock(), rows(*page)])[0].cursor

@@ -97,7 +97,7 @@ def fills(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[FillS
     start_ms = _start_ms(cursor, FILLS_AGAIN_MS, now_ms)
     rows, venue_ms = yield from _listed("/v5/execution/list", "category=linear&limit=100", "execution", start_ms, now_ms)
     seen, others = readable(rows, lambda row: execution_seen(row, instruments))
-    found = {(each.symbol, each.trade_id): each for each in seen if isinstance(each, FillSeen)}
+    found = {(each.symbol, each.trade_id): each for each in reversed(seen) if isinstance(each, FillSeen)}
     return Page(_in_order(found), _cursor(cursor, FILLS_AGAIN_MS, now_ms, rows, others), venue_ms * NS_PER_MS, bool(others))
 
 
@@ -108,8 +108,8 @@ def ledger(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[Ledg
     logged, logged_ms = yield from _listed("/v5/account/transaction-log", "accountType=UNIFIED&limit=50", "log", start_ms, now_ms)
     seen, first = readable(paid, lambda row: execution_seen(row, instruments))
     told, second = readable(logged, log_seen)
-    events = [each for each in seen if isinstance(each, LedgerSeen)] + [each for each in told if each is not None]
-    found = {("", each.venue_id): each for each in events}
+    events = [each for each in told if each is not None] + [each for each in seen if isinstance(each, LedgerSeen)]
+    found = {("", each.venue_id): each for each in reversed(events)}
     others = first + second
     return Page(
         _in_order(found),
@@ -120,6 +120,7 @@ def ledger(instruments: Instruments, cursor: str, now_ms: int) -> Talk[Page[Ledg
 
 
 def _in_order(found: dict[tuple[str, str], E]) -> tuple[E, ...]:
+    """The oldest first. Given with the newest last, as the lists have them turned round: what shares a millisecond keeps that order."""
     return tuple(sorted(found.values(), key=lambda each: each.venue_ns))
 
 
