@@ -727,6 +727,48 @@ def test_other_truths_and_late_executions_are_no_violation(tmp_path: Path) -> No
     assert not judged(tmp_path, j.honest(), truth=[*truth, *more]).violations
 
 
+def unbooked(second: int = 1, **changes: Any) -> tuple[Steps, list[Map]]:
+    """Two orders of 600 USD each under a cap of 1,000, of which the journal books no execution, and what the venue made of them."""
+    records: Steps = j.opening()
+    truth: Steps = []
+    for number, (side, more) in enumerate([(1, {}), (second, changes)], start=1):
+        records += [*j.placed(cid(number), number + 1, 1000, side, notional_usd="600", **more), j.answer(cid(number), number + 1.1)]
+        records.append(j.report(cid(number), number + 1.2, "cancelled", 0, 1000))
+        truth.append(j.fill(cid(number), number + 1.15, 1000, f"t{number}", side))
+    return records, j.truth_of(truth)
+
+
+def test_what_is_held_at_the_venue_is_judged_by_its_own_executions(tmp_path: Path) -> None:
+    """A gate that never hears of its executions sees no reason against the next order."""
+    records, truth = unbooked()
+    assert broken(judged(tmp_path / "a", records)) == []
+    (found,) = judged(tmp_path / "b", records, truth=truth).violations
+    assert (found.invariant, found.witness_line) == ("S11", 2)
+    assert found.sentence == "expected positions worth at most 1000 USD at the venues, found 1200.0 at execution t2"
+    assert broken(judged(tmp_path / "c", records, truth=truth[::-1])) == ["S11"]
+
+
+@pytest.mark.parametrize("case", ["one", "opposite", "taken back", "higher cap", "liquidated", "hedge", "of others"])
+def test_what_is_not_certain_is_taken_in_favour_of_what_is_held(tmp_path: Path, case: str) -> None:
+    records, truth = unbooked(-1 if case == "opposite" else 1, **({"mandate": "hedge"} if case == "hedge" else {}))
+    assert broken(judged(tmp_path / "before", unbooked()[0], truth=unbooked()[1])) == ["S11"]
+    match case:
+        case "one":
+            truth = truth[:1]
+        case "taken back":
+            truth.append({**truth[0], "is": {**truth[0]["is"], "reversed": True}})
+        case "higher cap":
+            records.append(j.arm(9, "g9", cap="1200"))
+        case "liquidated":
+            about = {"kind": "liquidation", "venue": "bybit", "account": "desk", "venue_id": "l1", "currency": "USDT", "amount": "0"}
+            records.append(j.r("ledger", 9, **about, symbol="BTCUSDT", lots=-400, ticks=1000, actor="", nonce="", venue_ns=1))
+            records.append(j.latch("liquidation", 9.1))
+        case "of others":
+            truth[1]["is"]["client_id"] = "somebody"
+    report = judged(tmp_path / "after", records, truth=truth)
+    assert "S11" not in broken(report), told(report)
+
+
 def test_prices_in_ticks_of_the_venue_are_compared_by_facts_or_named_as_not_compared(tmp_path: Path) -> None:
     """The witness of the simulators counts in its own ticks, and says how large one is."""
     lines, truth = j.lines_of(j.honest()), j.truth_of(j.honest())

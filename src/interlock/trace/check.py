@@ -29,7 +29,7 @@ CHECKED: Final[Mapping[str, str]] = {
     "S8": "one write of each (client id, revision); nothing new beside an unknown leg",
     "S9": "orders end by evidence only",
     "S10": "fills within what was permitted",
-    "S11": "each order's worth and the worst case within the cap, a pair within what it reserved; limits only become tighter, and judge from then on",
+    "S11": "each order's worth, the worst case and what the venue executed within the cap, a pair within what it reserved; limits only tighten",
     "S13": "the chain of the journal",
     "S14": "differences latch, executions are the venue's",
     "S15": "foreign activity latches",

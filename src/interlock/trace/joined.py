@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from interlock.trace.exposure import held_at_the_venue
 from interlock.trace.facts import Facts
 from interlock.trace.state import Request, State
 from interlock.trace.values import Finding, Key
@@ -142,7 +143,8 @@ class Join:
             self.executions[key] = (number, execution)
 
     def compare(self, state: State) -> Iterator[Finding]:
-        """S10 and S14 from the venue's own executions."""
+        """S10, S11 and S14 from the venue's own executions."""
+        yield from held_at_the_venue(state, self.executions.values())
         filled: dict[str, int] = {}
         taken_back = {(venue, symbol, trade_id) for venue, _, symbol, trade_id in state.reversals}
         journaled = {(venue, symbol, trade_id) for venue, _, symbol, trade_id in state.fills}

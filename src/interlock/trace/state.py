@@ -108,6 +108,8 @@ class State:
     id_incarnation: str = ""
     grant: Fields | None = None
     grants: set[str] = field(default_factory=set)
+    highest_cap_usd: Decimal = Decimal(0)
+    """Of all grants of all process lives."""
     traded: set[tuple[str, str]] = field(default_factory=set)
     """(venue, symbol) of all that was ever granted."""
     drills: set[str] = field(default_factory=set)
@@ -145,6 +147,8 @@ class State:
     reversals: set[tuple[str, str, str, str]] = field(default_factory=set)
     """Executions that the venue took back."""
     positions: dict[Market, int] = field(default_factory=dict)
+    moved: dict[Market, tuple[int, int]] = field(default_factory=dict)
+    """What else than executions moved a position: lots down, as a negative number, and lots up."""
     lowest_unit_usd: dict[Market, Decimal] = field(default_factory=dict)
     owed: dict[str, tuple[int, str]] = field(default_factory=dict)
     """By invariant: the record after which a latch is owed before new risk, and why."""
@@ -252,6 +256,7 @@ def _attest(state: State, entry: Entry) -> None:
 def _arm(state: State, entry: Entry) -> None:
     state.grant = entry.fields["grant"]
     state.grants.add(state.grant["grant_id"])
+    state.highest_cap_usd = max(state.highest_cap_usd, Decimal(state.grant["cap_usd"]))
     state.nonces.add(state.grant["grant_id"])
     state.traded.update((venue, symbol) for venue, symbol, _ in state.grant["binding"]["symbols"])
     if state.grant["purpose"] == "drill":
@@ -515,6 +520,8 @@ def _ledger(state: State, entry: Entry) -> None:
     elif about["lots"]:
         market = (about["venue"], about["account"], about["symbol"])
         state.positions[market] = state.positions.get(market, 0) + about["lots"]
+        down, up = state.moved.get(market, (0, 0))
+        state.moved[market] = (down + min(0, about["lots"]), up + max(0, about["lots"]))
     if about["nonce"]:
         state.nonces.add(about["nonce"])
 
