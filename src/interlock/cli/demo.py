@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interlock.cli import exit_codes
+from interlock.cli.amounts import in_dollars
 from interlock.cli.results import as_json, show
 from interlock.cli.stages import Stages
 from interlock.domain.clock import NS_PER_S, SystemClock
@@ -147,4 +148,4 @@ def _lines(kpi: Mapping[str, Any], notes: Mapping[str, Any]) -> list[str]:
         f"again    {again.get('result')}: {again.get('decisions')} decisions from the log alone, {again.get('intents')} intents compared",
     ]
     found += [f"{one['verdict']:<8} {one['name']}: {one['detail']}" for one in kpi["invariants"]]
-    return [*found, f"P&L      {kpi['pnl_usd']} USD in a simulated market: it says nothing about a real one"]
+    return [*found, f"P&L      {in_dollars(kpi['pnl_usd'])} in a simulated market: it says nothing about a real one"]

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from interlock.cli import exit_codes
+from interlock.cli.amounts import in_dollars
 from interlock.cli.config import Given, Profile
 from interlock.cli.gate_client import duration_ns, note
 from interlock.cli.stages import Stages
@@ -98,7 +99,7 @@ def run(
         name, figures = ("counterfactual ", result.kpi["counterfactual"]) if "counterfactual" in result.kpi else ("", result.kpi)
         print(
             f"{out}: {result.kpi['verdict']}, {result.kpi['permits']} permits, {figures['fills']} {name}fills, "
-            f"{name}P&L {figures['pnl_usd']} USD"
+            f"{name}P&L {in_dollars(figures['pnl_usd'])}"
         )
         for one in result.kpi["invariants"]:
             print(f"  {one['verdict']:<8}{one['name']}: {one['detail']}")
