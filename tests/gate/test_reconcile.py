@@ -96,6 +96,12 @@ def test_an_entry_explains_a_balance_only_of_a_position_that_is_as_it_is_known()
     assert balance(bought, snapshot({SYMBOL: 3}, shifted, (row(6),)), entry) == [False]
     other = msgspec.structs.replace(snapshot({SYMBOL: 4}, shifted), account="other")
     assert balance(bought, other, entry) == [False]
+    # An entry that is the known one explains nothing, however inexactly it could have been told.
+    cheap = msgspec.structs.replace(PERPETUAL, lot=Decimal(1_000_000_000), tick_lot=Decimal("0.01"))
+    managed = msgspec.structs.replace(MANAGED, worths={(VENUE, SYMBOL): cheap})
+    same = {SYMBOL: Decimal("1e-9")}
+    missing = compare(*fold(*bought), snapshot({SYMBOL: 4}, {"USDT": "-0.03"}, (row(6),)), managed, same)
+    assert [one.explained for one in missing if one.kind is Kind.BALANCE] == [False]
     spot = fill(4, ticks=100, symbol=ETH)
     assert balance((spot,), snapshot({ETH: 4}, {"USDT": "-3.6", "ETH": "0.4"}), {ETH: Decimal("11")}) == [False]
 

@@ -328,7 +328,7 @@ def _balances(
         theirs = currency in managed.unmanaged
         explained = theirs or abs(change) <= allowance
         moved, inexact = _moved_by_order(currency, ledger, snapshot, managed, flights, entries)
-        if not explained and abs(change - moved) <= inexact + managed.rounding.get(currency, Decimal(0)):
+        if not explained and abs(moved) > inexact and abs(change - moved) <= inexact + managed.rounding.get(currency, Decimal(0)):
             found.append(Difference(Kind.BALANCE, currency, str(want), str(have), True, REORDERED, lasting=True))
             continue
         under_way = "executions under way" if explained else f"executions under way can move it by {allowance}"

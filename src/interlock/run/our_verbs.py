@@ -51,9 +51,11 @@ def arm_by_script(
         said = our_verb({**environ, **conditions}, "arm", "--socket", socket, *given)
         if said.get("result") == "ARMED" or stop.wanted:
             return said
-        stands, tries = status(), tries + 1
+        stands = status()
         tripped = [f"{one['name']} {one['subject']}".strip() for one in stands.report["trips"]] if stands is not None else []
-        if time.monotonic() > deadline or (not tripped and tries >= MOST_TRIES):
+        # What was refused because of a trip says nothing about what comes behind it.
+        tries = 0 if tripped or stands is None else tries + 1
+        if time.monotonic() > deadline or tries >= MOST_TRIES:
             raise Refused(f"the gate would not be armed: {said}")
         if tripped:
             stage(f"waiting for the gate's interlocks to clear: {', '.join(tripped)}", 0, 0)
