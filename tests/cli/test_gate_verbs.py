@@ -471,7 +471,7 @@ def test_a_reference_that_makes_no_sense_is_not_decided_on(gate: Gate, capsys: p
 def test_every_frame_with_every_field_is_documented() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert f"Protocol {f.PROTOCOL}" in text
-    described = msgspec.inspect.multi_type_info([*get_args(f.AnyFrame), f.Proposal, f.Plan, f.PlannedLeg, f.Decision])
+    described = msgspec.inspect.multi_type_info([*get_args(f.AnyFrame), f.Proposal, f.Plan, f.PlannedLeg, f.Decision, f.Executed])
     for frame in described:
         assert isinstance(frame, msgspec.inspect.StructType)
         kind = frame.cls.__struct_config__.tag

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import pytest
@@ -310,3 +311,37 @@ def test_there_is_leave_to_trade_only_under_a_grant_for_it_that_has_not_ended() 
     ended.apply(r.Disarmed(boot_ns=BEGAN, reason="r", actor="ann"))
     assert ended.live is not None, "its reduce mandate goes on"
     assert World(state=ended).ask(0).armed is False
+
+
+# At which prices and fees an order was filled
+
+
+def told_of(world: World, client_id: str = "a") -> f.Executed | None:
+    (order,) = [one for one in world.ask(0).orders if one.client_id == client_id]
+    return order.executed
+
+
+def test_executions_are_told_with_their_prices_and_fees_together() -> None:
+    world = World()
+    world.fold(o.intent("a"), o.permit("a"), o.wire("a"), o.sent("a"), o.answer(OrderState.OPEN, "a"))
+    assert told_of(world) is None
+    world.fold(
+        o.fill(3, "t1", ticks=100, fee="0.1"), o.fill(2, "t2", ticks=99, fee="-0.3"), o.fill(1, "t3", ticks=98, fee="7", fee_currency="BNB")
+    )
+    assert told_of(world) == f.Executed(tick_lots=Decimal(596), fees=(("USDT", Decimal("-0.2")), ("BNB", Decimal(7))))
+
+
+def test_what_the_venue_took_back_is_left_out() -> None:
+    world = World()
+    world.fold(o.intent("a"), o.permit("a"), o.wire("a"), o.sent("a"), o.answer(OrderState.OPEN, "a"))
+    world.fold(o.fill(3, "t1", ticks=100, fee="0.1"), o.fill(2, "t2", ticks=99, fee="0.2"), o.reversal("t1"))
+    assert told_of(world) == f.Executed(tick_lots=Decimal(198), fees=(("USDT", Decimal("0.2")),))
+
+
+def test_where_an_execution_is_forgotten_no_price_is_told() -> None:
+    """The tests above are the control. An order that lives for long outlasts what the ledger remembers of its first executions."""
+    world = World()
+    world.fold(o.intent("a"), o.permit("a"), o.wire("a"), o.sent("a"), o.answer(OrderState.OPEN, "a"))
+    world.fold(o.fill(3, "t1"), o.fill(2, "t2"))
+    del world.state.ledger.fills[o.VENUE, o.ACCOUNT, o.SYMBOL, "t1"]
+    assert told_of(world) is None

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import takewhile
 from typing import Final, TypeVar
 
 from interlock.domain.clock import NS_PER_MS, NS_PER_S
 from interlock.gate import records as r
-from interlock.gate.frames import Follow, Followed, OrderNow, PositionNow
+from interlock.gate.frames import Executed, Follow, Followed, OrderNow, PositionNow
 from interlock.gate.lattice import common_level
+from interlock.gate.ledger import exact_sum
 from interlock.gate.order_state import Order
 from interlock.gate.state import GateState
 
@@ -130,7 +132,7 @@ class Following:
             whole=whole,
             level=common_level(state.lattice),
             armed=_armed(state),
-            orders=tuple(_now(order) for order in found if order is not None),
+            orders=tuple(_now(state, order) for order in found if order is not None),
             positions=tuple(PositionNow(venue=venue, symbol=symbol, lots=held_lots) for (venue, symbol), held_lots in lots.items()),
         )
 
@@ -145,7 +147,7 @@ def _armed(state: GateState) -> bool:
     return state.live is not None and not state.arming.ended and state.live.grant.purpose is r.Purpose.TRADE
 
 
-def _now(order: Order) -> OrderNow:
+def _now(state: GateState, order: Order) -> OrderNow:
     return OrderNow(
         client_id=order.client_id,
         strategy=order.strategy,
@@ -157,4 +159,21 @@ def _now(order: Order) -> OrderNow:
         filled_lots=order.filled_lots,
         state=order.state,
         owed=order.cancel is not None,
+        executed=_executed(state, order) if order.filled_lots else None,
     )
+
+
+def _executed(state: GateState, order: Order) -> Executed | None:
+    """Prices and fees of what was counted as filled; None unless the ledger remembers all of it."""
+    tick_lots = lots = 0
+    fees: dict[str, Decimal] = {}
+    for trade_id in order.trade_ids:
+        key = (*order.market, trade_id)
+        booked = state.ledger.fills.get(key)
+        if booked is not None and key not in state.ledger.reversals:
+            lots += abs(booked.signed_lots)
+            tick_lots += abs(booked.signed_lots) * booked.ticks
+            fees[booked.fee_currency] = exact_sum(fees.get(booked.fee_currency, Decimal(0)), booked.fee)
+    if lots != order.filled_lots:
+        return None
+    return Executed(tick_lots=Decimal(tick_lots), fees=tuple(fees.items()))

@@ -17,7 +17,7 @@ import msgspec
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Raised when a frame is added or changed; both sides must speak the same."""
 
 MAX_FRAME_BYTES = 1 << 20
@@ -159,8 +159,18 @@ class Follow(Frame, frozen=True, kw_only=True, tag="follow"):
     wait_ns: int
 
 
+class Executed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At which prices and fees an order was filled so far: the sum of ticks times lots, and what was charged by currency, below zero for a rebate."""
+
+    tick_lots: Decimal
+    fees: tuple[tuple[str, Decimal], ...]
+
+
 class OrderNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order of ours as the gate has it now; `lots` is the whole of it, `owed` whether a cancel of it is owed."""
+    """An order of ours as the gate has it now; `lots` is the whole of it, `owed` whether a cancel of it is owed.
+
+    `executed` is None where nothing is filled, and where not every execution that was counted is remembered.
+    """
 
     client_id: str
     strategy: str
@@ -172,6 +182,7 @@ class OrderNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     filled_lots: int
     state: OrderState
     owed: bool
+    executed: Executed | None = None
 
 
 class PositionNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
