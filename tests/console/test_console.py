@@ -301,3 +301,15 @@ def test_lines_are_told_until_somebody_stops_them() -> None:
     with pytest.raises(KeyboardInterrupt):
         watch_lines(lambda: view(report()), say)
     assert len(told) == 1
+
+
+def test_the_edge_that_the_engine_measures_is_shown_where_it_measures_one() -> None:
+    found = {"edge_bps": "-1.2500", "fills": 7, "threshold_bps": "0.5", "collapses": 2}
+    stands = {"counts": {}, "books": [], "decisions": 1, "open_orders": 0, "gate": True}
+
+    def shown(edge: object) -> str:
+        return " ".join(drawn(view(report(), engine=EngineStands({**stands, "edge": edge}, 0))).split())
+
+    assert "-1.2500 bps over 7 fills" in shown(found)
+    assert "not known over 7 fills" in shown({**found, "edge_bps": None})
+    assert "measured" not in shown(None)

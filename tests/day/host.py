@@ -340,6 +340,7 @@ class Host:
             connect=self.venue.hear,
             chance=self.chance.random,
             say=self.said.append,
+            edge=plan.edge,
         )
         engines.append(engine)
         self.engine = engine

@@ -26,7 +26,8 @@ from interlock.engine.gate_line import GateLine
 from interlock.engine.inputs import MAGIC, VERSION, Header, Input, InputLog, InputsRead, Kind
 from interlock.engine.lines import hot_lines
 from interlock.gate import records as r
-from interlock.gate.frames import Decided, Decision, Followed, OrderNow, Proposal
+from interlock.gate.condition_watch import edge_collapse
+from interlock.gate.frames import Decided, Decision, Edge, Executed, Followed, OrderNow, Proposal
 from interlock.gate.journal import Options, SystemDisk, open_journal
 from interlock.market.compiled import source_digest
 from interlock.market.shipped import SHIPPED
@@ -63,6 +64,8 @@ class YesGate:
     orders: dict[str, Proposal] = field(default_factory=dict)
     waiting: list[Callable[[], None]] = field(default_factory=list)
     there: bool = True
+    fills: bool = False
+    """Every order is filled as soon as it rests, at its price; what it costs goes to the venue."""
 
     def propose(self, numbers: Sequence[int], proposals: Sequence[Proposal]) -> bool:
         ids = [f"mkb1{one.sequence:024d}" for one in proposals]
@@ -72,7 +75,20 @@ class YesGate:
         decided = Decided(decisions=tuple(Decision(result="PERMIT", rule="", client_id=client_id) for client_id in ids))
         self.waiting.append(lambda: self.engine[0].on_decided(numbers, decided))
         self.waiting.append(lambda: self.tell(ids, OrderState.OPEN))
+        if self.fills:
+            self.waiting.append(lambda: self.tell(ids, OrderState.FILLED))
         return True
+
+    def tell_edge(self, edge: Edge) -> None:
+        latch = edge_collapse(
+            Decimal(edge.measured_bps),
+            Decimal(edge.threshold_bps),
+            scope=r.Scope.STRATEGY,
+            subject=edge.strategy,
+            boot_ns=self.engine[0].now_ns() - EPOCH_NS + BOOT_NS,
+        )
+        assert latch is not None
+        self.records.append(latch)
 
     def take_back(self, client_ids: Sequence[str], reason: str) -> bool:
         boot_ns = self.engine[0].now_ns() - EPOCH_NS + BOOT_NS
@@ -98,6 +114,7 @@ class YesGate:
 
     def _now(self, client_id: str, state: OrderState) -> OrderNow:
         one = self.orders[client_id]
+        filled = one.lots if state is OrderState.FILLED else 0
         return OrderNow(
             client_id=client_id,
             strategy=one.strategy,
@@ -106,9 +123,10 @@ class YesGate:
             side=one.side,
             ticks=one.ticks,
             lots=one.lots,
-            filled_lots=0,
+            filled_lots=filled,
             state=state,
             owed=False,
+            executed=Executed(tick_lots=Decimal(one.ticks * filled), fees=(("USDT", Decimal("0.01")),)) if filled else None,
         )
 
 
@@ -162,17 +180,22 @@ class RecordedRun:
 
     folder: Path
     records: list[r.Record] = field(default_factory=list)
+    more: str = ""
+    """Beside what the example says."""
+    fills: bool = False
 
     def live(self, began_s: float = 0.0, frames: int = 160) -> Path:
         """One engine's life over so many frames, 50 ms apart; its log."""
-        gate = YesGate()
+        gate = YesGate(fills=self.fills)
         clock = ManualClock(EPOCH_NS + round(began_s * S))
         began_ns = clock.now_ns()
         (self.folder / "engine").mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.toml").write_bytes(example().read_bytes())
+        config = self.folder / "config.toml"
+        config.write_text(example().read_text(encoding="utf-8") + self.more, encoding="utf-8")
+        plan = live_plan(load_config(config), config, (BTC,)) if self.more else PLAN
         path = self.folder / "engine" / f"inputs-{began_ns}.log"
         base = (began_ns - EPOCH_NS + BOOT_NS) // 1_000
-        log = InputLog(path, header(began_ns, base))
+        log = InputLog(path, header(began_ns, base, config))
         hosts: Hosts = hosts_of("bybit", Where.TESTNET)
         engine = Engine(
             PLAN.instruments,
@@ -191,6 +214,7 @@ class RecordedRun:
             connect=_no_connection,
             chance=lambda: 0.5,
             say=lambda _text: None,
+            edge=plan.edge,
         )
         gate.engine.append(engine)
         clock.advance(S // 2)  # until something is heard
@@ -224,7 +248,7 @@ class RecordedRun:
             journal.close()
 
 
-def header(began_ns: int, base: int) -> Header:
+def header(began_ns: int, base: int, config: Path | None = None) -> Header:
     """What the log of a life begins with."""
     return Header(
         version=VERSION,
@@ -232,7 +256,7 @@ def header(began_ns: int, base: int) -> Header:
         boot_offset_ns=EPOCH_NS - BOOT_NS,
         sequence_base=base,
         strategy="making",
-        config=load_config(example()).digest,
+        config=load_config(config or example()).digest,
         source=source_digest(),
         instruments=PLAN.instruments,
         state=(0.0,) * max(PLAN.strategy.state_size, 1),

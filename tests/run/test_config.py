@@ -169,6 +169,20 @@ class TestWhatIsRight:
         assert any(config.arbitrage for config in configs)
 
 
+LIVE = """
+[live]
+limits = "limits.toml"
+strategy = "making"
+"""
+EDGE = """
+[edge]
+threshold_bps = "-0.5"
+horizon_s = 5
+window_fills = 50
+least_fills = 20
+"""
+
+
 class TestWhatIsNot:
     @pytest.mark.parametrize(
         ("old", "new", "place", "says"),
@@ -196,6 +210,26 @@ class TestWhatIsNot:
         error = refused(written(tmp_path, changed(MAKING, old, new)))
         assert error.place == place or error.place.startswith(f"{place}.")
         assert says in error.problem
+
+    @pytest.mark.parametrize(
+        ("old", "new", "says"),
+        [
+            ('"-0.5"', "-0.5", "write amounts as text"),
+            ('"-0.5"', '"0.00001"', "4 decimal places"),
+            ('"-0.5"', '"NaN"', "finite"),
+            ("horizon_s = 5", "horizon_s = 0", "greater than 0"),
+            ("least_fills = 20", "least_fills = 51", "at most window_fills"),
+            ("least_fills = 20\n", "", "required"),
+            ("least_fills = 20", "least_fills = 20\nfills = 1", "unknown key"),
+            (LIVE, "", "expected the sections [making] and [live]"),
+        ],
+    )
+    def test_an_edge_that_is_not_wholly_said_or_not_measured(self, tmp_path: Path, old: str, new: str, says: str) -> None:
+        text = MAKING + LIVE + EDGE
+        found = load_config(written(tmp_path, text))
+        assert found.edge is not None
+        assert found.edge.threshold_bps == Decimal("-0.5")
+        assert says in refused(written(tmp_path, changed(text, old, new))).problem
 
     def test_several_are_counted(self, tmp_path: Path) -> None:
         text = changed(changed(MAKING, 'tag = "try1"\n', ""), "collar_bps = 50.0\n", "")
@@ -334,6 +368,13 @@ class TestDigest:
     def test_it_depends_on_every_value(self, tmp_path: Path, old: str, new: str) -> None:
         before = digest(load_config(written(tmp_path, MAKING)))
         assert digest(load_config(written(tmp_path, changed(MAKING, old, new)))) != before
+
+    def test_an_edge_is_part_of_it_and_none_leaves_it_as_it_was(self, tmp_path: Path) -> None:
+        live = load_config(written(tmp_path, MAKING + LIVE))
+        assert "edge" not in live.canonical()
+        edge = digest(load_config(written(tmp_path, MAKING + LIVE + EDGE)))
+        other = digest(load_config(written(tmp_path, MAKING + LIVE + changed(EDGE, "horizon_s = 5", "horizon_s = 6"))))
+        assert len({digest(live), edge, other}) == 3
 
     def test_a_default_that_is_written_out_changes_nothing(self, tmp_path: Path) -> None:
         before = digest(load_config(written(tmp_path, MAKING)))

@@ -486,3 +486,62 @@ def test_another_configuration_and_no_run_at_all_are_wrong_usage(
     code, told = again(RecordedRun(tmp_path), capsys)
     assert code == 2
     assert "expected a run with config.toml and engine/inputs-*.log, found none" in told["error"]["message"]
+
+
+# The edge
+
+EDGE = """
+[edge]
+threshold_bps = "0"
+horizon_s = 0.2
+window_fills = 4
+least_fills = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def collapsed(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
+    """A run whose every quote is filled at once, for more than it brings; nobody changes it."""
+    run = RecordedRun(tmp_path_factory.mktemp("run"), more=EDGE, fills=True)
+    run.live()
+    run.write_journal()
+    return run
+
+
+def latches(run: RecordedRun) -> list[r.LatchSet]:
+    return [one for one in run.records if isinstance(one, r.LatchSet)]
+
+
+def test_a_collapse_is_found_again_by_what_the_log_tells_alone(collapsed: RecordedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert latches(collapsed), "the engine told the gate"
+    assert all(Decimal(one.evidence["measured_bps"]) < 0 for one in latches(collapsed))
+    code, told = again(collapsed, capsys)
+    assert (code, told["result"], told["mismatch"]) == (0, "SAME", None)
+
+
+def test_a_rule_that_was_not_that_of_the_run_is_a_difference(
+    collapsed: RecordedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is measured depends on the configuration; its digest stands in the log."""
+    shutil.copytree(collapsed.folder, tmp_path / "run")
+    config = tmp_path / "run" / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("window_fills = 4", "window_fills = 5"), encoding="utf-8")
+    assert main(["replay", "--from-run", str(tmp_path / "run"), "--json"]) == 2
+    assert "found another one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("subject", ["making", "another"])
+def test_a_latched_edge_that_no_engine_measured_is_named(
+    subject: str, collapsed: RecordedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of another strategy nothing is known here."""
+    shutil.copytree(collapsed.folder, tmp_path / "run")
+    extra = msgspec.structs.replace(latches(collapsed)[0], subject=subject, evidence={"measured_bps": "-7", "threshold_bps": "0"})
+    run = RecordedRun(tmp_path / "run", [*collapsed.records, extra])
+    run.write_journal()
+    code, told = again(run, capsys)
+    if subject == "making":
+        assert (code, told["mismatch"]["what"]) == (1, "edge of making, which no engine measured")
+        assert told["mismatch"]["journal"] == {"measured_bps": "-7", "threshold_bps": "0"}
+    else:
+        assert (code, told["mismatch"]) == (0, None)

@@ -143,7 +143,16 @@ def _money(view: View) -> str:
     loss, told = view.status.report["loss"], view.told
     edge = "not known" if told.edge_bps is None else f"{told.edge_bps:+.2f} bps of {told.traded_usd:.2f} USD traded"
     pnl = "not known" if told.pnl_usd is None else f"{told.pnl_usd:+.4f} USD since record {told.from_lsn}"
-    return f"P&L {pnl}; loss of the day {loss['now_usd']} USD, drawdown {loss['drawdown_usd']} USD; edge {edge}; {told.fills} fills"
+    return f"P&L {pnl}; loss of the day {loss['now_usd']} USD, drawdown {loss['drawdown_usd']} USD; edge {edge}; {told.fills} fills{_measured(view)}"
+
+
+def _measured(view: View) -> str:
+    """What the engine measures of its last fills, where it is asked to."""
+    found = None if view.engine is None or view.engine.silent else view.engine.stands.get("edge")
+    if not found:
+        return ""
+    now = "not known" if found["edge_bps"] is None else f"{found['edge_bps']} bps"
+    return f"; measured {now} over {found['fills']} fills, at least {found['threshold_bps']} bps; collapsed {found['collapses']} times"
 
 
 def _limits(view: View) -> list[RenderableType]:

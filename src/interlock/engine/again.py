@@ -11,6 +11,7 @@ import msgspec
 
 from interlock.domain.errors import DamagedState
 from interlock.engine.core import Core, answers, told_actions
+from interlock.engine.edge import EdgeCollapse, EdgeRule
 from interlock.engine.inputs import Header, Input, InputsRead, Kind
 from interlock.engine.lines import hot_lines
 from interlock.engine.side import Action, Place, TakeBack
@@ -35,7 +36,7 @@ class Difference:
 
 @dataclass
 class DecidedAgain:
-    """What came of it. `proposals` are by the sequence number that the gate saw, `taken_back` in order.
+    """What came of it. `proposals` are by the sequence number that the gate saw, `taken_back` and `collapses` in order.
 
     `permitted`: by the same numbers, the client ids that the gate gave to what it permitted, as the engine was told.
     """
@@ -51,11 +52,17 @@ class DecidedAgain:
     difference: Difference | None = None
     proposals: dict[int, Place] = field(default_factory=dict)
     taken_back: list[str] = field(default_factory=list)
+    collapses: list[EdgeCollapse] = field(default_factory=list)
     permitted: dict[int, str] = field(default_factory=dict)
 
 
 def decide_again(
-    path: Path, settings: ReplaySettings, strategy: Strategy, on_progress: OnProgress | None = None
+    path: Path,
+    settings: ReplaySettings,
+    strategy: Strategy,
+    on_progress: OnProgress | None = None,
+    *,
+    edge: EdgeRule | None = None,
 ) -> tuple[Header, DecidedAgain]:
     """Read a log to its end or to the first difference. Raises DamagedState for a log that is damaged, NotBegun for one without a header.
 
@@ -63,7 +70,7 @@ def decide_again(
     """
     read = InputsRead(path)
     header, found = read.header, DecidedAgain()
-    core = core_of(header, settings, strategy)
+    core = core_of(header, settings, strategy, edge)
     before: tuple[Input, list[Action]] | None = None
     for one in read:
         if one.kind is Kind.ACTIONS:
@@ -97,6 +104,8 @@ def decide_again(
             found.actions += 1
             if isinstance(action, Place):
                 found.proposals[header.sequence_base + action.seq] = action
+            elif isinstance(action, EdgeCollapse):
+                found.collapses.append(action)
             else:
                 assert isinstance(action, TakeBack)
                 found.taken_back.append(action.client_id)
@@ -105,12 +114,12 @@ def decide_again(
     return header, found
 
 
-def core_of(header: Header, settings: ReplaySettings, strategy: Strategy) -> Core:
+def core_of(header: Header, settings: ReplaySettings, strategy: Strategy, edge: EdgeRule | None = None) -> Core:
     """An engine's core as it was at the start."""
     lines = hot_lines(header.instruments)
     carrier = {k: number for number, line in enumerate(lines) for k in line.books}
     books = [carrier[k] for k in range(len(header.instruments))]
-    core = Core(header.instruments, settings, strategy, [line.reading for line in lines], books, header.epoch_ns)
+    core = Core(header.instruments, settings, strategy, [line.reading for line in lines], books, header.epoch_ns, edge)
     core.side.world.state[:] = header.state
     return core
 

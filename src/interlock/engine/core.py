@@ -9,8 +9,9 @@ import msgspec
 
 from interlock.domain.errors import DamagedState
 from interlock.domain.instruments import Instrument
+from interlock.engine.edge import EdgeCollapse, EdgeFold, EdgeRule
 from interlock.engine.inputs import Input, Kind
-from interlock.engine.side import Action, OurSide, Place, TakeBack
+from interlock.engine.side import Action, Bar, OurSide, Place, TakeBack
 from interlock.gate.frames import Followed
 from interlock.gate.frames import decode as decode_frame
 from interlock.market.columns import RowKind
@@ -35,7 +36,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Core:
-    """`take` every input in the order in which it came. `said` is what the last frame said."""
+    """`take` every input in the order in which it came. `said` is what the last frame said; `edge` is None where no rule asks for it."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Core:
         readings: Sequence[Reading],
         books: Sequence[int],
         epoch_ns: int,
+        edge: EdgeRule | None = None,
     ) -> None:
         self._readings = tuple(readings)
         self._instruments = tuple(instruments)
@@ -52,9 +54,17 @@ class Core:
         self.said: Said = Columns("nothing")
         self._lost = False
         self.side = OurSide(instruments, settings, strategy, self._levels, epoch_ns)
+        self.edge = None if edge is None else EdgeFold(instruments, edge, self._mid_twice)
 
     def take(self, one: Input) -> list[Action]:
         """What is to be done after an input. Raises DamagedState for one that no engine can have written."""
+        if self.edge is None or self.edge.due_ns > one.now_ns:
+            return self._take(one)
+        # By the books as they stood until now.
+        collapsed: list[Action] = [*self.edge.due(one.now_ns)]
+        return collapsed + self._take(one)
+
+    def _take(self, one: Input) -> list[Action]:
         side, now_ns = self.side, one.now_ns
         match one.kind:
             case Kind.FRAME:
@@ -74,10 +84,14 @@ class Core:
                 told = decode_frame(one.data)
                 if not isinstance(told, Followed):
                     raise DamagedState(f"expected what a gate tells of orders, found {type(told).__name__}")
+                if self.edge is not None:
+                    self.edge.told(told.orders, now_ns)
                 return side.told(told, now_ns)
             case Kind.DECIDED:
                 found: list[Action] = []
                 for seq, client_id in answers(one):
+                    if client_id and self.edge is not None:
+                        self.edge.permitted(client_id, now_ns)
                     found += side.permitted(seq, client_id, now_ns) if client_id else side.denied_by_gate(seq, now_ns)
                 return found
             case Kind.UNDECIDED:
@@ -122,6 +136,10 @@ class Core:
                     found += self.side.fresh(k, False, now_ns)
         return found
 
+    def _mid_twice(self, k: int) -> int:
+        bid, ask = self.side.top(k)
+        return bid + ask if bid and ask and Bar.NO_BOOK not in self.side.bars(k) else 0
+
     def _levels(self, k: int) -> tuple[dict[int, int], dict[int, int]]:
         feed: Any = self._readings[self._books[k]].feed
         book = feed.book(self._instruments[k].symbol)
@@ -141,5 +159,7 @@ def told_actions(actions: Sequence[Action]) -> bytes:
 def _plain(action: Action) -> list[Any]:
     if isinstance(action, TakeBack):
         return ["cancel", action.client_id]
+    if isinstance(action, EdgeCollapse):
+        return ["edge", action.measured_bps, action.threshold_bps]
     assert isinstance(action, Place)
     return ["place", action.seq, action.instrument, action.side, action.tif, action.ticks, action.lots, action.reduce_only]

@@ -13,11 +13,12 @@ from interlock.domain.clock import NS_PER_MS, NS_PER_S, Clock
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.engine.core import Core, Said, told_actions
+from interlock.engine.edge import EdgeCollapse, EdgeRule
 from interlock.engine.gate_line import GateLine
 from interlock.engine.inputs import Input, InputLog, Kind
 from interlock.engine.lines import HotLine, consumed
 from interlock.engine.side import Action, Bar, Place, TakeBack
-from interlock.gate.frames import Decided, Followed, Proposal
+from interlock.gate.frames import Decided, Edge, Followed, Proposal
 from interlock.gate.records import Book, Level
 from interlock.simulate.settings import ReplaySettings
 from interlock.simulate.world import Strategy
@@ -69,6 +70,7 @@ class Engine:
         connect: Connect,
         chance: Callable[[], float],
         say: Callable[[str], None],
+        edge: EdgeRule | None = None,
     ) -> None:
         self._instruments = tuple(instruments)
         self._name = strategy_name
@@ -82,7 +84,7 @@ class Engine:
         self.counts: Counter[str] = Counter()
         carrier = {k: number for number, line in enumerate(lines) for k in line.books}
         self.core = Core(
-            instruments, settings, strategy, [line.reading for line in lines], [carrier[k] for k in range(len(instruments))], epoch_ns
+            instruments, settings, strategy, [line.reading for line in lines], [carrier[k] for k in range(len(instruments))], epoch_ns, edge
         )
         self._gate_trades = False
         self._carrier = carrier
@@ -174,6 +176,9 @@ class Engine:
             self.take(Kind.UNDECIDED)
 
     def _act(self, actions: Sequence[Action], now_ns: int) -> None:
+        for one in actions:
+            if isinstance(one, EdgeCollapse):
+                self._tell_edge(one)
         places = [one for one in actions if isinstance(one, Place)]
         backs = tuple(one.client_id for one in actions if isinstance(one, TakeBack))
         if places and self.gate is None:
@@ -191,6 +196,12 @@ class Engine:
             self.counts["taken back"] += len(backs)
             if self.gate is None or not self.gate.take_back(backs, TAKEN_BACK):
                 self.counts["not taken back: no gate"] += len(backs)
+
+    def _tell_edge(self, collapse: EdgeCollapse) -> None:
+        self.counts["edge collapsed"] += 1
+        self._say(f"the edge has collapsed: measured {collapse.measured_bps} bps, expected at least {collapse.threshold_bps}")
+        if self.gate is not None:
+            self.gate.tell_edge(Edge(strategy=self._name, measured_bps=collapse.measured_bps, threshold_bps=collapse.threshold_bps))
 
     def proposal(self, place: Place, now_ns: int) -> Proposal:
         """What is proposed to the gate for an order that is wanted now."""

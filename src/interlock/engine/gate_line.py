@@ -1,7 +1,8 @@
 """The engine's connections to the gate: one to propose, one to take back, one to follow. None of them waits for another.
+An edge that has collapsed goes over the second, which lowers as well.
 
 Nothing is asked twice: a connection that ends with a proposal unanswered leaves it open whether that became an order. Then everything of ours is
-taken back over a new connection, and only then is anything proposed again.
+taken back over a new connection, and only then is anything proposed again. Only an edge is told again until it is answered: that can only lower.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from interlock.gate.frames import (
     CancelOwn,
     Decided,
     Done,
+    Edge,
     Follow,
     Followed,
     Frame,
@@ -114,7 +117,12 @@ class GateLine:
         self._proposing: _Connection | None = None
         self._cancelling: _Connection | None = None
         self._asked: asyncio.Queue[tuple[int, ...]] = asyncio.Queue()
+        self._lowering: deque[CancelOwn | Edge] = deque()
+        """What was asked over the connection for cancels and is not answered."""
+        self._edge: Edge | None = None
+        """The latest collapse that no gate has answered."""
         self.connections = 0
+        self.edge_refused = ""
         self.incarnation = ""
 
     @property
@@ -134,8 +142,14 @@ class GateLine:
         """Ask for cancels; with no id for all of ours."""
         if self._cancelling is None:
             return False
-        self._cancelling.send(CancelOwn(client_ids=tuple(client_ids), reason=reason))
+        self._lower(self._cancelling, CancelOwn(client_ids=tuple(client_ids), reason=reason))
         return True
+
+    def tell_edge(self, edge: Edge) -> None:
+        """Tell of an edge that has collapsed: now, or to the next gate that there is. `edge_refused` says what a gate had against it."""
+        self._edge = edge
+        if self._cancelling is not None:
+            self._lower(self._cancelling, edge)
 
     async def run(self) -> None:
         """Keep talking to the gate until cancelled. What a callback raises ends it."""
@@ -165,6 +179,9 @@ class GateLine:
             self.incarnation = proposing.incarnation
             self.connections += 1
             self._cancelling, self._proposing = cancelling, proposing
+            self._lowering.clear()
+            if self._edge is not None:
+                self._lower(cancelling, self._edge)
             tasks = [asyncio.ensure_future(one) for one in (self._decisions(proposing), self._cancels(cancelling), self._follow(following))]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -197,9 +214,23 @@ class GateLine:
                 raise GateLost(f"expected {len(numbers)} decisions, found {answer}")
             self._on_decided(numbers, answer)
 
+    def _lower(self, connection: _Connection, request: CancelOwn | Edge) -> None:
+        self._lowering.append(request)
+        connection.send(request)
+
     async def _cancels(self, connection: _Connection) -> None:
         while True:
-            await self._answered(connection, Done)
+            answer, _ = await connection.answer()
+            asked = self._lowering.popleft() if self._lowering else None
+            if isinstance(asked, Edge):
+                if isinstance(answer, Refusal):
+                    # It was told, and will be refused as often as it is: nothing else is held up by that.
+                    self.edge_refused = answer.detail
+                    answer = Done()
+                if self._edge is asked:
+                    self._edge = None
+            if not isinstance(answer, Done):
+                raise GateLost(f"expected Done, found {answer}")
 
     async def _follow(self, connection: _Connection) -> None:
         version = 0

@@ -14,6 +14,7 @@ import numpy as np
 
 from interlock.engine.again import core_of
 from interlock.engine.core import Core, answers, told_actions
+from interlock.engine.edge import EdgeRule
 from interlock.engine.inputs import Header, Input, InputsRead, Kind, begun
 from interlock.engine.side import Action, Place
 from interlock.simulate.settings import ReplaySettings
@@ -72,11 +73,11 @@ def log_of(folder: Path, pattern: str, strategy: str, sequence: int) -> Path | N
     return None if found is None else found[1]
 
 
-def moment_of(path: Path, settings: ReplaySettings, strategy: Strategy, sequence: int) -> Moment | None:
+def moment_of(path: Path, settings: ReplaySettings, strategy: Strategy, sequence: int, *, edge: EdgeRule | None = None) -> Moment | None:
     """The decision behind a proposal's number; None where the log has none of it. Raises DamagedState for a log that is damaged."""
     read = InputsRead(path)
     header = read.header
-    core = core_of(header, settings, strategy)
+    core = core_of(header, settings, strategy, edge)
     wanted = sequence - header.sequence_base
     last: dict[int, BookInput] = {}
     inputs = iter(read)

@@ -21,6 +21,7 @@ from numba import types
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.instruments import Instrument
 from interlock.domain.orders import OrderState
+from interlock.engine.edge import EdgeCollapse
 from interlock.gate.frames import Followed, OrderNow
 from interlock.market.book import FAR
 from interlock.market.columns import ROW, RowKind
@@ -94,7 +95,7 @@ class TakeBack:
     client_id: str
 
 
-Action = Place | TakeBack
+Action = Place | TakeBack | EdgeCollapse
 
 
 @compiled(types.int64(_MEMORY, ROWS, INT_ARRAY, types.int64))

@@ -181,6 +181,24 @@ class LiveConfig(_Section):
     spin: bool = False
 
 
+class EdgeConfig(_Section):
+    """The least edge, basis points, that the strategy trades on, and how it is measured (`interlock.engine.edge`).
+
+    Each fill is judged `horizon_s` after it was heard of; over the last `window_fills` of them, and not before there are `least_fills`.
+    """
+
+    threshold_bps: Exact = Field(gt=-10_000, lt=10_000, decimal_places=4)
+    horizon_s: float = Field(gt=0, le=3_600)
+    window_fills: int = Field(gt=0, le=100_000)
+    least_fills: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _window(self) -> EdgeConfig:
+        if self.least_fills > self.window_fills:
+            raise ValueError("least_fills: expected at most window_fills; there would never be enough of them")
+        return self
+
+
 class RunConfig(_Section):
     """A whole configuration. Exactly one strategy section.
 
@@ -200,11 +218,14 @@ class RunConfig(_Section):
     making: MakingConfig | None = None
     arbitrage: ArbitrageConfig | None = None
     live: LiveConfig | None = None
+    edge: EdgeConfig | None = None
 
     @model_validator(mode="after")
     def _one_strategy(self) -> RunConfig:
         if (self.making is None) == (self.arbitrage is None):
             raise ValueError("expected exactly one of the sections [making] and [arbitrage]")
+        if self.edge is not None and (self.making is None or self.live is None):
+            raise ValueError("edge: expected the sections [making] and [live] beside it; it is measured of a maker that runs")
         return self
 
     def canonical(self) -> dict[str, Any]:
@@ -214,6 +235,8 @@ class RunConfig(_Section):
             del said["live"]  # a replay's digest is what it was before there was such a section
         elif not self.live.spin:
             del said["live"]["spin"]  # and that of a run, before it could spin
+        if self.edge is None:
+            del said["edge"]
         return said
 
     @property

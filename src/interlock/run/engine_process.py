@@ -74,6 +74,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     feeds: list[dict[str, Any]]
     books: list[dict[str, Any]]
+    edge: dict[str, Any] | None
+    """What the last fills have earned (`interlock.engine.edge`); null where the configuration asks for none."""
     open_orders: int
     gate: bool
     gate_connections: int
@@ -168,6 +170,7 @@ async def _run(config: EngineConfig, collector: Collector) -> int:
         connect=connect_picows,
         chance=random.random,
         say=log_lines,
+        edge=plan.edge,
     )
     engines.append(engine)
     stands = Stands(engine, plan, line, epoch_ns, warmed, warmed_ns, collector, spins=config.spin)
@@ -257,6 +260,7 @@ class Stands:
                 }
                 for k, one in enumerate(self.plan.instruments)
             ],
+            edge=self._edge(),
             open_orders=side.open_orders,
             gate=line is not None and line.there,
             gate_connections=0 if line is None else line.connections,
@@ -267,6 +271,10 @@ class Stands:
             ended=ended,
         )
         return msgspec.json.encode(status)
+
+    def _edge(self) -> dict[str, Any] | None:
+        fold, line = self.engine.core.edge, self.line
+        return None if fold is None else {**fold.report(), "refused": "" if line is None else line.edge_refused}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from interlock.engine.side import Place
 from interlock.gate import records as r
 from interlock.gate.journal import SystemDisk, recover, require_journal
 from interlock.gate.proposals import MOST_PROPOSALS
+from interlock.gate.verbs import Cause
 from interlock.market.compiled import source_digest
 from interlock.run.config import load_config
 from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, INPUTS, gate_folder_of
@@ -68,6 +69,8 @@ class _Journal:
     permitted: set[str]
     cancels: dict[str, int]
     """By client id: when the engine wanted it, CLOCK_BOOTTIME."""
+    edges: list[r.LatchSet]
+    """What collapses of a measured edge were latched."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def decide_run_again(folder: Path, say: Callable[[str], None]) -> FromRun:
             raise BadInput(config_path, "", f"expected the configuration that {log.name} was made with, found another one")
         plan = live_plan(config, config_path, header.instruments)
         say(f"deciding {log.name} again")
-        header, found = decide_again(log, plan.settings, plan.strategy, lambda inputs: say(f"{inputs} inputs"))
+        header, found = decide_again(log, plan.settings, plan.strategy, lambda inputs: say(f"{inputs} inputs"), edge=plan.edge)
         lives.append(_Life(log, header, found))
         cut += found.cut
         compared += sum(1 for strategy, number in journal.intents if strategy == header.strategy and number in found.proposals)
@@ -119,6 +122,7 @@ def decide_run_again(folder: Path, say: Callable[[str], None]) -> FromRun:
     beyond = 0
     if mismatch is None:
         beyond, mismatch = _of_nobody(lives, journal)
+        mismatch = mismatch or _measured_by_nobody(lives, journal)
     return FromRun(
         logs=len(logs),
         inputs=sum(life.found.inputs for life in lives),
@@ -135,7 +139,7 @@ def decide_run_again(folder: Path, say: Callable[[str], None]) -> FromRun:
 
 
 def _journal(folder: Path) -> _Journal:
-    found = _Journal({}, set(), {})
+    found = _Journal({}, set(), {}, [])
     drill_until_ns = -1
 
     def take(_lsn: int, payload: bytes) -> None:
@@ -152,6 +156,8 @@ def _journal(folder: Path) -> _Journal:
                 found.permitted.add(record.client_id)
             case r.CancelWanted() if record.actor == ENGINE_ACTOR and record.reason == TAKEN_BACK:
                 found.cancels.setdefault(record.client_id, record.boot_ns)
+            case r.LatchSet(name=Cause.EDGE.value, scope=r.Scope.STRATEGY):
+                found.edges.append(record)
 
     recover(SystemDisk(), folder, schema=r.SCHEMA, consume=take)
     return found
@@ -217,6 +223,21 @@ def _of_nobody(lives: Sequence[_Life], journal: _Journal) -> tuple[int, Mismatch
             return beyond, Mismatch(life.log.name, what, _of_journal(intent), {})
         beyond += 1
     return beyond, None
+
+
+def _measured_by_nobody(lives: Sequence[_Life], journal: _Journal) -> Mismatch | None:
+    """The first latch of an edge that no engine of its strategy measured.
+
+    The other way round proves nothing: what is latched already is not latched again.
+    """
+    for latch in journal.edges:
+        mine = [life for life in lives if life.header.strategy == latch.subject]
+        was = {name: latch.evidence.get(name, "") for name in ("measured_bps", "threshold_bps")}
+        measured = [{"measured_bps": one.measured_bps, "threshold_bps": one.threshold_bps} for life in mine for one in life.found.collapses]
+        cut = any(life.found.cut and 0 <= latch.boot_ns - life.until_boot_ns <= MOST_LOST_NS for life in mine)
+        if mine and was not in measured and not cut:
+            return Mismatch(mine[-1].log.name, f"edge of {latch.subject}, which no engine measured", was, {"measured": measured})
+    return None
 
 
 def _by_hand(intent: r.Intent) -> bool:

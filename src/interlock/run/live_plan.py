@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import BadInput
 from interlock.domain.instruments import Instrument
+from interlock.engine.edge import EdgeRule
 from interlock.run.chosen_strategy import strategy_of
 from interlock.run.config import RunConfig
 from interlock.simulate.settings import Budget, InstrumentSettings, ReplaySettings, VenueSettings
@@ -17,11 +19,12 @@ from interlock.simulate.world import Strategy
 
 @dataclass(frozen=True)
 class LivePlan:
-    """What the engine runs. `instruments` are in the order of their numbers, by venue and symbol."""
+    """What the engine runs. `instruments` are in the order of their numbers, by venue and symbol; without `edge` none is measured."""
 
     instruments: tuple[Instrument, ...]
     settings: ReplaySettings
     strategy: Strategy
+    edge: EdgeRule | None = None
 
 
 def wanted(config: RunConfig, path: Path) -> dict[str, tuple[str, ...]]:
@@ -69,7 +72,19 @@ def live_plan(config: RunConfig, path: Path, instruments: Sequence[Instrument]) 
         seed=config.seed,
     )
     strategy, _ = strategy_of(config, path, ordered)
-    return LivePlan(ordered, settings, strategy)
+    return LivePlan(ordered, settings, strategy, _edge(config))
+
+
+def _edge(config: RunConfig) -> EdgeRule | None:
+    asked = config.edge
+    if asked is None:
+        return None
+    return EdgeRule(
+        threshold_bps=asked.threshold_bps,
+        horizon_ns=round(asked.horizon_s * NS_PER_S),
+        window_fills=asked.window_fills,
+        least_fills=asked.least_fills,
+    )
 
 
 def file_digest(path: Path) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from interlock.domain.errors import BadInput
 from interlock.domain.instruments import Instrument
+from interlock.engine.edge import EdgeCollapse
 from interlock.engine.engine import PROPOSED_TIFS, TAKEN_BACK
 from interlock.engine.inputs import Input, InputsRead, Kind, begun
 from interlock.engine.moment import Moment, log_of, moment_of
@@ -82,7 +83,7 @@ def _moment(
     if header.config not in (config.digest, file_digest(config_path)):
         raise BadInput(config_path, "", f"expected the configuration that {log.name} was made with, found another one")
     plan = live_plan(config, config_path, header.instruments)
-    found = moment_of(log, plan.settings, plan.strategy, sequence)
+    found = moment_of(log, plan.settings, plan.strategy, sequence, edge=plan.edge)
     if found is None:
         return None, f"{log.name} holds no decision of that number; one that was cut off lacks its last half-second", plan
     return found, "", plan
@@ -255,6 +256,8 @@ def _decision(moment: Moment, plan: LivePlan, config: RunConfig) -> dict[str, An
 def _action(one: Action) -> dict[str, Any]:
     if isinstance(one, Place):
         return {"place": _placed(one)}
+    if isinstance(one, EdgeCollapse):
+        return {"edge_bps": one.measured_bps, "threshold_bps": one.threshold_bps}
     return {"cancel": one.client_id, "reason": TAKEN_BACK}
 
 
