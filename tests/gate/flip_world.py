@@ -39,7 +39,7 @@ from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.checks import Check, OwnCheck, Verdict
 from interlock.gate.clock_watch import skew_denial
 from interlock.gate.commands import Commands
-from interlock.gate.condition_watch import ConditionWatch, Seen, cancels_called_for
+from interlock.gate.condition_watch import ConditionWatch, Seen, cancels_called_for, second_writers
 from interlock.gate.conditions import ACKNOWLEDGEMENT, read_only
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import PERMIT
@@ -302,6 +302,8 @@ class FlipWorld:
             self.conditions.sentinel(self.keeper.state.lattice, self.word.sentinel_beat, boot_ns)
             self.readings.checker_alive = self.beats.alive(boot_ns)
             return
+        lost = [(venue, self.parts.setup.accounts[venue]) for venue in self.parts.guard.take_lost()]
+        self._take(second_writers(self.keeper.state.lattice, lost, boot_ns))
         seen = Seen(
             clock=self.clock.all_three(),
             feeds=self.market.problems(boot_ns),

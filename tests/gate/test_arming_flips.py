@@ -435,6 +435,22 @@ WENT_ON = ("level_forbids",)
 """A gate that did not look for five seconds finds that its loop stood still, as soon as it looks."""
 
 
+SECOND_WRITER = ("not_armed", "order state")
+"""A lease that was lost ends the grant, whatever becomes of it, as soon as a watch has looked."""
+
+
+async def _loses_the_lease(world: FlipWorld) -> None:
+    world.lease.release()
+    await world.turn()
+
+
+async def _loses_the_lease_for_a_moment(world: FlipWorld) -> None:
+    world.lease.is_held = False
+    assert not world.parts.guard.lease_held()
+    world.lease.is_held = True
+    await world.turn()
+
+
 def _granted() -> None:
     def then(name: str, slot: str, rule: str, do: Do, later: Iterable[str] = ()) -> None:
         flip(name, slot, Moment.GRANTED, Step.ORDER, rule, do, later)
@@ -475,7 +491,9 @@ def _granted() -> None:
     then("killed", "kill", "killed", says(Role.LOWER, lambda _: f.Kill(source="flip")))
     then("stopped, and not noticed", "stop word", "stop_word", lambda world: setattr(world.word, "set", True), ("killed",))
     then("stopped", "stop word", "killed", _heed_a_stop)
-    then("the lease lost", "lease", "lease", lambda world: world.lease.release())
+    then("the lease lost", "lease", "lease", lambda world: world.lease.release(), SECOND_WRITER)
+    then("the lease lost, and looked at", "lease", "not_armed", _loses_the_lease)
+    then("the lease lost for a moment, and looked at", "lease", "not_armed", _loses_the_lease_for_a_moment)
     then("unexplained again", "check reconciliation", "unexplained", _now_and(_unexplained))
     then("foreign activity", "foreign", "not_armed", _now_and(_foreign))
     for part, (rule, value) in BOUND.items():

@@ -23,7 +23,16 @@ from interlock.gate import condition_watch as cw
 from interlock.gate import lattice
 from interlock.gate import records as r
 from interlock.gate.clock_watch import ClockReading, SkewSample
-from interlock.gate.condition_watch import RULES, ConditionWatch, Seen, cancels_called_for, disk_problem, edge_collapse, violation_latches
+from interlock.gate.condition_watch import (
+    RULES,
+    ConditionWatch,
+    Seen,
+    cancels_called_for,
+    disk_problem,
+    edge_collapse,
+    second_writers,
+    violation_latches,
+)
 from interlock.gate.exposure import Universe, universe_of
 from interlock.gate.journal import Room
 from interlock.gate.lattice import NS_PER_HOUR, effective_level
@@ -495,9 +504,9 @@ def test_a_checker_that_stays_silent_or_falls_silent_again_and_again_latches() -
     assert look(lives=False) == []
 
 
-def cleared(state: GateState, name: str, nonce: int = 3) -> r.LatchCleared:
+def cleared(state: GateState, name: str, nonce: int = 3, *, scope: Scope = Scope.ALL, subject: str = "") -> r.LatchCleared:
     seen = state.lattice.version
-    found = lattice.clear_latch(state.lattice, name, Scope.ALL, "", actor="ann", seen_version=seen, nonce=aw.NONCES[nonce], boot_ns=NOW)
+    found = lattice.clear_latch(state.lattice, name, scope, subject, actor="ann", seen_version=seen, nonce=aw.NONCES[nonce], boot_ns=NOW)
     assert isinstance(found, r.LatchCleared)
     return found
 
@@ -530,6 +539,21 @@ def test_every_violation_latches_once_and_the_next_one_again() -> None:
     assert "it did not say which" in violation_latches(state, Beats(count=3), NOW)[0].reason
     state.apply(aw.boot("life-b"))
     assert len(found(one)) == 1
+
+
+# The lease
+
+
+def test_a_lost_lease_halts_its_account_and_again_when_it_is_cleared_and_lost_still() -> None:
+    state, lost = running(), (("bybit", "main"),)
+    assert second_writers(state.lattice, (), NOW) == ()
+    (latch,) = second_writers(state.lattice, lost, NOW)
+    assert (latch.name, latch.scope, latch.subject, latch.level) == ("second_writer", Scope.ACCOUNT, "bybit/main", Level.HALT)
+    state.apply(latch)
+    assert second_writers(state.lattice, lost, NOW) == ()
+    assert [one.subject for one in second_writers(state.lattice, (*lost, ("upbit", "main")), NOW)] == ["upbit/main"]
+    state.apply(cleared(state, "second_writer", scope=Scope.ACCOUNT, subject="bybit/main"))
+    assert len(second_writers(state.lattice, lost, NOW)) == 1
 
 
 # Edge

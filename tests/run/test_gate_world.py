@@ -213,6 +213,37 @@ def test_what_goes_wrong_stops_by_its_name(tmp_path: Path) -> None:
         run(use(config, around, addresses))
 
 
+def test_a_lock_that_somebody_replaced_halts_the_account_for_good(tmp_path: Path) -> None:
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert await propose(host) == ["PERMIT"]
+            assert host.status().report["latches"] == []
+            (lock,) = config.lock_folder.glob("interlock-bybit-*.lock")
+            kept = lock.rename(tmp_path / "kept")
+            lock.touch()
+            await host.until(lambda: "second_writer" in names(host, "latches"))
+            assert not host.status().armed, "the grant is over, not only the order denied"
+            await host.until(lambda: host.status().report["orders"]["live"] == 0)
+            kept.rename(lock)
+            (hold,) = host.status().report["latches"]
+            assert (hold["scope"], hold["subject"], hold["level"]) == ("account", "bybit/main", "halt")
+            assert await propose(host) != ["PERMIT"], "held again, and latched still"
+            cleared = f.Resume(
+                level=Level.RUN,
+                latch="second_writer",
+                scope=Scope.ACCOUNT,
+                subject="bybit/main",
+                state_version=host.status().state_version,
+                nonce=host.nonce(),
+            )
+            assert isinstance(await host.ask(Role.RAISE, cleared), Done)
+            assert host.status().report["latches"] == []
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
 def test_a_stop_is_heeded_at_once_and_the_sentinel_takes_over(tmp_path: Path) -> None:
     async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
         async with life(config, around) as host:

@@ -325,6 +325,23 @@ def edge_collapse(measured_bps: Decimal, threshold_bps: Decimal, *, scope: Scope
     )
 
 
+def second_writers(lattice: Lattice, lost: Iterable[tuple[str, str]], boot_ns: int) -> tuple[LatchSet, ...]:
+    """The latches of accounts, by (venue, account), whose lease was found lost, where none stands: another gate may write there."""
+    standing = {hold.subject for hold in lattice.latches if hold.name == Cause.SECOND_WRITER.value and hold.scope is Scope.ACCOUNT}
+    return tuple(
+        latch_for(
+            Cause.SECOND_WRITER,
+            scope=Scope.ACCOUNT,
+            subject="/".join(where),
+            reason="the lease of the account was found lost: another gate may write there; find out who, then start this one anew",
+            actor="gate",
+            boot_ns=boot_ns,
+        )
+        for where in lost
+        if "/".join(where) not in standing
+    )
+
+
 # What levels mean for orders that are out
 
 

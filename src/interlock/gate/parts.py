@@ -64,6 +64,7 @@ class Guard:
     def __init__(self, word: Word, leases: Mapping[str, Lease]) -> None:
         self._word = word
         self._leases = leases
+        self._found_lost: set[str] = set()
 
     def stopped(self) -> bool:
         """Whether no new risk may be written any more."""
@@ -71,7 +72,15 @@ class Guard:
 
     def lease_held(self) -> bool:
         """Whether this is certainly the only gate of every account."""
-        return bool(self._leases) and all(lease.held() for lease in self._leases.values())
+        lost = {venue for venue, lease in self._leases.items() if not lease.held()}
+        self._found_lost |= lost
+        return bool(self._leases) and not lost
+
+    def take_lost(self) -> tuple[str, ...]:
+        """Venues whose lease was found lost since this was asked last, whoever looked, and also if it is held again: somebody may have written."""
+        self.lease_held()
+        found, self._found_lost = self._found_lost, set()
+        return tuple(sorted(found))
 
 
 @dataclass(kw_only=True)

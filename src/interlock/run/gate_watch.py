@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from interlock.domain.clock import NS_PER_S
 from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.clock_watch import ClockReading
-from interlock.gate.condition_watch import ConditionWatch, Seen
+from interlock.gate.condition_watch import ConditionWatch, Seen, second_writers
 from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.parts import Parts
@@ -86,6 +86,8 @@ class GateWatch:
     async def look_around(self) -> None:
         """Every condition that holds trading back."""
         parts, reading = self._parts, self._clocks()
+        lost = [(venue, parts.setup.accounts[venue]) for venue in parts.guard.take_lost()]
+        take_in_order(parts, second_writers(parts.keeper.state.lattice, lost, reading.boot_ns))
         take_in_order(parts, self._fees.turn(parts.keeper.state))
         seen = Seen(
             clock=reading,
