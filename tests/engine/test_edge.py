@@ -272,6 +272,15 @@ def test_executions_without_a_price_are_counted_apart() -> None:
     assert (market.fold.report()["fills"], market.fold.report()["unpriced_lots"]) == (1, 10)
 
 
+def test_executions_that_were_taken_back_leave_nothing_to_reckon_with() -> None:
+    """Five lots at 100, two of them taken back, then three at 10: one lot more, for less than nothing."""
+    market = Market()
+    market.fill(_at(5, 500), 0)
+    for lots, tick_lots in ((3, 300), (6, 330), (7, 430)):
+        market.fill(_at(lots, tick_lots), 0)
+    assert (market.fold.report()["waiting"], market.fold.report()["unpriced_lots"]) == (1, 2)
+
+
 def test_what_is_remembered_of_orders_is_bounded() -> None:
     market = Market()
     market.fold.told([order(f"early {number}") for number in range(EARLY_KEPT + 1)], 0)

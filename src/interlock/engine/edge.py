@@ -204,12 +204,13 @@ class EdgeFold:
         k = self._numbers.get((said.venue, said.symbol))
         if more <= 0 or k is None:
             return
-        if executed is None or not before.priced:
+        now = _Counted(said.filled_lots, 0 if executed is None else int(executed.tick_lots), () if executed is None else executed.fees)
+        tick_lots = now.tick_lots - before.tick_lots
+        if not before.priced or tick_lots <= 0:
+            # Not told, or told of others than before: an execution was taken back meanwhile.
             self.unpriced_lots += more
             before.lots, before.priced = said.filled_lots, False
             return
-        now = _Counted(said.filled_lots, int(executed.tick_lots), executed.fees)
-        tick_lots = now.tick_lots - before.tick_lots
         self._ours[said.client_id] = now
         with localcontext(_EXACT):
             self._waiting.append(
