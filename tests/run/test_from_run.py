@@ -519,6 +519,14 @@ def test_a_collapse_is_found_again_by_what_the_log_tells_alone(collapsed: Record
     assert (code, told["result"], told["mismatch"]) == (0, "SAME", None)
 
 
+def test_without_a_rule_the_same_fills_are_measured_by_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RecordedRun(tmp_path, fills=True)
+    run.live()
+    run.write_journal()
+    assert latches(run) == []
+    assert again(run, capsys)[0] == 0
+
+
 def test_a_rule_that_was_not_that_of_the_run_is_a_difference(
     collapsed: RecordedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
