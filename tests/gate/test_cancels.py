@@ -23,7 +23,7 @@ from tests.gate.order_records import (
 from interlock.domain.clock import NS_PER_MS
 from interlock.domain.orders import OrderState
 from interlock.gate import records as r
-from interlock.gate.cancels import BackOff, due, next_due_boot_ns
+from interlock.gate.cancels import BackOff, due, next_due_boot_ns, only_sighted
 from interlock.gate.orders import apply
 
 S = OrderState
@@ -68,6 +68,25 @@ def test_every_sighting_makes_it_due_at_once(sighting: r.Record) -> None:
     assert due(waiting, 11, 9) == ["a"]
     apply(waiting, cancel_sent(boot_ns=12))
     assert due(waiting, 13, 9) == []
+
+
+def test_before_its_pause_is_over_a_cancel_is_due_only_because_the_order_was_shown() -> None:
+    orders = fold(*LOST, cancel())
+
+    def shown_alone(at_ns: int) -> bool:
+        owed = orders.by_id["a"].cancel
+        assert owed is not None
+        return only_sighted(owed, at_ns)
+
+    assert not shown_alone(0), "one that was never sent is due by itself"
+    for attempt, pause_ns in ((1, 250 * MS), (2, 500 * MS)):
+        apply(orders, cancel_sent(boot_ns=10, attempt=attempt))
+        apply(orders, report(S.OPEN))
+        assert due(orders, 10, 9) == ["a"]
+        assert shown_alone(10 + pause_ns - 1)
+        assert not shown_alone(10 + pause_ns)
+    apply(orders, boot())
+    assert not shown_alone(0), "after a boot every cancel is due by itself"
 
 
 def test_only_the_end_discharges_it() -> None:

@@ -334,3 +334,39 @@ def test_a_venue_that_refuses_placements_for_a_while_holds_up_no_connection_for_
             assert not bench.egress.can_cancel
 
     with_bench(tmp_path, venue, use, meter=meter, wire=Costly())
+
+
+def test_a_connection_for_cancels_may_use_all_that_the_venue_lets_us_open_and_no_more(tmp_path: Path, venue: Addresses) -> None:
+    meter = Meter((*budget.LIMITS, Limit("connections", 4, 600_000 * MS)), GATE)
+
+    async def use(bench: Bench) -> None:
+        bench.egress._placing.abort("lost")
+        await bench.egress.restore()
+        assert meter.standing(bench.now().boot_ns)["connections"] == (3, 4)
+        bench.egress._placing.abort("lost")
+        bench.egress._cancelling.abort("lost")
+        with pytest.raises(ConnectionError, match="no room for another connection"):
+            await bench.egress.restore()
+        assert bench.egress.standing == {"place": False, "cancel": True}
+        bench.egress._cancelling.abort("lost")
+        with pytest.raises(ConnectionError, match="no room for another connection"):
+            await bench.egress.restore()
+        assert not bench.egress.can_cancel
+
+    with_bench(tmp_path, venue, use, meter=meter, wire=Costly())
+
+
+def test_where_connections_are_not_counted_not_even_a_ban_holds_one_up(tmp_path: Path, venue: Addresses) -> None:
+    meter = Meter(budget.LIMITS, GATE)
+
+    async def use(bench: Bench) -> None:
+        client_id = await resting(bench)
+        meter.refused(Spend.LOWER, 60_000 * MS, bench.now().boot_ns, banned=True)
+        bench.egress._cancelling.abort("lost")
+        bench.egress._placing.abort("lost")
+        await bench.egress.restore()
+        assert bench.egress.standing == {"place": True, "cancel": True}
+        bench.egress.cancel_due([client_id])
+        assert not answered(bench, client_id), "a connection is no request, and a cancel is one"
+
+    with_bench(tmp_path, venue, use, meter=meter, wire=Counted())

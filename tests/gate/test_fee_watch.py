@@ -124,7 +124,8 @@ def running(latch: r.LatchSet) -> Lattice:
 
 def test_an_account_that_is_held_for_it_is_not_held_again_until_a_person_has_cleared_it() -> None:
     world = World().knowing()
-    assert len(world.fill("0.001").fill("0.001").latches()) == 1
+    (latch,) = world.fill("0.001").fill("0.001").latches()
+    assert latch.evidence["trade_id"] == "t1"
     assert world.fill("0.001").latches() == []
     cleared = r.LatchCleared(
         boot_ns=1,
@@ -140,13 +141,44 @@ def test_an_account_that_is_held_for_it_is_not_held_again_until_a_person_has_cle
     assert world.told()["off"] == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "scope", "subject", "held"),
+    [
+        ("fee", r.Scope.ACCOUNT, "bybit/main", True),
+        ("unexplained", r.Scope.ACCOUNT, "bybit/main", False),
+        ("fee", r.Scope.SYMBOL, "bybit/main", False),
+        ("fee", r.Scope.ACCOUNT, "bybit/other", False),
+    ],
+)
+def test_only_a_latch_of_fees_on_the_same_account_holds_it_for_them(name: str, scope: r.Scope, subject: str, held: bool) -> None:
+    world = World().knowing()
+    world.state.apply(
+        r.LatchSet(
+            boot_ns=1, name=name, scope=scope, subject=subject, level=r.Level.REDUCE_ONLY, reason="a test", actor="gate", evidence={}
+        )
+    )
+    assert bool(world.fill("0.001").latches()) is not held
+
+
+def test_a_record_that_is_no_execution_is_nothing_to_compare() -> None:
+    world = World().knowing()
+    (latch,) = world.fill("0.001").latches()
+    world.watch.note(latch)
+    assert world.latches() == []
+    assert world.told()["compared"] == 1
+
+
 def test_an_execution_waits_for_the_rates_and_is_compared_as_soon_as_they_were_read() -> None:
     world = World().fill("0.001").fill("0.00055")
     assert world.latches() == []
     assert (world.told()["waiting"], world.told()["maker"], world.told()["problem"]) == (2, "not known", "not read yet")
+    assert world.told()["read_s_ago"] is None
+    assert world.told(OTHER)["waiting"] == world.told(UPBIT)["waiting"] == 0
     world.knowing()
+    world.clock.pass_(90 * lc.S)
     assert [latch.evidence["trade_id"] for latch in world.latches()] == ["t1"]
     assert (world.told()["waiting"], world.told()["maker"], world.told()["taker"], world.told()["problem"]) == (0, "0.0002", "0.00055", "")
+    assert world.told()["read_s_ago"] == 90
 
 
 def test_what_cannot_be_compared_is_counted_by_its_reason_and_holds_nothing() -> None:
@@ -204,7 +236,7 @@ def test_where_nobody_tells_who_made_either_rate_is_right() -> None:
 
     assert upbit("0.0002") == upbit("0.00055") == []
     (latch,) = upbit("0.0003")
-    assert (latch.subject, latch.evidence["measured"]) == ("upbit/main", "0.0003")
+    assert (latch.subject, latch.evidence["measured"], latch.evidence["expected"]) == ("upbit/main", "0.0003", "0.00055")
 
 
 def test_no_more_executions_wait_than_are_kept() -> None:
@@ -253,3 +285,20 @@ def test_a_read_that_fails_leaves_what_was_read_before() -> None:
 
 def test_the_bound_is_that_of_the_specification() -> None:
     assert Decimal("0.1") / 10_000 == fw.MOST_OFF
+
+
+def test_how_often_rates_are_read_and_how_long_they_are_good_for() -> None:
+    assert (EVERY_NS, AGAIN_NS, COMPARABLE_NS, MOST_HELD) == (3_600 * lc.S, 10 * lc.S, 7_200 * lc.S, 1_000)
+
+
+def test_a_venue_without_instruments_of_ours_is_asked_for_no_rates() -> None:
+    watch = FeeWatch({BYBIT: USDT}, ["bybit", "upbit"], Clock())
+    assert (watch.due("upbit"), watch.due("bybit")) == ("", "BTCUSDT")
+
+
+def test_on_a_host_that_has_just_started_rates_are_read_at_once() -> None:
+    world = World()
+    world.clock.boot_ns = 1
+    assert world.watch.due("bybit") == "BTCUSDT"
+    world.watch.asked(BYBIT)
+    assert world.watch.due("bybit") == ""

@@ -150,6 +150,11 @@ def test_prices_that_a_venue_tells_by_itself_are_taken_and_not_asked_for() -> No
         told.says = msgspec.structs.replace(quote, boot_ns=quote.boot_ns - earlier_ns)
         world.watch.hear("bybit")
         assert world.readings.references is before
+    # A later one is.
+    world.clock.pass_(1)
+    told.says = msgspec.structs.replace(quote, boot_ns=quote.boot_ns + 1)
+    world.watch.hear("bybit")
+    assert world.readings.references.references[PLACE].quote == told.says
 
 
 def test_prices_of_which_the_stream_says_too_little_are_asked_for() -> None:
@@ -165,11 +170,21 @@ def test_prices_of_which_the_stream_says_too_little_are_asked_for() -> None:
     assert world.venue.asked["quote BTCUSDT"] == 1
 
 
-def test_rates_are_read_often_enough_to_stay_fresh() -> None:
-    world = World(sheet=lc.changed(SHEET, "currencies", "USDT", freshness_rate_ns=800 * MS))
+@pytest.mark.parametrize(("freshness_ns", "reads"), [(800 * MS, 5), (2_000 * MS, 2)])
+def test_rates_are_read_four_times_as_often_as_they_must_be_fresh(freshness_ns: int, reads: int) -> None:
+    world = World(sheet=lc.changed(SHEET, "currencies", "USDT", freshness_rate_ns=freshness_ns))
     for _ in range(10):
         world.after(EVERY_NS)
-    assert world.venue.asked["rate USDT"] == 5
+    assert world.venue.asked["rate USDT"] == reads
+
+
+def test_on_a_host_that_has_just_started_everything_is_asked_for_at_once() -> None:
+    world = World()
+    world.clock.boot_ns = 1
+    assert world.watch.problem(PLACE, 1).startswith("its rules were not read")
+    world.round()
+    assert set(world.venue.asked) == {"quote BTCUSDT", "rate USDT", "clock", "listings"}
+    assert world.watch.problem(PLACE, 1) == ""
 
 
 def test_no_second_round_runs_beside_one_that_is_under_way() -> None:
@@ -291,6 +306,49 @@ def test_a_venue_that_wants_to_be_left_alone_is_left_alone(limited: bool, asks_n
     assert world.problem() == ""
 
 
+def test_a_venue_that_wants_to_be_left_alone_is_not_asked_for_its_rules_either() -> None:
+    world = World()
+    world.round()
+    world.venue.failing["quote"] = ReadFailed("429", limited=True, retry_after_ns=METADATA_EVERY_NS + S)
+    world.after(S)
+    world.venue.failing.clear()
+    world.after(METADATA_EVERY_NS)
+    assert world.venue.asked["listings"] == 1
+    world.after(S)
+    assert world.venue.asked["listings"] == 2
+
+
+def test_how_often_a_venue_is_asked_for_what() -> None:
+    world = World()
+    world.round()
+    asked = {"clock": 2 * S, "rate USDT": S, "listings": 30 * S}
+    for what, every_ns in asked.items():
+        before = world.venue.asked[what]
+        world.after(30 * S)
+        assert world.venue.asked[what] == before + 1
+        world.after(every_ns - 1)
+        assert world.venue.asked[what] == before + 1
+        world.after(1)
+        # Clock and rates belong to a round, which is not due again within a tenth of a second.
+        world.after(EVERY_NS)
+        assert world.venue.asked[what] == before + 2
+
+
+def test_a_market_that_stands_still_cannot_be_relied_on_though_it_is_quoted() -> None:
+    world = World()
+    world.round()
+    assert world.watch.minimums(world.clock.boot_ns)
+    world.venue.quotes["BTCUSDT"] = {"halted": True}
+    world.after(EVERY_NS)
+    assert world.problem() == ""
+    assert world.watch.problem(PLACE, world.clock.boot_ns) == "the venue says that it takes no orders for it"
+    assert world.watch.minimums(world.clock.boot_ns) == {}
+    world.venue.quotes["BTCUSDT"] = {}
+    world.after(EVERY_NS)
+    assert world.watch.problem(PLACE, world.clock.boot_ns) == ""
+    assert world.watch.minimums(world.clock.boot_ns)
+
+
 @pytest.mark.parametrize("odd", [{"venue": "other"}, {"symbol": "ETHUSDT"}, {"at": NOW + EVERY_NS + 1}])
 def test_an_answer_about_something_else_or_from_the_future_is_not_taken_in(odd: dict[str, Any]) -> None:
     world = World()
@@ -322,9 +380,10 @@ def test_currencies_of_fees_are_asked_for_and_dollars_are_not() -> None:
 
 
 def test_instruments_of_other_venues_are_not_asked_for() -> None:
-    world = World({PLACE: BTC, ("upbit", "KRW-BTC"): listing(symbol="KRW-BTC")})
+    sheet = msgspec.structs.replace(SHEET, currencies={**SHEET.currencies, "KRW": SHEET.currencies["USDT"]})
+    world = World({PLACE: BTC, ("upbit", "KRW-BTC"): listing(symbol="KRW-BTC", quote="KRW")}, sheet=sheet)
     world.round()
-    assert {what for what in world.venue.asked if what.startswith("quote")} == {"quote BTCUSDT"}
+    assert {what for what in world.venue.asked if what.startswith(("quote", "rate"))} == {"quote BTCUSDT", "rate USDT"}
     assert world.watch.problem(("upbit", "KRW-BTC"), NOW) == "no limits for it"
 
 
@@ -368,6 +427,7 @@ def test_a_change_of_rules_ends_the_grant_of_the_symbol_by_name_and_no_longer_fi
     assert (record.symbol, record.reason, record.actor, record.mandate_ends) == (NAME, "metadata changed", "gate", False)
     assert record.boot_ns == world.clock.boot_ns
     assert world.bound() == {NAME: metadata_hash(world.venue.listed[0])}
+    assert world.watch.listings[PLACE] is world.venue.listed[0]
     assert world.readings.binding.symbols != before.symbols
     world.after(METADATA_EVERY_NS)
     assert len(world.told) == 1
@@ -447,6 +507,19 @@ def test_an_instrument_that_may_not_be_traded_does_not_become_so_by_a_change() -
     assert world.bound() == {}
 
 
+def test_one_that_was_listed_again_and_then_taken_out_by_a_person_stays_out() -> None:
+    world = World()
+    world.round()
+    for listed in ((), (BTC,)):
+        world.venue.listed = listed
+        world.after(METADATA_EVERY_NS)
+    assert world.bound() == {NAME: metadata_hash(BTC)}
+    world.readings.binding = aw.binding(symbols=())
+    world.venue.listed = (listing(min_lots=2),)
+    world.after(METADATA_EVERY_NS)
+    assert world.bound() == {}
+
+
 def test_a_binding_to_other_rules_than_the_venues_is_put_right_and_told() -> None:
     world = World()
     world.readings.binding = aw.binding(symbols=((*PLACE, "old"), ("bybit", "ZZZ", "z")))
@@ -520,6 +593,13 @@ def test_an_instrument_without_a_sensible_unit_has_neither_facts_nor_worth(odd: 
             listing_worth(listing(**change))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_amount_has_up_to_sixty_digits_before_or_after_the_point(sign: int) -> None:
+    assert listing_worth(listing(tick=Decimal((0, (1,), 60 * sign)))).tick_lot == Decimal((0, (1,), 60 * sign - 3))
+    with pytest.raises(ValueError, match="BTCUSDT"):
+        listing_worth(listing(tick=Decimal((0, (1,), 61 * sign))))
+
+
 def test_the_smallest_order_is_the_larger_of_lots_and_value_at_the_dearest_price_and_rate() -> None:
     known = lc.seen(SHEET, lc.UNIVERSE, lc.quote(500_000, 500_010), lc.rate(bid="0.99", ask="1.01"))
     # One lot is 50.001 at the ask, more than the 5 USDT that an order must be worth.
@@ -537,6 +617,7 @@ def test_the_smallest_order_is_the_larger_of_lots_and_value_at_the_dearest_price
         {"min_notional": Decimal(-1)},
         {"min_notional": Decimal("1e999999")},
         {"tick": Decimal(0)},
+        {"lot": Decimal(0)},
         {"lot": Decimal(-1)},
     ],
 )
@@ -549,6 +630,15 @@ def test_what_makes_no_sense_has_no_minimum(odd: dict[str, Any]) -> None:
 @pytest.mark.parametrize("readings", [(lc.quote(),), (lc.rate(),), (lc.quote(5, 5), lc.rate())])
 def test_without_a_quote_or_a_rate_there_is_no_minimum(readings: tuple[Any, ...]) -> None:
     assert minimums({PLACE: BTC}, lc.seen(SHEET, lc.UNIVERSE, *readings)) == {}
+
+
+@pytest.mark.parametrize("first", [listing(symbol="AAA"), listing(min_notional=Decimal("NaN"))])
+def test_one_instrument_without_a_minimum_keeps_no_other_from_its_own(first: Listing) -> None:
+    other = ("bybit", "ZZZ")
+    universe = universe_of([lc.facts(), lc.facts(symbol="ZZZ")])
+    sheet = msgspec.structs.replace(SHEET, symbols={**SHEET.symbols, "bybit:ZZZ": SYMBOL})
+    known = lc.seen(sheet, universe, lc.quote(), lc.quote(symbol="ZZZ"), lc.rate())
+    assert set(minimums({("bybit", first.symbol): first, other: listing(symbol="ZZZ")}, known)) == {"bybit/ZZZ"}
 
 
 def test_the_watch_tells_no_minimum_once_its_readings_are_old() -> None:

@@ -24,7 +24,7 @@ from interlock.gate import lattice
 from interlock.gate import money_watch as mw
 from interlock.gate import records as r
 from interlock.gate.exposure import Equity, InstrumentFacts, universe_of
-from interlock.gate.foreign import Others, unmanaged_of
+from interlock.gate.foreign import NOTHING_UNMANAGED, Others, unmanaged_of
 from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.market_watch import listing_worth
@@ -198,6 +198,15 @@ def test_equity_is_stamped_with_the_time_of_asking_and_read_once_a_second() -> N
     assert world.venue.asked["holdings"] == 2
 
 
+def test_a_venue_whose_limits_want_more_time_is_asked_less_often() -> None:
+    for slow, reads in (({"bybit": 3 * S}, 2), ({"upbit": 3 * S}, 4)):
+        world = World(every_ns=slow)
+        for _ in range(4):
+            world.round()
+            world.clock.pass_(S)
+        assert world.venue.asked["holdings"] == reads
+
+
 def test_an_answer_that_took_long_is_as_old_as_its_question() -> None:
     world = World()
 
@@ -211,6 +220,12 @@ def test_an_answer_that_took_long_is_as_old_as_its_question() -> None:
 
     asyncio.run(run())
     assert world.readings.equity[WHERE].boot_ns == NOW
+
+
+def test_amounts_have_up_to_sixty_digits_before_or_after_the_point() -> None:
+    assert worth(holdings(USDT="1e60")) == 990_000 * 10**60
+    assert worth(holdings(USDT="-1e-60")) == -1
+    assert worth(holdings(USDT="1e61")) == worth(holdings(USDT="1e-61")) == Unmarked(("balance of USDT",))
 
 
 def test_what_cannot_be_valued_leaves_the_last_equity_to_go_stale() -> None:
@@ -401,6 +416,18 @@ def test_a_wall_clock_that_jumps_into_tomorrow_begins_no_day() -> None:
     assert world.state.ledger.day.name > today.name
 
 
+@pytest.mark.parametrize(("moved_ns", "rolls"), [(S, True), (S + 1, False), (-S, True), (-S - 1, False)])
+def test_a_wall_clock_that_moves_by_no_more_than_a_second_is_believed(moved_ns: int, rolls: bool) -> None:
+    world = World()
+    world.clock.wall_ns = 20_001 * DAY - 2 * S
+    assert world.turn() == [r.DayRolled, r.Marked]
+    world.clock.pass_(5 * S)
+    world.clock.wall_ns += moved_ns
+    world.see()
+    assert mw.utc_day(world.clock.wall_ns) > world.state.ledger.day.name
+    assert (r.DayRolled in world.turn()) is rolls
+
+
 @pytest.mark.parametrize(
     ("tripped", "doubted"),
     [
@@ -580,7 +607,8 @@ def test_other_events_need_no_notice(kind: r.LedgerKind) -> None:
 
 def test_a_time_that_the_venue_cannot_mean_is_not_waited_for() -> None:
     assert transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 30 * S)), NOON) == ()
-    assert len(transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 61 * S)), NOON)) == 1
+    assert transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 60 * S - 1)), NOON) == ()
+    assert len(transfer_latches(state_of(moved(venue_ns=NOON.wall_ns + 60 * S)), NOON)) == 1
     assert len(transfer_latches(state_of(moved(venue_ns=0)), NOON)) == 1
 
 
@@ -628,6 +656,16 @@ def test_the_watch_looks_for_transfers_once_a_second() -> None:
     assert told == [r.LatchSet]
 
 
+def test_on_a_host_that_has_just_started_everything_is_looked_at_at_once() -> None:
+    world = World(grace_ns=1)
+    world.clock.boot_ns = 0
+    world.see()
+    world.round()
+    assert world.readings.equity[WHERE].boot_ns == 0
+    world.state.apply(moved(venue_ns=1))
+    assert world.turn() == [r.DayRolled, r.Marked, r.LatchSet]
+
+
 def test_worths_are_by_instrument() -> None:
     facts: InstrumentFacts = lc.facts()
     assert Worth(currency="USDT", tick_lot=facts.quote_per_tick_lot, base="BTC", lot=facts.asset_per_lot, spot=False) == listing_worth(BTC)
@@ -657,6 +695,17 @@ def test_on_a_shared_account_the_burden_of_others_is_read_with_its_worth() -> No
     world.readings.burdens = {}
     world.round()
     assert (world.readings.burdens, world.watch.missing["/".join(WHERE)]) == ({}, ("mark of bybit/ETHUSDT",))
+
+
+def test_on_an_account_where_nothing_is_unmanaged_nobody_else_has_a_burden() -> None:
+    world = World()
+    asyncio.run(world.watch.round(world.venue, lambda: Others(NOTHING_UNMANAGED, Ledger(), ())))
+    assert (world.readings.burdens, world.readings.equity) == ({}, {WHERE: Equity(990_000_000, NOW)})
+    # The control: with one coin that is unmanaged there is one, of nothing.
+    world.clock.pass_(S)
+    shared = Others(unmanaged_of(["ETH"], [BTC], ["BTCUSDT"]), Ledger(), ())
+    asyncio.run(world.watch.round(world.venue, lambda: shared))
+    assert world.readings.burdens[WHERE].gross == 0
 
 
 @pytest.mark.parametrize("at", ["holdings", "quote ETHUSDT"])

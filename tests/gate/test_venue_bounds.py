@@ -66,6 +66,27 @@ def test_what_is_told_goes_before_what_is_reckoned_and_what_is_old_counts_for_no
     assert bounds_now(published, told, quote, AT) == found
 
 
+def test_how_long_each_of_them_is_good_for() -> None:
+    assert (PUBLISHED_GOOD_FOR_NS, TOLD_GOOD_FOR_NS, MARK_GOOD_FOR_NS) == (120 * S, 3 * S, 5 * S)
+
+
+def test_of_what_nothing_is_known_nothing_has_a_bound() -> None:
+    assert NOTHING_KNOWN == (0, 0, 0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "standing", "said"),
+    [
+        ("price_limit", Standing(highest_bid_ticks=7), "the highest bid that it takes now is 7 ticks, the lowest ask any"),
+        ("price_limit", Standing(lowest_ask_ticks=5), "the highest bid that it takes now is any ticks, the lowest ask 5"),
+        ("max_orders", Standing(most_open=3, open_orders=4), "4 orders are open in the symbol, 3 may be"),
+        ("reduce_only", Standing(position_lots=-9), "it would do more than end a position of -9 lots"),
+    ],
+)
+def test_what_is_said_names_the_numbers_of_the_rule_that_is_broken(name: str, standing: Standing, said: str) -> None:
+    assert standing.said(name) == f"the venue's {name}: {said}"
+
+
 BEYOND: tuple[tuple[str, dict[str, Any], Standing, Standing], ...] = (
     ("price_limit", {}, Standing(highest_bid_ticks=299_999), Standing(highest_bid_ticks=300_000)),
     ("price_limit", {"side": Side.SELL}, Standing(lowest_ask_ticks=300_001), Standing(lowest_ask_ticks=300_000)),
@@ -246,11 +267,14 @@ def test_listings_tell_what_is_published_and_streams_what_is_limited_now() -> No
     banded = listing(bid_most=Decimal("1.05"), ask_least=Decimal("0.95"), most_open=200)
     read(banded)
     assert readings.published == {PLACE: Published(Decimal("1.05"), Decimal("0.95"), 200, clock.boot_ns)}
-    for nothing in ((), (banded, msgspec.structs.replace(banded, most_open=100)), (listing(bid_most=Decimal("NaN")),)):
+    senseless: list[dict[str, Any]] = [{"bid_most": Decimal("NaN")}, {"ask_least": Decimal("NaN")}, {"most_open": -1}]
+    for nothing in ((), (banded, msgspec.structs.replace(banded, most_open=100)), *((listing(**parts),) for parts in senseless)):
         read(*nothing)
         assert readings.published == {}
         read(banded)
         assert readings.published != {}
+    read(listing())
+    assert readings.published == {PLACE: Published(Decimal(0), Decimal(0), 0, clock.boot_ns)}, "no bound is one that makes sense"
     watch.hear("bybit")
     assert readings.price_limits == {}
     told.limit = PriceLimits(7, 5, clock.boot_ns)

@@ -151,10 +151,10 @@ class FeeWatch:
         return found
 
     def _wants(self, known: _Known, now_ns: int) -> bool:
-        return known.rates is None or bool(known.why) or now_ns - known.read_boot_ns >= EVERY_NS
+        return bool(known.why) or now_ns - known.read_boot_ns >= EVERY_NS
 
     def _holds(self, known: _Known, now_ns: int) -> bool:
-        return known.rates is not None and 0 <= now_ns - known.read_boot_ns <= COMPARABLE_NS
+        return 0 <= now_ns - known.read_boot_ns <= COMPARABLE_NS
 
     def _compared(self, known: _Known, fill: r.Filled) -> bool:
         """Whether nothing is left to be done about an execution: it was compared, or never can be."""

@@ -67,12 +67,14 @@ NOTHING_KNOWN: Final = Standing()
 
 def bounds_now(published: Published | None, told: PriceLimits | None, quote: Quote | None, boot_ns: int) -> Standing:
     """The highest bid, the lowest ask and how many orders may be open: told by the venue, or else reckoned from the mark, to the strict side."""
-    known = published is not None and _fresh(published.boot_ns, PUBLISHED_GOOD_FOR_NS, boot_ns)
-    most_open = published.most_open if published is not None and known else 0
+    if published is not None and not _fresh(published.boot_ns, PUBLISHED_GOOD_FOR_NS, boot_ns):
+        published = None
+    most_open = 0 if published is None else published.most_open
     if told is not None and _fresh(told.boot_ns, TOLD_GOOD_FOR_NS, boot_ns):
         return Standing(told.highest_bid_ticks, told.lowest_ask_ticks, most_open)
-    if published is None or not known or quote is None or not quote.mark_ticks or not _fresh(quote.boot_ns, MARK_GOOD_FOR_NS, boot_ns):
+    if published is None or quote is None or not _fresh(quote.boot_ns, MARK_GOOD_FOR_NS, boot_ns):
         return Standing(most_open=most_open)
+    # Where there is no mark it is 0, and so are the bounds: none.
     highest = (quote.mark_ticks * published.bid_most).to_integral_value(ROUND_FLOOR)
     lowest = (quote.mark_ticks * published.ask_least).to_integral_value(ROUND_CEILING)
     return Standing(int(highest), int(lowest), most_open)
