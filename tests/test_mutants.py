@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scripts.mutants.__main__ import onto
 from scripts.mutants.judge import Judge, surveyed
 from scripts.mutants.kept import Keeper, Kept, Names, read
 from scripts.mutants.operators import Mutant, candidates, compiles, mutants
@@ -78,6 +80,32 @@ def test_what_is_told_of_the_last_result_is_what_it_says() -> None:
     for name, figures in told.items():
         counts = result["modules"][f"src/interlock/gate/{name}"]
         assert figures == (counts["mutants"], counts["killed"], counts["timed_out"], counts["justified"])
+
+
+def test_what_was_not_judged_again_is_told_as_the_earlier_result_has_it_and_from_when_that_is() -> None:
+    def told(commit: str, modules: dict[str, int], survivors: list[str] | None = None, semantic: str = "") -> dict[str, Any]:
+        return {
+            "commit": commit,
+            "judged_at": {commit: sum(modules.values())},
+            "modules": {file: {"mutants": count} for file, count in modules.items()},
+            "survivors": [{"file": file} for file in survivors or []],
+            "semantic": [{"name": semantic}] if semantic else [],
+            "not_judged": dict.fromkeys(survivors or [], 1),
+            "unsteady": [],
+        }
+
+    first = told("1", {"a": 1, "b": 2, "c": 3}, ["a", "b"], "one")
+    second = onto(first, told("2", {"b": 20}))
+    assert second["modules"] == {"a": {"mutants": 1}, "b": {"mutants": 20}, "c": {"mutants": 3}}
+    assert (second["survivors"], second["not_judged"], second["semantic"]) == ([{"file": "a"}], {"a": 1}, [{"name": "one"}])
+    assert (second["commit"], second["judged_at"]) == ("2", {"2": 20})
+    assert second["earlier"] == [{"commit": "1", "judged_at": {"1": 6}, "modules": ["a", "c"]}]
+    third = onto(second, told("3", {"a": 10}, semantic="two"))
+    assert third["earlier"] == [
+        {"commit": "1", "judged_at": {"1": 6}, "modules": ["c"]},
+        {"commit": "2", "judged_at": {"2": 20}, "modules": ["b"]},
+    ]
+    assert (third["survivors"], third["not_judged"], third["semantic"]) == ([], {}, [{"name": "two"}])
 
 
 # What is changed

@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         result["budget_s"] = options.budget
     if options.sample:
         result["sample"] = {"each": options.sample, "seed": options.seed}
+    if options.onto:
+        result = onto(json.loads(Path(options.onto).read_text(encoding="utf-8")), result)
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     _print(result)
@@ -120,6 +122,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="how long the tests of one mutant may take together, the slowest left out; what survives is to be tried again without it",
     )
     parser.add_argument("--json", metavar="FILE", help="where to write the result")
+    parser.add_argument("--onto", metavar="FILE", help="an earlier result: what was not asked for now is told as it stands there")
     return parser.parse_args(arguments)
 
 
@@ -220,6 +223,25 @@ def report(outcomes: list[tuple[Job, Outcome]], seconds: float) -> dict[str, Any
         "modules": {file: {name: counts[name] for name in names} for file, counts in sorted(modules.items())},
         "survivors": sorted(survivors, key=lambda s: (str(s["file"]), int(str(s["line"])), str(s["before"]), str(s["after"]))),
         "semantic": sorted(semantic, key=lambda s: s["name"]),
+    }
+
+
+def onto(earlier: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """A result with what an earlier one tells of other modules. `earlier` says of which, at which commit, and where its mutants had been judged."""
+    now, before = result["modules"], earlier["modules"]
+    carried = {file: counts for file, counts in before.items() if file not in now}
+    older = [{**one, "modules": [file for file in one["modules"] if file in carried]} for one in earlier.get("earlier", [])]
+    own = sorted(set(carried) - {file for one in older for file in one["modules"]})
+    older.append({"commit": earlier["commit"], "judged_at": earlier.get("judged_at", {}), "modules": own})
+    return {
+        **result,
+        "modules": dict(sorted({**carried, **now}.items())),
+        "survivors": [one for one in earlier["survivors"] if one["file"] in carried] + result["survivors"],
+        "semantic": result["semantic"] or earlier["semantic"],
+        "not_judged": {file: count for file, count in earlier.get("not_judged", {}).items() if file in carried}
+        | result.get("not_judged", {}),
+        "unsteady": sorted({*earlier["unsteady"], *result["unsteady"]}),
+        "earlier": [one for one in older if one["modules"]],
     }
 
 

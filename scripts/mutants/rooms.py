@@ -38,6 +38,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "group_result",
         "foreign",
         "own_crossing",
+        "market_watch",
+        "money_watch",
+        "fee_watch",
+        "venue_bounds",
     ),
     "orders": ("order_machine", "order_state", "order_reports", "orders", "absence", "cancels", "ledger", "reconcile"),
     "journal": (

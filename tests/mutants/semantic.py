@@ -258,6 +258,14 @@ SEMANTIC = (
         (_T_WAYS,),
     ),
     Semantic(
+        "a connection for cancels waits for the room of placements",
+        _EGRESS,
+        "            wait_ns = self._meter.refused_ns(spend, boot_ns) or self._meter.fits_in_ns(cost, boot_ns)\n",
+        "            wait_ns = self._meter.wait_ns(Spend.PLACE, cost, boot_ns)\n",
+        "placements that were refused or have used up their part keep an order from being cancelled",
+        (_T_WAYS,),
+    ),
+    Semantic(
         "an answer to nothing that was asked is left out",
         _SOCKET,
         "            if asked is None:\n                raise AnswerTrouble(",
