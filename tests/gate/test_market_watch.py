@@ -164,7 +164,7 @@ def test_prices_of_which_the_stream_says_too_little_are_asked_for() -> None:
     world.round()
     assert world.venue.asked["quote BTCUSDT"] == 1
     assert told.taken == [world.readings.references.references[PLACE].quote]
-    assert world.problem() == ""
+    assert world.problem() == world.watch.problem(PLACE, world.clock.boot_ns) == ""
     told.wants_asking = False
     world.after(S)
     assert world.venue.asked["quote BTCUSDT"] == 1
@@ -319,6 +319,7 @@ def test_a_venue_that_wants_to_be_left_alone_is_not_asked_for_its_rules_either()
 
 
 def test_how_often_a_venue_is_asked_for_what() -> None:
+    assert (EVERY_NS, METADATA_EVERY_NS, mw.METADATA_READS_MISSED) == (100 * MS, 30 * S, 4)
     world = World()
     world.round()
     asked = {"clock": 2 * S, "rate USDT": S, "listings": 30 * S}
@@ -360,11 +361,25 @@ def test_an_answer_about_something_else_or_from_the_future_is_not_taken_in(odd: 
     assert world.problem() == ""
 
 
+def test_an_answer_about_another_instrument_of_ours_is_not_taken_for_it() -> None:
+    sheet = msgspec.structs.replace(SHEET, symbols={**SHEET.symbols, "bybit:ZZZ": SYMBOL})
+    world = World({PLACE: BTC, ("bybit", "ZZZ"): listing(symbol="ZZZ")}, sheet=sheet)
+    world.venue.listed = tuple(world.watch.listings.values())
+    world.venue.quotes = {"BTCUSDT": {"symbol": "ZZZ"}, "ZZZ": {}}
+    world.venue.failing["quote ZZZ"] = ReadFailed("no answer")
+    world.round()
+    assert world.readings.references.references == {}
+    world.venue.failing.clear()
+    world.after(EVERY_NS)
+    assert set(world.readings.references.references) == {("bybit", "ZZZ")}
+
+
 @pytest.mark.parametrize("odd", [{"currency": "KRW"}, {"at": NOW + S}, {"source": FxSource.CONFIGURED}])
 def test_a_rate_of_another_currency_of_the_future_or_written_down_by_a_person_does_not_count(odd: dict[str, Any]) -> None:
-    world = World()
+    world = World(sheet=msgspec.structs.replace(SHEET, currencies={**SHEET.currencies, "KRW": SHEET.currencies["USDT"]}))
     world.venue.rates["USDT"] = odd
     world.round()
+    assert not any(world.readings.references.rates.values())
     assert "0 fresh rates" in refs.rate_problem(world.readings.references, SHEET, "USDT", world.clock.boot_ns)
 
 
@@ -551,6 +566,10 @@ def test_a_number_has_one_hash_however_it_is_written(value: Decimal, zeros: int)
     assert isinstance(exponent, int)
     longer = Decimal((sign, (*digits, *(0,) * zeros), exponent - zeros))
     assert metadata_hash(listing(min_notional=value)) == metadata_hash(listing(min_notional=longer))
+
+
+def test_zero_has_one_hash_however_it_is_written() -> None:
+    assert len({metadata_hash(listing(min_notional=Decimal(text))) for text in ("0", "0.00", "-0", "0e9")}) == 1
 
 
 @given(st.lists(st.decimals(), min_size=2, max_size=2))

@@ -19,7 +19,7 @@ from tests.gate.venue_account import shown
 from tests.gate.watch_venue import BTC, Clock, Venue, listing
 
 from interlock.domain.instruments import Kind
-from interlock.domain.orders import Side
+from interlock.domain.orders import OrderState, Side
 from interlock.gate import lattice
 from interlock.gate import money_watch as mw
 from interlock.gate import records as r
@@ -117,6 +117,56 @@ def test_coins_of_a_spot_account_count_at_the_bid_of_their_instrument() -> None:
     both = {("bybit", "AAA"): listing_worth(listing(symbol="AAA", kind=Kind.SPOT)), **SPOT_WORTHS}
     assert worth(holdings(BTC="0.01"), seen, both) == 495_000_000
     assert worth(holdings(BTC="0.01"), usual(), SPOT_WORTHS) == Unmarked(("quote of bybit/BTC-USDT",))
+
+
+def test_a_position_that_counts_for_nothing_or_has_no_mark_keeps_none_behind_it_from_being_looked_at() -> None:
+    btc = ("BTCUSDT", 2, "49000")
+    assert worth(holdings(("AAA", 0, "0"), btc)) == worth(holdings(btc)) == 1_980_000
+    seen = readings(lc.quote(), lc.quote(symbol="BTC-USDT"), lc.rate(bid="0.99", ask="1.01"))
+    assert worth(holdings(("BTC-USDT", 1, "1"), btc), seen, {**WORTHS, **SPOT_WORTHS}) == 1_980_000
+    odd = holdings(("AAA", 1, "5"), ("ZZZ", 1, "5"))
+    assert worth(odd) == Unmarked(("mark of bybit/AAA", "mark of bybit/ZZZ"))
+    # One that is quoted and of which nobody knows what a lot of it is.
+    assert worth(holdings(("BTC-USDT", 1, "5")), seen) == Unmarked(("mark of bybit/BTC-USDT",))
+
+
+@pytest.mark.parametrize(
+    "worths",
+    [
+        WORTHS,
+        {("upbit", "BTC-USDT"): listing_worth(SPOT)},
+        {("bybit", "BTC-USDT"): listing_worth(listing(symbol="BTC-USDT", base="ETH", kind=Kind.SPOT))},
+    ],
+    ids=["a perpetual", "another venue", "another coin"],
+)
+def test_a_coin_counts_by_a_spot_instrument_of_its_own_venue_alone(worths: Any) -> None:
+    seen = readings(lc.quote(), lc.quote(symbol="BTC-USDT"), lc.rate(bid="0.99", ask="1.01"))
+    assert worth(holdings(BTC="0.01"), seen, SPOT_WORTHS) == 495_000_000
+    assert worth(holdings(BTC="0.01"), seen, worths) == 0
+    assert worth(holdings(BTC="-0.01"), seen, worths) == Unmarked(("USD rate of BTC",))
+
+
+def test_a_balance_of_nothing_needs_neither_quote_nor_rate() -> None:
+    assert worth(holdings(BTC="0", USDT="0"), readings(), SPOT_WORTHS) == 0
+    assert worth(holdings(BTC="1", USDT="1"), readings(), SPOT_WORTHS) == Unmarked(("quote of bybit/BTC-USDT", "USD rate of USDT"))
+
+
+def test_what_others_have_of_a_coin_counts_only_where_it_is_owed() -> None:
+    sheet = msgspec.structs.replace(WIDE, currencies={**WIDE.currencies, "BNB": WIDE.currencies["USDT"]})
+    seen = readings(lc.rate(), lc.rate("BNB"), sheet=sheet)
+
+    def of(amount: str, unmanaged: list[str]) -> int | Unmarked:
+        held = holdings(USDT="100", BNB=amount)
+        return equity_of(held, "bybit", WORTHS, seen, sheet, NOW, unmanaged_of(unmanaged, [BTC], ["BTCUSDT"]))
+
+    assert (of("5", []), of("5", ["BNB"])) == (105_000_000, 100_000_000)
+    assert of("-5", []) == of("-5", ["BNB"]) == 95_000_000
+
+
+def test_a_quote_of_an_instrument_without_limits_is_of_no_use() -> None:
+    seen = usual().references
+    assert set(mw.usable_quotes(seen, WIDE, NOW)) == {("bybit", "BTCUSDT")}
+    assert mw.usable_quotes(seen, msgspec.structs.replace(WIDE, symbols={}), NOW) == {}
 
 
 @pytest.mark.parametrize(
@@ -453,6 +503,15 @@ def test_a_clock_that_nobody_confirms_begins_no_day(tripped: tuple[tuple[r.Scope
     assert fresh.turn() == [r.DayRolled, r.Marked]
 
 
+def test_only_the_clocks_of_all_that_there_is_put_it_in_doubt() -> None:
+    limits = SHEET.symbols["bybit:BTCUSDT"]
+    one, none = (msgspec.structs.replace(WIDE, symbols=symbols) for symbols in ({"bybit:BTC:PERP": limits}, {}))
+    tripped = clock_trip(r.Scope.SYMBOL, "bybit/BTC:PERP")
+    assert mw.wall_clock_is_doubted(state_of(tripped, sheet=one))
+    assert not mw.wall_clock_is_doubted(state_of(msgspec.structs.replace(tripped, name="feed_stale"), sheet=one))
+    assert not mw.wall_clock_is_doubted(state_of(tripped, sheet=none))
+
+
 @pytest.mark.parametrize(
     ("seen", "missing"),
     [
@@ -487,6 +546,7 @@ def test_days_are_those_of_utc() -> None:
     assert mw.utc_day(0) == "1970-01-01"
     assert mw.utc_day(20_000 * DAY - 1) == "2024-10-03"
     assert mw.utc_day(20_000 * DAY) == "2024-10-04"
+    assert (mw.utc_day(2_932_896 * DAY), mw.utc_day(2_932_897 * DAY)) == ("9999-12-31", "")
 
 
 def running(*records: Record) -> GateState:
@@ -500,6 +560,8 @@ def running(*records: Record) -> GateState:
         (running(), S),
         (state_of(o.fill(2)), S),
         (state_of(*o.OPENED), S),
+        # It has ended at the venue, and one of its executions was not seen yet.
+        (state_of(*o.OPENED, o.report(OrderState.CANCELLED, filled=1)), S),
         (state_of(o.fill(2), o.fill(2, "t2", side=Side.SELL)), 2_500 * MS),
     ],
 )
@@ -666,6 +728,17 @@ def test_on_a_host_that_has_just_started_everything_is_looked_at_at_once() -> No
     assert world.turn() == [r.DayRolled, r.Marked, r.LatchSet]
 
 
+def test_between_two_looks_for_transfers_lies_a_second() -> None:
+    world = World(grace_ns=S)
+    world.turn()
+    world.state.apply(moved(venue_ns=0))
+    for waited_ns in (0, S - 1):
+        world.clock.pass_(waited_ns)
+        assert r.LatchSet not in world.turn()
+    world.clock.pass_(1)
+    assert r.LatchSet in world.turn()
+
+
 def test_worths_are_by_instrument() -> None:
     facts: InstrumentFacts = lc.facts()
     assert Worth(currency="USDT", tick_lot=facts.quote_per_tick_lot, base="BTC", lot=facts.asset_per_lot, spot=False) == listing_worth(BTC)
@@ -683,6 +756,7 @@ def test_on_a_shared_account_the_burden_of_others_is_read_with_its_worth() -> No
     asyncio.run(world.watch.round(world.venue, lambda: others))
     found = world.readings.burdens[WHERE]
     assert (found.gross, found.boot_ns) == (101_000_202, NOW)
+    assert world.readings.equity == {WHERE: Equity(990_000_000, NOW)}, "what theirs has won is not ours"
     assert world.venue.asked["quote ETHUSDT"] == 1
     # What cannot be valued leaves the last figure as it was, and says what is missing.
     world.clock.pass_(S)

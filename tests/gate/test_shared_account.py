@@ -486,6 +486,9 @@ def test_of_an_accounts_worth_others_only_ever_take() -> None:
     for unknown in (worth(Holding(DOGE, 1, Decimal(2)), quotes={}), worth(DOGE="-1"), worth(Holding(DOGE, 1, Decimal(0)))):
         assert isinstance(unknown, Unmarked)
     assert worth(Holding(DOGE_SPOT, 1, Decimal(2)), USDT="100") == alone  # what is held of spot is a balance
+    assert worth(Holding(DOGE_SPOT, 1, Decimal(2)), Holding(DOGE, 1_000, Decimal("2")), USDT="100") == lost
+    odd = {DOGE: msgspec.structs.replace(QUOTES[DOGE], bid_ticks=QUOTES[DOGE].ask_ticks + 1)}
+    assert isinstance(worth(Holding(DOGE, 1_000, Decimal("2")), quotes=odd), Unmarked)
 
 
 # What it denies

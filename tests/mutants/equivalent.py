@@ -1347,4 +1347,69 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             ("Following._mark", "self._version += 1", "1", "2", "versions are compared and never counted"),
         )
     ),
+    *(
+        Equivalent(_GATE + module, "", at, before, after, why)
+        for at, why, changes in (
+            ("_NEVER_NS = -(1 << 62)", "any time before the clock began", (("1", "2"), ("62", "63"))),
+            ("_EXACT = Context(prec=400, traps=[])", "no amount has so many digits", (("400", "401"),)),
+        )
+        for before, after in changes
+        for module in ("market_watch.py", "money_watch.py")
+    ),
+    *(
+        Equivalent(_GATE + "fee_watch.py", "", "_NEVER_NS = -(1 << 62)", before, after, "any time before the clock began")
+        for before, after in (("1", "2"), ("62", "63"))
+    ),
+    *(
+        Equivalent(_GATE + "money_watch.py", function, at, before, after, why)
+        for function, at, why, changes in (
+            (
+                "equity_of",
+                "if worth is None or gained is None:",
+                "without a worth nothing was gained; the question tells the type checker",
+                (("worth is None or gained is None", "(gained is None)"),),
+            ),
+            (
+                "equity_of",
+                "total += value * Fraction(rates[currency][0 if value > 0 else 1])",
+                "a sum of 0 does not come here",
+                (("value > 0", "(value >= 0)"),),
+            ),
+            (
+                "_gained",
+                "ticks = quote.mark_ticks or (quote.bid_ticks if holding.lots > 0 else quote.ask_ticks)",
+                "a position of 0 does not come here",
+                (("holding.lots > 0", "(holding.lots >= 0)"),),
+            ),
+            ("_add_balance", "if amount < 0:", "a balance of 0 does not come here", (("amount < 0", "(amount <= 0)"),)),
+            (
+                "_add_balance",
+                "value = amount / Fraction(worth.lot) * Fraction(worth.tick_lot) * (quote.bid_ticks if amount > 0 else quote.ask_ticks)",
+                "a balance of 0 does not come here",
+                (("amount > 0", "(amount >= 0)"),),
+            ),
+            (
+                "naked_values",
+                "if facts is not None and valuation is not None and not refs.rate_problem(references, sheet, facts.quote, boot_ns):",
+                "an instrument whose currency has a rate has a valuation if it is in the universe, and else none; each tells the type checker",
+                tuple(
+                    (
+                        "facts is not None and valuation is not None and not refs.rate_problem(references, sheet, facts.quote, boot_ns)",
+                        f"({one} is not None and (not refs.rate_problem(references, sheet, facts.quote, boot_ns)))",
+                    )
+                    for one in ("facts", "valuation")
+                ),
+            ),
+            (
+                "MoneyWatch.round",
+                "if others is not None and before is not None and shared:",
+                "an account that is shared is one of which others are told; both questions tell the type checker",
+                tuple(
+                    ("others is not None and before is not None and shared", f"({one} is not None and shared)")
+                    for one in ("others", "before")
+                ),
+            ),
+        )
+        for before, after in changes
+    ),
 )
