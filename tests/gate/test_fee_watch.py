@@ -195,6 +195,7 @@ def test_what_cannot_be_compared_is_counted_by_its_reason_and_holds_nothing() ->
     # Nor is a fee of nothing in no other currency, where none is what was told.
     world.watch.take(BYBIT, FeeRates(Decimal(0), Decimal(0)))
     assert world.fill("0", fee_currency="BNB").latches() == []
+    assert (world.told()["compared"], world.told()["not_compared"]) == (1, ["1 charged in BNB", "1 of another time than the rates"])
     assert len(world.fill("0.001", venue_ns=world.clock.wall_ns - COMPARABLE_NS).latches()) == 1
 
 
@@ -276,9 +277,25 @@ def test_rates_are_read_one_after_the_other_and_again_every_hour() -> None:
     assert asked == ["BTCUSDT", "KRW-BTC", "ETHUSDT", "ETHUSDT", "BTCUSDT"]
 
 
-def test_a_read_that_fails_leaves_what_was_read_before() -> None:
+def test_an_execution_is_compared_as_soon_as_it_is_noted_where_rates_are_known() -> None:
+    world = World().knowing().fill("0.00055")
+    assert (world.told()["compared"], world.told()["waiting"]) == (1, 0)
+
+
+def test_rates_that_were_read_are_good_for_an_hour_however_long_the_host_has_run() -> None:
+    world = World()
+    world.clock.boot_ns = 10 * EVERY_NS
+    world.knowing()
+    for passed_ns, due in ((EVERY_NS - 1, ""), (1, "BTCUSDT")):
+        world.clock.pass_(passed_ns)
+        assert world.watch.due("bybit") == due
+
+
+def test_a_read_that_fails_leaves_what_was_read_before_and_is_tried_again() -> None:
     world = World().knowing()
     world.watch.failed(BYBIT, "no answer")
+    world.clock.pass_(AGAIN_NS)
+    assert world.watch.due("bybit") == "BTCUSDT"
     assert (world.told()["taker"], world.told()["problem"]) == ("0.00055", "no answer")
     assert len(world.fill("0.001").latches()) == 1
 

@@ -1402,6 +1402,15 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             ),
             (
                 "MoneyWatch.round",
+                "if others is not None and before is not None:  # where nothing is unmanaged they are active in nothing",
+                "there is one where there is the other; both questions tell the type checker",
+                tuple(
+                    ("others is not None and before is not None", after)
+                    for after in ("(others is not None)", "(before is not None)", "(others is not None or before is not None)")
+                ),
+            ),
+            (
+                "MoneyWatch.round",
                 "if others is not None and before is not None and shared:",
                 "an account that is shared is one of which others are told; both questions tell the type checker",
                 tuple(
@@ -1411,5 +1420,21 @@ EQUIVALENT: tuple[Equivalent, ...] = (
             ),
         )
         for before, after in changes
+    ),
+    Equivalent(
+        _GATE + "fee_watch.py",
+        "FeeWatch._compared",
+        "if rates is None or not self._holds(known, self._clock().boot_ns):",
+        "rates is None or not self._holds(known, self._clock().boot_ns)",
+        "(not self._holds(known, self._clock().boot_ns))",
+        "rates that were never read are old; the question tells the type checker",
+    ),
+    Equivalent(
+        _GATE + "fee_watch.py",
+        "FeeWatch._compared",
+        "return False",
+        "False",
+        "None",
+        "whoever asks wants to know whether, and neither is yes",
     ),
 )

@@ -347,7 +347,7 @@ class MoneyWatch:
         holdings = await reads.holdings()
         shared = before is not None and bool(before.unmanaged.assets)
         quotes: dict[str, refs.Quote] = {}
-        if others is not None and before is not None and shared:
+        if others is not None and before is not None:  # where nothing is unmanaged they are active in nothing
             quotes = {symbol: await reads.quote(symbol) for symbol in active_symbols(at_either(before, others()), where, holdings)}
         now_ns, sheet = self._clock().boot_ns, self._limits.sheet
         unmanaged = NOTHING_UNMANAGED if before is None else before.unmanaged
