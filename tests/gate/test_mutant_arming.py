@@ -429,6 +429,30 @@ def test_a_grant_ends_for_the_first_reason_and_its_mandate_for_its_own_first() -
     assert reasons == [("clock_loop_gap", "")] * 2 + [("clock_loop_gap", "disarmed")] * 3
 
 
+def test_after_a_kill_no_record_of_a_grant_arms() -> None:
+    """A kill ends a life: the record of a grant behind it is none that could be answered."""
+    state = Arming()
+    for record in (boot(), reconciled(True)):
+        state = arming.apply(state, record)
+    _, minted = ceremony()
+    assert arming.apply(state, minted.record).armed
+    killed = arming.apply(state, records.KillEffective(boot_ns=BOOT_NS))
+    assert not arming.apply(killed, minted.record).armed
+
+
+def test_a_grant_to_trade_is_not_spent_by_its_permits() -> None:
+    machine, minted = armed_machine()
+    permitted = step(machine, permit("cid", minted.record.grant.grant_id))
+    assert permitted.arming == machine.arming
+
+
+def test_the_mandates_of_one_symbol_after_the_other_end() -> None:
+    machine, _ = armed_machine()
+    for symbol in (SYMBOL, "bybit/ETHUSDT"):
+        machine = step(machine, records.Disarmed(boot_ns=BOOT_NS, reason="r", actor="ann", symbol=symbol, mandate_ends=True))
+    assert machine.arming.symbols_over == {SYMBOL, "bybit/ETHUSDT"}
+
+
 def test_what_ends_grant_and_mandate_at_once_is_named_for_both() -> None:
     after = arming.apply(armed_machine()[0].arming, foreign())
     assert (after.ended, after.mandate_over) == ("foreign_activity", "foreign_activity")
