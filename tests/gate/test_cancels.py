@@ -119,3 +119,32 @@ def test_the_budget_goes_to_those_never_sent_and_then_to_the_longest_overdue() -
     assert due(orders, late, 9) == ["c", "d", "b", "a"]
     assert due(orders, late, 3) == ["c", "d", "b"]
     assert due(orders, late, 0) == due(orders, late, -1) == []
+
+
+def test_one_that_was_shown_goes_behind_those_that_were_never_sent_though_it_was_wanted_first() -> None:
+    records: list[r.Record] = []
+    for name, wanted_ns in (("a", 1), ("b", 5), ("c", 3)):
+        records += [intent(name), permit(name), wire(name), answer(S.OPEN, name), cancel(name, boot_ns=wanted_ns)]
+    orders = fold(*records, cancel_sent("a", boot_ns=7), report(S.OPEN, client_id="a"))
+    assert due(orders, 7, 9) == ["c", "b", "a"]
+
+
+def test_one_that_was_not_sent_yet_keeps_none_behind_it_from_being_cancelled() -> None:
+    orders = fold(intent("a"), permit("a"), cancel("a"), intent("b"), permit("b"), wire("b"), answer(S.OPEN, "b"), cancel("b"))
+    assert due(orders, 9, 9) == ["b"]
+    apply(orders, wire("a"))
+    assert due(orders, 9, 9) == ["a", "b"]
+
+
+def test_the_time_of_the_next_one_is_the_earliest_of_all() -> None:
+    orders = fold(*OPENED, cancel(boot_ns=7))
+    assert next_due_boot_ns(orders) == 7, "one that was never sent is due since it was wanted"
+    apply(orders, cancel_sent(boot_ns=10))
+    assert next_due_boot_ns(orders) == 10 + 250 * MS
+    assert next_due_boot_ns(orders, BackOff(first_ns=3)) == 13
+    apply(orders, report(S.OPEN))
+    assert next_due_boot_ns(orders) == 7, "and so is one that was shown"
+    apply(orders, cancel_sent(boot_ns=20, attempt=2))
+    for record in (intent("b"), permit("b"), wire("b"), cancel("b", boot_ns=30)):
+        apply(orders, record)
+    assert next_due_boot_ns(orders) == 30
