@@ -344,6 +344,9 @@ def test_a_connection_for_cancels_may_use_all_that_the_venue_lets_us_open_and_no
         await bench.egress.restore()
         assert meter.standing(bench.now().boot_ns)["connections"] == (3, 4)
         bench.egress._placing.abort("lost")
+        with pytest.raises(ConnectionError, match="no room for another connection"):
+            await bench.egress.restore()
+        assert meter.standing(bench.now().boot_ns)["connections"] == (3, 4), "a quarter is kept from placements"
         bench.egress._cancelling.abort("lost")
         with pytest.raises(ConnectionError, match="no room for another connection"):
             await bench.egress.restore()
