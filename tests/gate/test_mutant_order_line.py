@@ -428,3 +428,17 @@ def test_a_line_that_idled_too_long_is_given_up_and_a_busy_one_is_not() -> None:
         for_ever.close()
 
     run(use())
+
+
+def test_a_pool_forgets_lines_that_have_ended() -> None:
+    async def use() -> None:
+        pool = Pool(1)
+        await pool.lines.take()
+        pool.made[0].line.abort("cut")
+        assert pool.lines.free() is None
+        await pool.lines.take()
+        pool.lines.abort("over")
+        assert [bench.changed for bench in pool.made] == [1, 1], "each has ended once"
+        pool.close()
+
+    run(use())
