@@ -14,6 +14,7 @@ from tests.gate import order_records as o
 from tests.gate.core_world import World, armed_state, proposal
 from tests.gate.disks import FakeDisk
 
+from interlock.domain.errors import DamagedState
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate import snapshot
@@ -328,7 +329,8 @@ def test_a_record_that_nobody_knows_is_told_by_verification() -> None:
     writer.write([b"\xc1"])
     writer.sync()
     write_snapshot(disk, FOLDER, snapshot.snapshot_file(fold(*LIFE), writer.mark, r.SCHEMA))
-    assert f"record {len(LIFE) + 1} is none" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+    with pytest.raises(DamagedState, match=f"record {len(LIFE) + 1}: expected a record of schema"):
+        snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
 
 
 def test_what_a_snapshot_covers_can_be_archived_and_is_still_verified() -> None:

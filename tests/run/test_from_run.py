@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.run.recorded_run import BOOT_NS, EPOCH_NS, PLAN, RecordedRun, S, blocks, frame, header, permit_of, rewrite
+from tests.run.recorded_run import BOOT_NS, EPOCH_NS, PLAN, SMALL, RecordedRun, S, blocks, frame, header, permit_of, rewrite
 
 from interlock.cli.main import main
 from interlock.domain.orders import Side, TimeInForce
@@ -20,6 +20,7 @@ from interlock.engine.again import core_of
 from interlock.engine.core import told_actions
 from interlock.engine.inputs import VERSION, Input, InputLog, InputsRead, Kind
 from interlock.gate import records as r
+from interlock.gate.journal import SystemDisk, open_journal
 
 Records = list[r.Record]
 Inputs = list[Input]
@@ -423,6 +424,16 @@ def test_damage_is_exit_code_3_and_names_the_file(
     assert (code, told["error"]["kind"]) == (3, "DamagedState")
     assert str(log) in told["error"]["message"]
     assert said in told["error"]["message"]
+
+
+def test_a_record_of_the_journal_that_is_none_is_damage(run: RecordedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert again(run, capsys)[0] == 0, "whole, it is decided again"
+    journal, _ = open_journal(SystemDisk(), run.folder / "journal", schema=r.SCHEMA, incarnation=b"x" * 16, options=SMALL)
+    journal.commit(b"no record")
+    journal.close()
+    code, told = again(run, capsys)
+    assert (code, told["error"]["kind"]) == (3, "DamagedState"), told
+    assert f"record {len(run.records) + 1}: expected a record of schema" in told["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ from interlock.domain.errors import Refused, UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import frames as f
 from interlock.gate.frames import Decided, Done, Proposal, Propose, Refusal, Role
-from interlock.gate.records import Book, Level, Scope
+from interlock.gate.journal import Options, SystemDisk, open_journal
+from interlock.gate.records import SCHEMA, Book, Level, Scope, Tick, encode
 from interlock.run import gate_process
 from interlock.run.children import PASSED_ON
 from interlock.run.gate_config import GateConfig, read_gate_config, tags_of, write_gate_config
@@ -387,6 +389,47 @@ def test_the_process_says_one_line_and_ends_by_a_signal(tmp_path: Path) -> None:
     assert code == 130
     (line,) = said
     assert set(json.loads(line)) == {"intent", "read", "lower", "raise", "journal", "witness"}
+
+
+def test_a_journal_with_a_record_that_is_none_ends_the_start_by_its_name(tmp_path: Path) -> None:
+    """The batch is whole and the chain right: only whoever reads records finds it. Nothing is written, nothing is sent, and no socket opens."""
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    async def one_life(config: GateConfig, around: Around) -> None:
+        async with life(config, around) as host:
+            assert host.status().level is Level.HALT
+
+    with ground(tmp_path) as (config, around, addresses):
+        sizes = Options(segment_bytes=config.segment_bytes, batch_bytes=config.batch_bytes, reserve_bytes=config.reserve_bytes)
+        journal, _ = open_journal(SystemDisk(), config.journal, schema=SCHEMA, incarnation=b"x" * 16, options=sizes)
+        journal.commit(encode(Tick(boot_ns=1, wall_ns=1)))
+        journal.close()
+        run(one_life(config, around))  # a record before its first keeps nobody from starting
+        kept = files(config.journal)
+        journal, found = open_journal(SystemDisk(), config.journal, schema=SCHEMA, incarnation=b"y" * 16, options=sizes)
+        journal.commit(b"no record")
+        journal.close()
+        before = files(config.journal)
+        write_gate_config(msgspec.structs.replace(config, checker_fd=-1), tmp_path / "gate.json")
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "interlock.run.gate_process", str(tmp_path / "gate.json")],
+            env={**{name: os.environ[name] for name in PASSED_ON if name in os.environ}, "READ_ONLY_ENFORCED": "false"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (3, "")
+        newest = max(config.journal.glob("*.seg"))
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"gate: cannot start: {newest}, record {found.mark.lsn + 1}: expected a record of schema {SCHEMA} ")
+        assert files(config.journal) == before != kept
+        assert not list(config.sockets.glob("*.sock"))
+        seen = [json.loads(one) for one in Path(addresses.witness).read_text(encoding="utf-8").splitlines()]
+        assert seen, "what a gate asks is seen"
+        assert not [one for one in seen if one["class"] == "RISK+"]
 
 
 def test_a_configuration_survives_its_file_and_a_wrong_one_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from tests.gate.serving import command
 from tests.run.live_ground import example, live_ground
-from tests.run.recorded_run import RecordedRun
+from tests.run.recorded_run import SMALL, RecordedRun
 
 from interlock.cli.main import main
 from interlock.engine.again import decide_again
@@ -26,7 +26,7 @@ from interlock.engine.inputs import InputsRead
 from interlock.engine.moment import moment_of
 from interlock.gate import records as r
 from interlock.gate.evaluate import REQUIRED
-from interlock.gate.journal import SystemDisk, recover
+from interlock.gate.journal import SystemDisk, open_journal, recover
 from interlock.gate.limit_sheet import load as load_sheet
 from interlock.gate.told_limits import UNITS, Verdict, of_denial
 from interlock.run.config import load_config
@@ -261,6 +261,19 @@ def test_damage_is_exit_code_3(recorded: Recorded, tmp_path: Path, capsys: pytes
         file.write_bytes(damaged)
         code, told = asked(capsys, intent.client_id, "--from-run", str(copy))
         assert (code, told["error"]["kind"]) == (3, "DamagedState"), name
+
+
+def test_a_record_that_is_none_is_exit_code_3(recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    intent, copy = engines(recorded), tmp_path / "copy"
+    shutil.copytree(recorded.folder, copy, ignore=shutil.ignore_patterns("run", "*.sock"))
+    journal, _ = open_journal(SystemDisk(), copy / "journal", schema=r.SCHEMA, incarnation=b"x" * 16, options=SMALL)
+    journal.commit(r.encode(r.Tick(boot_ns=1, wall_ns=1)))
+    assert asked(capsys, intent.client_id, "--from-run", str(copy))[0] == 0, "with a record more it is told"
+    journal.commit(b"no record")
+    journal.close()
+    code, told = asked(capsys, intent.client_id, "--from-run", str(copy))
+    assert (code, told["error"]["kind"]) == (3, "DamagedState")
+    assert f"record {recorded.records[-1][0] + 2}: expected a record of schema" in told["error"]["message"]
 
 
 def test_an_engine_that_was_killed_before_it_began_keeps_nobody_from_asking(

@@ -251,7 +251,8 @@ def test_an_end_before_a_snapshot_is_a_violation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [b"\xc1", msgspec.msgpack.encode([1]), msgspec.msgpack.encode({"k": 1}), msgspec.msgpack.encode({"k": "a", 1: 2})]
+    "record",
+    [b"\xc1", b"\x91" * 2_000, msgspec.msgpack.encode([1]), msgspec.msgpack.encode({"k": 1}), msgspec.msgpack.encode({"k": "a", 1: 2})],
 )
 def test_bytes_that_are_no_record_are_damage(tmp_path: Path, record: bytes) -> None:
     writer = one_segment(tmp_path)

@@ -20,7 +20,8 @@ from interlock.domain.errors import BadInput, DamagedState, UsageError
 from interlock.gate.journal import Follower, Recovered, SystemDisk, archive, latest_snapshot, recover, require_journal
 from interlock.gate.journal.segments import find_segments
 from interlock.gate.limit_sheet import load
-from interlock.gate.records import SCHEMA, decode
+from interlock.gate.record_reading import read_record
+from interlock.gate.records import SCHEMA
 from interlock.gate.snapshot import verify_snapshot
 
 app = App(name="journal", help="Check, look at, pass on and pack the gate's journal.", default_parameter=Parameter(negative=()))
@@ -33,7 +34,7 @@ Directory = Annotated[Path, Parameter(name="DIR")]
 
 @app.command
 def verify(directory: Directory, /, *, limits: Path | None = None, json: bool = False) -> int:
-    """Read a whole journal, archives included, and check every batch and the chain; exit code 3 and the place if it is damaged.
+    """Read a whole journal, archives included, and check every batch, the chain and every record; exit code 3 and the place if it is damaged.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def verify(directory: Directory, /, *, limits: Path | None = None, json: bool = 
     """
     disk = SystemDisk()
     require_journal(disk, directory)
-    found = recover(disk, directory, schema=SCHEMA)
+    found = recover(disk, directory, schema=SCHEMA, consume=lambda lsn, payload: _require_record(disk, directory, lsn, payload))
     snapshot, ignored = latest_snapshot(disk, directory, SCHEMA)
     if limits is not None and (differs := verify_snapshot(disk, directory, load(limits))):
         raise DamagedState(f"{directory}: {differs}; remove the snapshot, the journal itself is whole")
@@ -186,14 +187,12 @@ def _there(directory: Path, follower: Follower) -> Iterator[dict[str, Any]]:
             yield _decoded(directory, lsn, payload)
 
 
+def _require_record(disk: SystemDisk, directory: Path, lsn: int, payload: bytes) -> None:
+    read_record(disk, directory, lsn, payload)
+
+
 def _decoded(directory: Path, lsn: int, payload: bytes) -> dict[str, Any]:
-    try:
-        return {"lsn": lsn, "record": msgspec.to_builtins(decode(payload))}
-    except msgspec.DecodeError as error:
-        raise DamagedState(
-            f"{directory}, record {lsn}: expected a record of schema {SCHEMA}, found other bytes ({error}); read it with the interlock that "
-            "wrote it"
-        ) from error
+    return {"lsn": lsn, "record": msgspec.to_builtins(read_record(SystemDisk(), directory, lsn, payload))}
 
 
 def _line(shown: dict[str, Any], json: bool) -> str:

@@ -16,6 +16,7 @@ from interlock.domain.errors import InterlockError
 from interlock.gate import records as r
 from interlock.gate.journal import Follower, SystemDisk
 from interlock.gate.journal.segments import find_segments
+from interlock.gate.record_reading import read_record
 from interlock.gate.told_limits import JudgedLimit, Unit, of_permit
 
 EVENTS: Final = 20
@@ -68,6 +69,7 @@ class JournalTold:
     """Reads along with a journal. `read` gives what is known now and never raises: what went wrong is told instead."""
 
     def __init__(self, folder: Path) -> None:
+        self._disk = SystemDisk()
         self._folder = folder
         self._follower: Follower | None = None
         self._events: deque[TimedEvent] = deque(maxlen=EVENTS)
@@ -91,12 +93,11 @@ class JournalTold:
         problem = ""
         try:
             if self._follower is None:
-                disk = SystemDisk()
-                places = find_segments(disk, self._folder)
-                self._follower = Follower(disk, self._folder, schema=r.SCHEMA, from_lsn=places[-2:][0].first_lsn if places else 1)
+                places = find_segments(self._disk, self._folder)
+                self._follower = Follower(self._disk, self._folder, schema=r.SCHEMA, from_lsn=places[-2:][0].first_lsn if places else 1)
             while found := self._follower.poll():
                 for lsn, payload in found:
-                    self._take(lsn, r.decode(payload))
+                    self._take(lsn, read_record(self._disk, self._folder, lsn, payload))
         except (InterlockError, OSError, ValueError) as error:
             problem = f"{self._folder}: {error}"
         marked, first, permit = self._marked, self._first, self._permit

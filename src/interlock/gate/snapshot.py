@@ -27,6 +27,7 @@ from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet, sheet_hash
 from interlock.gate.losses import Losses
 from interlock.gate.order_state import Orders
+from interlock.gate.record_reading import read_record
 from interlock.gate.state import GateState, Group, Permitted
 from interlock.gate.throttles import Throttles
 
@@ -163,15 +164,13 @@ def verify_snapshot(disk: Disk, directory: Path, sheet: LimitSheet) -> str:
 
     def fold(lsn: int, payload: bytes) -> None:
         if lsn <= found.mark.lsn:
-            again.apply(records.decode(payload))
+            again.apply(read_record(disk, directory, lsn, payload))
 
     try:
         _believe(found, sheet)
         recover(disk, directory, schema=records.SCHEMA, consume=fold)
     except Unfit as error:
         return f"{at}: {error}"
-    except msgspec.DecodeError as error:
-        return f"{at}: record {again.records + 1} is none that this interlock knows ({error}); verify it with the one that wrote it"
     if again.digest() == found.state_hash.hex():
         return ""
     return f"{at}: expected the state {again.digest()}, which the records make, found {found.state_hash.hex()}; remove the snapshot"

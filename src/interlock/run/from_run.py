@@ -20,6 +20,7 @@ from interlock.engine.side import Place
 from interlock.gate import records as r
 from interlock.gate.journal import SystemDisk, recover, require_journal
 from interlock.gate.proposals import MOST_PROPOSALS
+from interlock.gate.record_reading import read_record
 from interlock.gate.verbs import Cause
 from interlock.market.compiled import source_digest
 from interlock.run.config import load_config
@@ -139,12 +140,12 @@ def decide_run_again(folder: Path, say: Callable[[str], None]) -> FromRun:
 
 
 def _journal(folder: Path) -> _Journal:
-    found = _Journal({}, set(), {}, [])
+    disk, found = SystemDisk(), _Journal({}, set(), {}, [])
     drill_until_ns = -1
 
-    def take(_lsn: int, payload: bytes) -> None:
+    def take(lsn: int, payload: bytes) -> None:
         nonlocal drill_until_ns
-        match record := r.decode(payload):
+        match record := read_record(disk, folder, lsn, payload):
             case r.Armed():
                 drill_until_ns = record.grant.expires_boot_ns if record.grant.purpose is r.Purpose.DRILL else -1
             case r.Disarmed(symbol="") | r.Boot():
@@ -159,7 +160,7 @@ def _journal(folder: Path) -> _Journal:
             case r.LatchSet(name=Cause.EDGE.value, scope=r.Scope.STRATEGY):
                 found.edges.append(record)
 
-    recover(SystemDisk(), folder, schema=r.SCHEMA, consume=take)
+    recover(disk, folder, schema=r.SCHEMA, consume=take)
     return found
 
 

@@ -14,6 +14,7 @@ from interlock.gate.journal import START, Disk, Journal, Options, open_journal
 from interlock.gate.keeper import Keeper
 from interlock.gate.life import Kernels
 from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.record_reading import read_record
 from interlock.gate.state import GateState
 from interlock.run.gate_config import GateConfig
 
@@ -35,8 +36,8 @@ def open_and_fold(config: GateConfig, disk: Disk, sheet: LimitSheet, incarnation
     state = GateState(sheet) if loaded is None else loaded.state
     kernels = Kernels(state)
 
-    def fold(_lsn: int, payload: bytes) -> None:
-        record = r.decode(payload)
+    def fold(lsn: int, payload: bytes) -> None:
+        record = read_record(disk, config.journal, lsn, payload)
         state.apply(record)
         kernels.see(state, record)
 

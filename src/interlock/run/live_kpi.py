@@ -20,6 +20,7 @@ from interlock.domain.errors import InterlockError
 from interlock.gate import records as r
 from interlock.gate.frames import Status
 from interlock.gate.journal import Recovered, SystemDisk, recover
+from interlock.gate.record_reading import read_record
 from interlock.run.at_stop import AtStop, Ended, Reduction
 from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_PAPER, Evidence
 from interlock.run.venue_fills import Execution, Trade, compare_fills
@@ -105,9 +106,9 @@ class Told:
     _venue_of: dict[str, str] = field(default_factory=dict)
     """Of intents that were not sent yet, by client id."""
 
-    def take(self, _lsn: int, payload: bytes) -> None:
+    def take(self, record: r.AnyRecord) -> None:
         """Count one record."""
-        match r.decode(payload):
+        match record:
             case r.Boot():
                 self.lives += 1
             case r.Intent() as intent:
@@ -170,9 +171,13 @@ class Journaled:
 
 def read_told(journal: Path) -> Journaled:
     """Read a journal of a run, as far as it goes."""
-    told = Told()
+    told, disk = Told(), SystemDisk()
+
+    def take(lsn: int, payload: bytes) -> None:
+        told.take(read_record(disk, journal, lsn, payload))
+
     try:
-        return Journaled(told, recover(SystemDisk(), journal, schema=r.SCHEMA, consume=told.take), "")
+        return Journaled(told, recover(disk, journal, schema=r.SCHEMA, consume=take), "")
     except InterlockError as error:
         return Journaled(told, None, str(error))
 

@@ -24,6 +24,7 @@ from interlock.gate.market_watch import listing_worth
 from interlock.gate.readings import Now
 from interlock.gate.reconcile import Managed
 from interlock.gate.reconciler import Reconciler, opening
+from interlock.gate.record_reading import read_record
 from interlock.gate.venue_live import LiveAccess
 from interlock.gate.venue_live_reads import LiveReads
 from interlock.gate.venue_live_stream import LiveStream
@@ -196,6 +197,7 @@ class Permits:
         self, keeper: Keeper, disk: Disk, journal: Path, accounts: Mapping[str, str], now: Callable[[], Now], after_lsn: int
     ) -> None:
         self._keeper = keeper
+        self._disk = disk
         self._journal = journal
         self._accounts = accounts
         self._now = now
@@ -213,7 +215,7 @@ class Permits:
         while found := self._follower.poll():
             seen += len(found)
             for lsn, payload in found:
-                self._one(lsn, r.decode(payload))
+                self._one(lsn, read_record(self._disk, self._journal, lsn, payload))
         return seen
 
     def close(self) -> None:

@@ -31,6 +31,7 @@ from interlock.gate.life import Kernels
 from interlock.gate.limit_sheet import LimitSheet, load, sheet_hash
 from interlock.gate.parts import Life
 from interlock.gate.readings import Now
+from interlock.gate.record_reading import read_record
 from interlock.gate.records import Endpoint
 from interlock.gate.state import GateState
 from interlock.gate.venue_reads import ReadFailed
@@ -137,16 +138,15 @@ class _Watching:
     async def _with_journal(self, stop: asyncio.Future[None]) -> int:
         state, nonce = GateState(self._sheet), _nonce()
         kernels = Kernels(state)
+        disk, folder = SystemDisk(), self._config.folder / "journal"
 
-        def fold(_lsn: int, payload: bytes) -> None:
-            record = r.decode(payload)
+        def fold(lsn: int, payload: bytes) -> None:
+            record = read_record(disk, folder, lsn, payload)
             state.apply(record)
             kernels.see(state, record)
             if isinstance(record, r.Unsent):
                 self._last_lsn = max(self._last_lsn, record.permit_lsn)
 
-        disk = SystemDisk()
-        folder = self._config.folder / "journal"
         journal, found = open_journal(disk, folder, schema=r.SCHEMA, incarnation=bytes.fromhex(nonce), options=SIZES, consume=fold)
         keeper = Keeper(state, journal)
         permits = Permits(keeper, disk, self._config.counterfactual, self._accounts, now, self._last_lsn)

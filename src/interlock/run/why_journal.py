@@ -19,6 +19,7 @@ from interlock.gate import records as r
 from interlock.gate.journal import SystemDisk, recover, require_journal
 from interlock.gate.lattice import effective_level
 from interlock.gate.limit_sheet import LimitSheet, sheet_hash
+from interlock.gate.record_reading import read_record
 from interlock.gate.state import GateState
 from interlock.gate.told_limits import without_readings
 
@@ -127,12 +128,13 @@ class JournalRead:
         )
 
     def _read(self, subject: Subject, at_boot_ns: int | None = None) -> None:
-        require_journal(SystemDisk(), self._folder)
+        disk = SystemDisk()
+        require_journal(disk, self._folder)
         state = GateState(self._sheet)
         drills: set[str] = set()
 
         def take(lsn: int, payload: bytes) -> None:
-            record = r.decode(payload)
+            record = read_record(disk, self._folder, lsn, payload)
             if at_boot_ns is None:
                 self._note(record)
                 self._take(subject, state, lsn, record, drills)
@@ -142,7 +144,7 @@ class JournalRead:
             if subject.client_id and getattr(record, "client_id", "") == subject.client_id:
                 subject.end = _end(state, subject)
 
-        recover(SystemDisk(), self._folder, schema=r.SCHEMA, consume=take)
+        recover(disk, self._folder, schema=r.SCHEMA, consume=take)
 
     def _note(self, record: r.Record) -> None:
         match record:

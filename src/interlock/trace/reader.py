@@ -239,7 +239,7 @@ class JournalReader:
     def _entry(self, lsn: int, batch: int, incarnation: str, record: bytes) -> Entry:
         try:
             fields = msgspec.msgpack.decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._damaged(self._offset, f"expected record {lsn} as msgpack, found bytes that are none ({error})") from error
         if not isinstance(fields, dict) or not isinstance(fields.get("k"), str) or not all(isinstance(name, str) for name in fields):
             raise self._damaged(self._offset, f'expected record {lsn} as a map with its kind under "k", found another thing')
