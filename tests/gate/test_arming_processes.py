@@ -60,7 +60,7 @@ class Ground:
 
     def config(self) -> Config:
         """A configuration like the first gate's, to be changed; nothing ends with this gate but itself."""
-        return {**json.loads(json.dumps(self.told)), "checker_fd": self.beats, "children": []}
+        return {**json.loads(json.dumps(self.told)), "checker_fd": self.beats, "checker_pid": 0, "children": []}
 
     def room(self) -> Path:
         self.number += 1

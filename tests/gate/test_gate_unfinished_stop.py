@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def kill_everything(gate: Serving) -> None:
     """Gate, checker and sentinel, at once; the venue lives."""
     gate.die()
     for pid, start_ticks, _ in told(gate.folder).children[:2]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a checker ends by itself with its gate
+            os.kill(pid, signal.SIGKILL)
         who = GateIdentity(pid, start_ticks)
         until(lambda who=who: look(who) is Life.GONE)  # type: ignore[misc]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,21 @@ def test_a_new_life_is_followed(tmp_path: Path) -> None:
     writer.batch([boot(10, 1)])
     assert (watcher.step().lsn, watcher.violations) == (6, 0)
     watcher.close()
+
+
+def test_a_checker_ends_at_once_when_nobody_can_hear_it_also_while_it_waits_for_a_journal(tmp_path: Path) -> None:
+    """It must not outlive its gate, which may die before it has begun a journal; while the gate lives it waits, and beats when there is one."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "interlock.trace", str(tmp_path / "journal"), "--beat-ms", "10"], stdout=subprocess.PIPE
+    ) as waiting:
+        assert waiting.stdout is not None
+        living(tmp_path)
+        assert b'"violations": 0' in waiting.stdout.readline()
+    assert waiting.wait(20) == 0
+    with subprocess.Popen([sys.executable, "-m", "interlock.trace", str(tmp_path / "none")], stdout=subprocess.PIPE) as unheard:
+        assert unheard.stdout is not None
+        unheard.stdout.close()
+        try:
+            assert unheard.wait(20) == 0
+        finally:
+            unheard.kill()

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from interlock.domain.errors import Refused
 
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "READ_ONLY_ENFORCED", "TMPDIR", "TZ")
 """The variables that reach the gate. The conditions of arming are not among them: they are the terminal's."""
 SENTINEL_CONFIG, SENTINEL_PID, SENTINEL_LOG = "sentinel.json", "sentinel.pid", "sentinel.log"
+CHECKER_LOG = "checker.log"
+CHECKER_BEAT_MS = 500
+
+
+class Begun(NamedTuple):
+    """A process that was started: its id, and the descriptor from which the beats of a checker can be read, -1 for no checker."""
+
+    pid: int
+    beats_fd: int = -1
 
 
 def spawn(
@@ -55,3 +66,23 @@ def start_sentinel(sockets: Path, logs: Path, environ: Mapping[str, str], begun:
     # At once: a start that is cut off here must not leave one that nobody knows of.
     (sockets / SENTINEL_PID).write_text(str(process.pid), encoding="ascii")
     return int(json.loads(first_line(process, "sentinel", log))["pid"])
+
+
+def start_checker(
+    journal: Path, witness: str, facts: Path, logs: Path, environ: Mapping[str, str], begun: list[subprocess.Popen[bytes]]
+) -> Begun:
+    """Start a checker that reads a journal along, from its first record on. `witness` is "" where no venue keeps one. Raises OSError.
+
+    Whoever holds the descriptor is the gate that it beats for: the checker ends when nobody does.
+    """
+    read_end, write_end = os.pipe()
+    seen = ["--witness", witness] if witness else []
+    arguments = ["-m", "interlock.trace", str(journal), *seen, "--facts", str(facts), "--beat-ms", str(CHECKER_BEAT_MS)]
+    try:
+        process = spawn(arguments, logs / CHECKER_LOG, environ, begun, stdout=write_end)
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+    return Begun(process.pid, read_end)

@@ -21,6 +21,9 @@ from interlock.venues.hosts import hosts_of, pinned
 
 STOP_NOTE = "stop-note"
 
+Child = tuple[int, int, bool]
+"""(process id, start in clock ticks, started for this life) of what stands around a gate."""
+
 
 class Entry(StrEnum):
     """How orders go to a venue that `interlock venues serve` plays."""
@@ -80,13 +83,16 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     tags: dict[str, str]
     users: tuple[int, ...]
     checker_fd: int
-    children: tuple[tuple[int, int, bool], ...] = ()
-    """(process id, start in clock ticks, started for this life) of what ends with the gate when it ends in order."""
+    children: tuple[Child, ...] = ()
+    """What ends with the gate when it ends in order, and in which order: checker, sentinel, venue."""
+    checker_pid: int = 0
+    """Which of the children the checker is; 0 where nobody is to start another one."""
     sentinel_pid: int = 0
-    """Which of the children the sentinel is."""
+    """Which of the children the sentinel is; 0 as above."""
     lock_fd: int = -1
     """The lock of the folder, held by this process from its launch to its end."""
     witness: str = ""
+    """What the venues saw, for the checker; only simulated ones write it down."""
     lock_folder: Path = LOCK_FOLDER
     segment_bytes: int = 8 << 20
     batch_bytes: int = 1 << 18
@@ -103,6 +109,16 @@ class GateConfig(_Part, frozen=True, kw_only=True):
         return self.folder / "journal"
 
     @property
+    def facts(self) -> Path:
+        """What the checker is told of the instruments."""
+        return self.folder / "run" / "facts.json"
+
+    @property
+    def logs(self) -> Path:
+        """Where what stands around the gate complains."""
+        return self.folder / "log"
+
+    @property
     def stop_word(self) -> Path:
         """The file behind the stop word."""
         return self.memory / "stop-word"
@@ -116,6 +132,16 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of every venue that an order could be sent to."""
         return tuple(part.endpoint for part in self.venues)
+
+    def with_another(self, gone_pid: int, child: Child) -> GateConfig:
+        """The same with a child in the place of one that is gone, if it is among the children, else behind them."""
+        place = next((k for k, (pid, _, _) in enumerate(self.children) if pid == gone_pid), len(self.children))
+        return msgspec.structs.replace(
+            self,
+            children=(*self.children[:place], child, *self.children[place + 1 :]),
+            checker_pid=child[0] if gone_pid == self.checker_pid else self.checker_pid,
+            sentinel_pid=child[0] if gone_pid == self.sentinel_pid else self.sentinel_pid,
+        )
 
     def semantic_hash(self) -> str:
         """SHA-256 over what a grant depends on: venues, accounts, endpoints, keys, pins, symbols, windows, the way of orders; not ports, folders

@@ -29,7 +29,7 @@ from interlock.gate.limit_sheet import LimitSheet, load
 from interlock.gate.records import Endpoint
 from interlock.gate.sockets import private_folder
 from interlock.run.build import build_hash
-from interlock.run.children import PASSED_ON, SENTINEL_CONFIG, SENTINEL_PID, first_line, spawn, start_sentinel
+from interlock.run.children import PASSED_ON, SENTINEL_CONFIG, SENTINEL_PID, Begun, first_line, spawn, start_checker, start_sentinel
 from interlock.run.endpoint_rules import Resolve, resolve_here
 from interlock.run.gate_config import STOP_NOTE, Entry, GateConfig, VenuePart, tags_of, write_gate_config
 from interlock.run.gate_memory import memory_folder, take_over_word_on_disk
@@ -133,10 +133,10 @@ def prepare(
         witness=witness,
     )
     sentinel, new_sentinel = _sentinel(config, heartbeat, folder / "log", begun)
-    read_end, checker = _checker(config, facts, folder / "log", begun)
-    around = ((checker, True), (sentinel, new_sentinel), *around)
+    checker = _checker(config, facts, begun)
+    around = ((checker.pid, True), (sentinel, new_sentinel), *around)
     children = tuple((*found, new) for pid, new in around if (found := _identity(pid)) is not None)
-    config = msgspec.structs.replace(config, checker_fd=read_end, children=children, sentinel_pid=sentinel)
+    config = msgspec.structs.replace(config, checker_fd=checker.beats_fd, children=children, checker_pid=checker.pid, sentinel_pid=sentinel)
     write_gate_config(config, config.file)
     return config.file
 
@@ -310,20 +310,12 @@ def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
     }
 
 
-def _checker(
-    config: GateConfig, told: Mapping[str, Mapping[str, str]], logs: Path, begun: list[subprocess.Popen[bytes]]
-) -> tuple[int, int]:
-    """A checker of this gate's journal; the descriptor that its beats can be read from, and its process id."""
-    read_end, write_end = os.pipe()
-    facts = config.folder / "run" / "facts.json"
-    facts.write_text(json.dumps(told), encoding="utf-8")
-    # Only simulated venues have a witness; elsewhere the checker has the journal alone.
-    seen = ["--witness", config.witness] if config.witness else []
-    arguments = ["-m", "interlock.trace", str(config.journal), *seen, "--facts", str(facts), "--beat-ms", "500"]
-    process = spawn(arguments, logs / "checker.log", os.environ, begun, stdout=write_end)
-    os.close(write_end)
-    os.set_inheritable(read_end, True)
-    return read_end, process.pid
+def _checker(config: GateConfig, told: Mapping[str, Mapping[str, str]], begun: list[subprocess.Popen[bytes]]) -> Begun:
+    """A checker of this gate's journal, whose beats are heard by what this process becomes."""
+    config.facts.write_text(json.dumps(told), encoding="utf-8")
+    checker = start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, begun)
+    os.set_inheritable(checker.beats_fd, True)
+    return checker
 
 
 def _facts(sheet: LimitSheet) -> dict[str, dict[str, str]]:

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from interlock.domain.errors import InterlockError, Refused, UsageError
 from interlock.gate.clock_watch import ClockReading
 from interlock.gate.conditions import read_only_refusal
@@ -33,13 +31,13 @@ from interlock.gate.connection import OrderConnection
 from interlock.gate.journal import Disk, SystemDisk
 from interlock.gate.readings import Now
 from interlock.run.build import build_hash
-from interlock.run.children import start_sentinel
+from interlock.run.child_keeper import ChildKeeper
+from interlock.run.children import Begun, start_checker, start_sentinel
 from interlock.run.event_loop import Collector, QuietSelector, quiet_loop
-from interlock.run.gate_config import GateConfig, read_gate_config, write_gate_config
+from interlock.run.gate_config import Child, GateConfig, read_gate_config, write_gate_config
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
 from interlock.run.log_lines import Log
-from interlock.run.sentinel_keeper import Child, SentinelKeeper
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, identity_of, kernel_boot_id, look
 from interlock.sentinel.note import HostDisk, note_beside, unfinished
@@ -144,12 +142,10 @@ async def serve(
         kernel_boot_id=machine.kernel_boot_id(),
         pid=os.getpid(),
     )
-    keeper = _sentinel_keeper(config, log)
-    keeping: asyncio.Task[None] | None = None
+    around = _Around(config, log)
     try:
         await world.begin()
-        if config.sentinel_pid:
-            keeping = asyncio.get_running_loop().create_task(keeper.run())
+        around.keep(world.rooms.watch.hear_another_checker)
         await _until(world.ready(), stopped)
         if not stopped.done():
             with on_duty(collector, world, log):
@@ -158,11 +154,9 @@ async def serve(
         ended_by: int = stopped.result() if stopped.done() else int(signal.SIGTERM)
         left = await world.leave()
     finally:
-        if keeping is not None:
-            keeper.leave()
-            await asyncio.wait({keeping}, timeout=STOP_CHILD_S)
+        await around.leave()
         await world.close()
-    config = msgspec.structs.replace(config, children=keeper.children)
+    config = around.config
     if left:
         # Venue and sentinel stay: somebody has to be able to cancel what is left.
         _end_children(config, only_checker=True)
@@ -202,23 +196,61 @@ def on_duty(collector: Collector | None, world: GateWorld, log: Callable[[str], 
         tending.cancel()
 
 
-def _sentinel_keeper(config: GateConfig, log: Callable[[str], None]) -> SentinelKeeper:
-    """What keeps the sentinel of this folder alive. The new one is written down, for whoever ends what stands around the gate."""
-    begun: list[subprocess.Popen[bytes]] = []
+class _Around:
+    """Keeps alive what stands around a gate, the sentinel and the checker. `config` names those that stand there now."""
 
-    def changed(children: tuple[Child, ...], pid: int) -> None:
-        write_gate_config(msgspec.structs.replace(config, children=children, sentinel_pid=pid), config.file)
+    def __init__(self, config: GateConfig, log: Callable[[str], None]) -> None:
+        self.config = config
+        self._log = log
+        self._begun: list[subprocess.Popen[bytes]] = []
+        self._keepers: list[ChildKeeper] = []
+        self._keeping: list[asyncio.Task[None]] = []
 
-    return SentinelKeeper(
-        config.children,
-        config.sentinel_pid,
-        start=lambda: start_sentinel(config.sockets, config.folder / "log", os.environ, begun),
-        identity=identity_of,
-        look=look,
-        changed=changed,
-        boot_ns=lambda: now().boot_ns,
-        log=log,
-    )
+    def keep(self, hear_checker: Callable[[int], None]) -> None:
+        """From here on, until `leave`. `hear_checker` is given where the beats of a new checker can be read."""
+        config = self.config
+        if config.sentinel_pid:
+            self._keep(
+                "sentinel",
+                config.sentinel_pid,
+                lambda: Begun(start_sentinel(config.sockets, config.logs, os.environ, self._begun)),
+                lambda _sentinel: None,
+            )
+        if config.checker_pid:
+            self._keep(
+                "checker",
+                config.checker_pid,
+                lambda: start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, self._begun),
+                lambda checker: hear_checker(checker.beats_fd),
+            )
+
+    async def leave(self) -> None:
+        """Start nothing more; what is being started is named in `config` afterwards."""
+        for keeper in self._keepers:
+            keeper.leave()
+        if self._keeping:
+            await asyncio.wait(self._keeping, timeout=STOP_CHILD_S)
+
+    def _keep(self, what: str, pid: int, start: Callable[[], Begun], begun: Callable[[Begun], None]) -> None:
+        keeper = ChildKeeper(
+            what,
+            self.config.children,
+            pid,
+            start=start,
+            begun=begun,
+            identity=identity_of,
+            look=look,
+            replaced=self._replaced,
+            boot_ns=lambda: now().boot_ns,
+            log=self._log,
+        )
+        self._keepers.append(keeper)
+        self._keeping.append(asyncio.get_running_loop().create_task(keeper.run()))
+
+    def _replaced(self, gone_pid: int, child: Child) -> None:
+        """Written down, for whoever ends what stands around the gate. Raises OSError."""
+        self.config = self.config.with_another(gone_pid, child)
+        write_gate_config(self.config, self.config.file)
 
 
 async def _until(work: Coroutine[Any, Any, None], stopped: asyncio.Future[int]) -> None:
@@ -244,7 +276,9 @@ def _end_children(config: GateConfig, *, only_new: bool = False, only_checker: b
     While a stop is not swept to its end, sentinel and venue stay, whoever started them; returns whether that is so.
     """
     sweeps = _sweep_is_unfinished(config)
-    for pid, start_ticks, new in config.children[:1] if only_checker or sweeps else config.children:
+    for pid, start_ticks, new in config.children:
+        if (only_checker or sweeps) and pid != config.checker_pid:
+            continue
         child = GateIdentity(pid, start_ticks)
         if (only_new and not new) or look(child) is Life.GONE:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 
 from interlock.domain.clock import NS_PER_S
@@ -14,6 +13,7 @@ from interlock.gate.fee_watch import FeeWatch
 from interlock.gate.market_watch import MarketWatch
 from interlock.gate.parts import Parts
 from interlock.gate.permission import warnings_due
+from interlock.run.checker_line import CheckerLine
 from interlock.run.gate_venue import VenueDesk, take_in_order
 
 PRIMED_NS = 3 * NS_PER_S
@@ -42,8 +42,8 @@ class GateWatch:
         self._conditions = conditions
         self._fees = fees
         self._clocks = clocks
-        self._checker_fd = checker_fd
         self._beats = CheckerBeats(CHECKER_BOUND_NS)
+        self._checker_line = CheckerLine(self._beats, checker_fd, lambda: parts.clock().boot_ns)
         self._begun_ns = 0
         self._warned_boot_ns = 0
         self._primed = False
@@ -52,14 +52,11 @@ class GateWatch:
     def begin(self) -> None:
         """Hear the checker, and give everything that is watched its time from here on."""
         self._begun_ns = self._parts.clock().boot_ns
-        if self._checker_fd >= 0:
-            os.set_blocking(self._checker_fd, False)
-            asyncio.get_running_loop().add_reader(self._checker_fd, self._hear_checker)
+        self._checker_line.begin()
 
     def end(self) -> None:
         """Hear nothing more."""
-        if self._checker_fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._checker_fd)
+        self._checker_line.end()
 
     # The checker
 
@@ -72,14 +69,9 @@ class GateWatch:
         """From here on the checker's silence counts: it starts beside the gate, and is given the time to do so."""
         self._listening = True
 
-    def _hear_checker(self) -> None:
-        try:
-            data = os.read(self._checker_fd, 1 << 16)
-        except BlockingIOError:
-            return
-        self._beats.feed(data, self._parts.clock().boot_ns)
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._checker_fd)
+    def hear_another_checker(self, beats_fd: int) -> None:
+        """One was started in the place of one that is gone. The descriptor, where its beats can be read, is this room's from here on."""
+        self._checker_line.hear(beats_fd)
 
     # Duties
 
@@ -102,6 +94,7 @@ class GateWatch:
         if self._listening:
             take_in_order(parts, self._conditions.checker(parts.keeper.state, self._beats, reading.boot_ns))
             parts.readings.checker_alive = self._beats.alive(reading.boot_ns)
+        self._checker_line.go_on()
 
     def _all_seen(self, seen: Seen) -> bool:
         """Whether everything has been heard of once, or was given the time for it; until then the halt of the boot stands and a trip says nothing."""

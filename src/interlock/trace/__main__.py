@@ -1,7 +1,7 @@
 """`python -m interlock.trace JOURNAL_DIR [--witness FILE] [--facts FILE] [--beat-ms N]`: read along for a gate, and print a line of JSON a beat.
 
 The same as `interlock trace watch`, without the command's dependencies, and patient: a journal that is not there yet is waited for. It ends when
-nobody reads its beats any more.
+nobody can hear its beats any more, at once and whatever it is doing, so that it does not outlive the gate that it beats for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +41,14 @@ def _first_beat(directory: Path, options: argparse.Namespace, pause_s: float) ->
             time.sleep(pause_s)
 
 
+def _end_unheard(descriptor: int) -> None:
+    """Wait until nobody reads from a pipe any more, and then end this process."""
+    listener = select.poll()
+    listener.register(descriptor, 0)  # nothing is asked for; that the other end is closed is told in any case
+    listener.poll()
+    os._exit(0)
+
+
 def main(argv: Sequence[str]) -> int:
     """Watch until nobody listens; returns the exit code: 0, or that of what could not be read."""
     parser = argparse.ArgumentParser(prog="python -m interlock.trace", description="Read along with a gate's journal and beat.")
@@ -59,4 +69,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_unheard, args=(sys.stdout.fileno(),), name="end-unheard", daemon=True).start()
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A sentinel that dies is started anew by its gate, and nothing is permitted meanwhile. The gate with its fake venue starts once; half a minute."""
+"""A sentinel or checker that dies is started anew by its gate, and nothing is permitted meanwhile. Gates in processes for both; under a minute."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tests.gate.serving import Serving, serving, until
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import Refused
-from interlock.run.gate_config import read_gate_config
-from interlock.run.sentinel_keeper import LONGEST_PAUSE_NS, STEADY_NS, SentinelKeeper
+from interlock.run.child_keeper import LONGEST_PAUSE_NS, STEADY_NS, ChildKeeper
+from interlock.run.children import Begun
+from interlock.run.gate_config import Child, read_gate_config
 from interlock.sentinel import control
 from interlock.sentinel.gate_process import GateIdentity, Life, look
 
@@ -33,25 +34,34 @@ class Host:
         self.starts: list[int] = []
         self.fails: Exception | None = None
         self.said: list[str] = []
-        self.written: list[int] = []
-        self.keeper = SentinelKeeper(
+        self.begun: list[int] = []
+        self.written: list[tuple[int, Child]] = []
+        self.full = False
+        self.keeper = ChildKeeper(
+            "sentinel",
             (CHECKER, (20, 1, False)),
             20,
             start=self.start,
+            begun=lambda new: self.begun.append(new.pid),
             identity=lambda pid: GateIdentity(pid, 1),
             look=lambda one: self.lives[one.pid],
-            changed=lambda _children, pid: self.written.append(pid),
+            replaced=self.replaced,
             boot_ns=lambda: self.now_ns,
             log=self.said.append,
         )
 
-    def start(self) -> int:
+    def replaced(self, gone_pid: int, child: Child) -> None:
+        if self.full:
+            raise OSError("full")
+        self.written.append((gone_pid, child))
+
+    def start(self) -> Begun:
         self.starts.append(self.now_ns)
         if self.fails is not None:
             raise self.fails
         pid, self.next_pid = self.next_pid, self.next_pid + 1
         self.lives[pid] = Life.RUNS
-        return pid
+        return Begun(pid)
 
     def pass_s(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         """Let time pass, with ten looks a second."""
@@ -76,12 +86,11 @@ def test_one_that_lives_or_stands_still_is_left_alone_and_one_that_is_gone_is_re
     host.pass_s(5)
     host.lives[20] = Life.UNSEEN
     host.pass_s(5)
-    assert (host.starts, host.keeper.children) == ([], (CHECKER, (20, 1, False)))
+    assert (host.starts, host.written) == ([], [])
     host.lives[20] = Life.GONE
     host.pass_s(5)
     assert len(host.starts) == 1
-    assert host.keeper.children == (CHECKER, (21, 1, True))
-    assert host.written == [21]
+    assert (host.begun, host.written) == ([21], [(20, (21, 1, True))])
 
 
 @pytest.mark.parametrize("fails", [None, Refused("no"), OSError("no"), ValueError("no")])
@@ -103,11 +112,7 @@ def test_one_that_dies_again_and_again_is_started_ever_more_rarely(fails: Except
 
 def test_a_disk_that_takes_nothing_does_not_end_the_keeper() -> None:
     host = Host()
-
-    def full(*_: object) -> None:
-        raise OSError("full")
-
-    host.keeper._changed = full
+    host.full = True
     host.all_die()
     host.pass_s(1)
     host.all_die()
@@ -175,3 +180,34 @@ def test_a_gate_without_a_sentinel_takes_its_orders_back_and_goes_on_with_anothe
         third = sentinel_of(gate)
         assert gate.stop() == 0
         assert look(third) is Life.GONE, "the one that runs now ends with its gate"
+
+
+def checker_of(gate: Serving) -> GateIdentity:
+    config = read_gate_config(gate.folder / "run" / "gate.json")
+    return next(GateIdentity(pid, ticks) for pid, ticks, _ in config.children if pid == config.checker_pid)
+
+
+def test_a_gate_whose_checker_was_killed_goes_on_with_another_one_which_ends_with_it(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        assert gate.intent()[1]["result"] == "PERMIT"
+        until(lambda: len(gate.open_at_venue()) == 1)
+        first = checker_of(gate)
+        assert look(first) is Life.RUNS
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: "checker_silent" in {trip["name"] for trip in gate.report()["trips"]})
+        code, told = gate.intent(ticks=499_990)
+        assert (code, told["result"]) == (1, "DENY"), told
+        until(lambda: gate.open_at_venue() == [])
+        until(lambda: checker_of(gate) != first)
+        second = checker_of(gate)
+        assert (look(first), look(second)) == (Life.GONE, Life.RUNS)
+        until(lambda: gate.stands().level.value == "run", 30)
+        assert gate.report()["latches"] == []
+        code, told = gate.intent(ticks=499_980)
+        assert (code, told["result"]) == (0, "PERMIT"), told
+        # In its gate's order, not behind sentinel and venue.
+        children = read_gate_config(tmp_path / "run" / "gate.json").children
+        assert children[0][0] == second.pid
+        gate.die()
+        until(lambda: look(second) is Life.GONE)
