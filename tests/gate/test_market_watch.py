@@ -421,6 +421,7 @@ CHANGES: list[dict[str, Any]] = [
     {"kind": Kind.SPOT},
     {"min_lots": 2},
     {"min_notional": Decimal(6)},
+    {"steps": ((Decimal(0), Decimal("0.1")), (Decimal(60_000), Decimal("0.5")))},
     {"tiers": (*lc.TIERS, (Decimal(2_000_000), Decimal("0.3"), Decimal("0.2")))},
     {"tiers": ()},
     {"tick": Decimal("NaN")},
@@ -428,7 +429,7 @@ CHANGES: list[dict[str, Any]] = [
     {"tiers": ((Decimal("Infinity"), Decimal("0.1"), Decimal("0.05")),)},
     {"tiers": ((Decimal("1e999999"), Decimal("0.1"), Decimal("0.05")),)},
 ]
-NEW_UNIT = [change for change in CHANGES if not {"min_lots", "min_notional"} & set(change) and change != CHANGES[7]]
+NEW_UNIT = [change for change in CHANGES if not {"min_lots", "min_notional", "steps"} & set(change) and change != CHANGES[8]]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -446,6 +447,25 @@ def test_a_change_of_rules_ends_the_grant_of_the_symbol_by_name_and_no_longer_fi
     assert world.readings.binding.symbols != before.symbols
     world.after(METADATA_EVERY_NS)
     assert len(world.told) == 1
+
+
+def test_another_table_of_price_steps_ends_the_grant_also_where_the_tick_stays_and_leaves_the_unit() -> None:
+    """It is quoted and can be armed again, as behind another smallest order."""
+    table = ((Decimal(0), Decimal("0.1")), (Decimal(60_000), Decimal("0.5")))
+    world = World({PLACE: listing(steps=table)})
+    world.venue.listed = (listing(steps=tuple((price, step * Decimal("1.00")) for price, step in table)),)
+    world.round()
+    world.after(METADATA_EVERY_NS)
+    assert world.told == [], "the same table, written otherwise"
+    world.venue.listed = (listing(steps=(table[0], (Decimal(60_000), Decimal(1)))),)
+    world.after(METADATA_EVERY_NS)
+    (record,) = world.told
+    assert (record.symbol, record.reason) == (NAME, "metadata changed")
+    assert world.bound() == {NAME: metadata_hash(world.venue.listed[0])}
+    assert world.problem() == ""
+    world.venue.listed = (listing(steps=table),)
+    world.after(METADATA_EVERY_NS)
+    assert len(world.told) == 2, "and back"
 
 
 @pytest.mark.parametrize("same", [{}, {"trading": False}, {"tick": Decimal("0.100")}, {"min_notional": Decimal("5E+0")}])

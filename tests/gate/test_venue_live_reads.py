@@ -177,6 +177,8 @@ def test_listings_have_what_the_gate_needs_of_an_instrument(there: Ground, venue
         one = found[true.symbol]
         assert (one.base, one.quote, one.kind, one.min_notional, one.trading) == (true.base, true.quote, true.kind, true.min_notional, True)
         assert (one.lot, one.min_lots) == (true.lot, true.min_lots)
+        bands = tuple((band.from_price, band.step) for band in true.price_rule.tables[-1].bands)
+        assert one.steps == (bands if venue == "upbit" else ())
         assert bool(one.tiers) is (venue in DERIVATIVES)
         assert (one.bid_most, one.ask_least, one.most_open) == PUBLISHED[venue]
         InstrumentFacts(

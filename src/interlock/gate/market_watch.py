@@ -54,7 +54,7 @@ _NEVER_NS = -(1 << 62)
 def metadata_hash(listing: Listing) -> str:
     """SHA-256, hexadecimal, over what prices and sizes of an order depend on. Whether it trades is no part, nor how a number is written."""
     parts = (
-        "1",
+        "2",
         listing.symbol,
         listing.base,
         listing.quote,
@@ -64,6 +64,7 @@ def metadata_hash(listing: Listing) -> str:
         str(listing.min_lots),
         _plain(listing.min_notional),
         [[_plain(part) for part in tier] for tier in listing.tiers],
+        [[_plain(part) for part in step] for step in listing.steps],
     )
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

@@ -311,6 +311,7 @@ def _at_leverage(tiers: tuple[MarginTier, ...], leverage: Decimal | None) -> tup
 def _listing(listed: Listed, margins: tuple[MarginTier, ...] | None, *, trading: bool) -> Listing:
     instrument = listed.instrument
     known = instrument.margin_tiers if margins is None else margins
+    steps = tuple((band.from_price, band.step) for band in instrument.price_rule.tables[-1].bands)
     tiers = tuple((tier.max_notional, tier.initial, tier.maintenance) for tier in known)
     if not (instrument.min_lots < LARGEST and is_short(instrument.symbol, instrument.base, instrument.quote)):
         raise ReadFailed(f"an instrument makes no sense: {instrument.symbol[:LONGEST_TEXT]!r}, at least {instrument.min_lots} lots")
@@ -329,6 +330,7 @@ def _listing(listed: Listed, margins: tuple[MarginTier, ...] | None, *, trading:
         bid_most=listed.bid_most,
         ask_least=listed.ask_least,
         most_open=listed.most_open,
+        steps=steps if len(steps) > 1 else (),
         tiers=tiers,
     )
 

@@ -54,6 +54,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     ask_least: Decimal = Decimal(0)
     most_open: int = 0
     """So many orders may be open in it, 0 where nothing is published."""
+    steps: tuple[tuple[Decimal, Decimal], ...] = ()
+    """(from this price on, prices are multiples of this step), from 0 upward; empty where one step, the tick, is that of every price."""
     tiers: tuple[tuple[Decimal, Decimal, Decimal], ...]
 
 

@@ -80,6 +80,23 @@ def test_the_markets_of_won_are_listed_with_their_units() -> None:
     assert asked[2].call.query == "markets=KRW-BTC,KRW-NEW"
 
 
+def test_a_table_of_units_is_what_was_told_of_each_band_last() -> None:
+    account = Account(INSTRUMENTS)
+
+    def table(tick: Any, ask_price: float) -> list[Decimal]:
+        units, books = (
+            [UNITS[0] | {"tick_size": tick}],
+            [BOOK | {"orderbook_units": [BOOK["orderbook_units"][0] | {"bid_price": ask_price}]}],
+        )
+        (found,) = scripted(account.listings(), [clock(), ok(MARKETS[:1]), ok(units), ok(books)])[0]
+        return [found.price_step(Decimal(price), found.valid_from) for price in (600_000, 10**8)]
+
+    assert table(1000, 10**8) == [Decimal(500), Decimal(1000)], "the documented one"
+    assert table(100, 600_000) == [Decimal(100), Decimal(1000)]
+    assert table(1000, 10**8) == [Decimal(100), Decimal(1000)], "what was told of a band is kept while the price is in another one"
+    assert table(500, 600_000) == [Decimal(500), Decimal(1000)]
+
+
 def test_a_market_that_makes_no_sense_is_left_out_unless_it_is_ours() -> None:
     def listed(units: Any, books: Any) -> list[str]:
         return [each.symbol for each in scripted(ACCOUNT.listings(), [clock(), ok(MARKETS), ok(units), ok(books)])[0]]

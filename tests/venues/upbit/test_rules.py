@@ -16,7 +16,7 @@ from tests.venues.upbit.talks import BTC
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, Status
 from interlock.domain.orders import OrderType, Side, TimeInForce
-from interlock.domain.price_rules import UPBIT_KRW
+from interlock.domain.price_rules import UPBIT_KRW, PriceRule
 from interlock.market.shipped import SHIPPED
 from interlock.venues.port import OrderWanted
 from interlock.venues.upbit import rules
@@ -81,6 +81,28 @@ def test_the_venue_s_unit_goes_before_the_table_in_its_band() -> None:
     assert found.price_rule.name == "upbit-KRW-USDT"
     # The positive control: the table's own unit leaves the table.
     assert rules.instrument("KRW-USDT", Decimal(1), Decimal("1385"), on=ON).price_rule is UPBIT_KRW
+
+
+def test_a_table_that_was_told_is_kept_in_other_bands_and_can_become_the_documented_one_again() -> None:
+    told = rules.instrument("KRW-USDT", Decimal("0.5"), Decimal("1385.5"), on=ON).price_rule
+
+    def seen(tick: str, price: int, units: PriceRule) -> PriceRule:
+        return rules.instrument("KRW-USDT", Decimal(tick), Decimal(price), on=ON, units=units).price_rule
+
+    assert seen("0.1", 50, told) is told
+    again = seen("0.2", 50, told)
+    assert [again.step(Decimal(price), ON) for price in (50, 500, 1385, 6000)] == [Decimal("0.2"), Decimal(1), Decimal("0.5"), Decimal(5)]
+    assert seen("1", 1385, told) is UPBIT_KRW
+
+
+@pytest.mark.parametrize(("price", "kept"), [(4_940, False), (4_960, True), (5_040, True), (5_060, False)])
+def test_near_the_border_of_two_bands_the_unit_of_either_changes_nothing(price: int, kept: bool) -> None:
+    """Below 5,000 won it is 1, from there on 5. The unit is read before the price, which may cross in between."""
+    other = Decimal(5) if price < 5_000 else Decimal(1)
+    for tick, same in ((UPBIT_KRW.step(Decimal(price), ON), True), (other, kept), (Decimal(2), False)):
+        found = rules.instrument("KRW-XRP", tick, Decimal(price), on=ON)
+        assert (found.price_rule is UPBIT_KRW) is same
+        assert same or found.price_step(Decimal(price), ON) == tick
 
 
 def test_a_status_is_told_on() -> None:

@@ -16,6 +16,7 @@ import msgspec
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.domain.instruments import Instrument, MarginTier, Status
+from interlock.domain.price_rules import UPBIT_KRW, PriceRule
 from interlock.venues.dollars import inverted
 from interlock.venues.feed import NS_PER_MS, Count
 from interlock.venues.port import (
@@ -84,6 +85,8 @@ class Account:
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self.instruments = instruments
+        self._units: dict[str, PriceRule] = {}
+        """By market, the table of price units as far as it was told: each time only the unit of one band is."""
 
     def sign(self, key: Key, ask: Ask, stamp: Stamp) -> SignedCall:
         """Sign a request of a talk; a public one carries nothing of the key. Raises UsageError for anything that is no read."""
@@ -101,7 +104,7 @@ class Account:
         return max(date_ns(heard.headers), *(ms_ns(book.timestamp, f"{book.market} timestamp") for book in books.values()))
 
     def listings(self) -> Talk[tuple[Instrument, ...]]:
-        """Every KRW market, with the price unit that it has now.
+        """Every KRW market, with the price unit that it has now, and in other bands the one that was told last, or the documented one.
 
         One that makes no sense is left out, unless it is one of `instruments`: then Nonsense.
         """
@@ -134,11 +137,14 @@ class Account:
                 raise nonsense(market, "expected its price unit and its book, found one missing")
             best = book.orderbook_units[0]
             price = number(best.bid_price, market) or number(best.ask_price, market)
-            return rules.instrument(market, steps[market], price, on=on, known=known)
+            units = self._units.get(market, UPBIT_KRW)
+            found = rules.instrument(market, steps[market], price, on=on, known=known, units=units)
         except (Nonsense, ValueError, ArithmeticError) as error:
             if known is None:
                 return None
             raise nonsense(market, error) from error
+        self._units[market] = found.price_rule
+        return found
 
     def top(self, symbol: str) -> Talk[TopSeen]:
         """Best bid and ask. Whether the market takes orders is told to signed reads alone (`statuses`); here it is what the instrument says, if

@@ -35,6 +35,9 @@ MAX_TOTAL_KRW: Final = Decimal(1_000_000_000)
 _LOT = Decimal("0.00000001")
 _HIGHEST = Decimal(10_000_000_000)
 _REACH = 1000
+_BORDER = Decimal("0.01")
+"""So near to the border of two bands, as a share of the price, the unit that is told may be that of either: unit and price are read one after the
+other, and by which price the venue goes it does not say."""
 _MARKET = re.compile(r"KRW-[A-Z0-9]{1,20}", re.ASCII)
 
 
@@ -44,28 +47,38 @@ def is_ours(market: str) -> bool:
 
 
 def instrument(
-    market: str, tick: Decimal, price: Decimal, *, on: date, known: Instrument | None = None, status: Status = Status.TRADING
+    market: str,
+    tick: Decimal,
+    price: Decimal,
+    *,
+    on: date,
+    known: Instrument | None = None,
+    units: PriceRule = UPBIT_KRW,
+    status: Status = Status.TRADING,
 ) -> Instrument:
     """A KRW market whose price unit at `price` is `tick`, as the venue says on a day. Raises ValueError for what it cannot be.
 
-    The documented table holds, with `tick` in the band of `price` where the two differ. `known` keeps its quantum and price range, for what is
-    written in ticks must not change its meaning; a new one reaches from a thousandth of the band of `price` to a thousand times its top.
+    `units` is the table as it was known so far; it holds, with `tick` in the band of `price` where the two differ. `known` keeps its quantum and
+    price range, for what is written in ticks must not change its meaning; a new one reaches from a thousandth of the band of `price` to a thousand
+    times its top.
     """
     if not is_ours(market):
         raise ValueError(f"expected a market such as KRW-BTC, found {market[:40]!r}")
     if not (tick.is_finite() and 0 < tick <= 1_000_000 and price.is_finite() and 0 < price < _HIGHEST):
         raise ValueError(f"{market}: expected a positive tick_size and price, found {tick} and {price}")
-    rule = _rule(market, tick, price, on)
+    rule = _rule(market, tick, price, on, units)
     quantum, low, high = (known.quantum, known.min_price, known.max_price) if known else _range(rule, price, on)
     made = upbit_krw(market.partition("-")[2], quantum=f"{quantum:f}", price_range=(f"{low:f}", f"{high:f}"))
     return msgspec.structs.replace(made, price_rule=rule, status=status, source="instruments endpoint; fees and minimum as documented")
 
 
-def _rule(market: str, tick: Decimal, price: Decimal, on: date) -> PriceRule:
-    if UPBIT_KRW.step(price, on) == tick:
+def _rule(market: str, tick: Decimal, price: Decimal, on: date, units: PriceRule) -> PriceRule:
+    if tick in (units.step(price * near, on) for near in (1, 1 - _BORDER, 1 + _BORDER)):
+        return units
+    at = _band(units, price, on)
+    bands = tuple(PriceBand(band.from_price, tick if i == at else band.step) for i, band in enumerate(units.bands(on)))
+    if bands == UPBIT_KRW.bands(on):
         return UPBIT_KRW
-    at = _band(UPBIT_KRW, price, on)
-    bands = tuple(PriceBand(band.from_price, tick if i == at else band.step) for i, band in enumerate(UPBIT_KRW.bands(on)))
     table = PriceTable(valid_from=UPBIT_KRW.tables[-1].valid_from, bands=bands)
     return PriceRule(name=f"upbit-{market}", source="instruments endpoint, which differs from the documented price units", tables=(table,))
 
