@@ -80,3 +80,11 @@ def test_what_the_sentinel_no_longer_confirms_is_not_attended(beats: object, hol
     asyncio.run(made.assure(PLACE))
     asyncio.run(made.refresh())
     assert readings.attended == ({PLACE} if holds else set())
+
+
+def test_what_others_attend_is_left_to_them() -> None:
+    made, readings = dead_man(Sentinel(beats={}))
+    other = ("bybit", "BTCUSDT")
+    readings.attended = {PLACE, other}
+    asyncio.run(made.refresh())
+    assert readings.attended == {other}

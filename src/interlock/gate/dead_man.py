@@ -42,11 +42,11 @@ class DeadMan:
         """Read which beats the sentinel has confirmed lately."""
         if not self._places:
             return
-        before = set(self._readings.attended)
+        before = self._places & self._readings.attended
         told = await self._ask({"verb": "status"})
         now = self._clock().boot_ns
         confirmed = {place for place in self._places if 0 <= now - _confirmed_ns(told, place) <= self._good_for_ns}
-        # What was assured while this was asked is newer than the answer.
+        # What was assured while this was asked is newer than the answer; what others attend is theirs.
         self._readings.attended = confirmed | (self._readings.attended - before)
 
 

@@ -24,7 +24,7 @@ from interlock.venues.http_reader import HttpReader, ReadBroken
 from interlock.venues.metering import MeteredPace, metering_of, refusal_ns
 from interlock.venues.port import Access, AccountReads, Ask, End, FillKind, FillSeen, LedgerSeen, Nonsense, OrderSeen, Refused, Stamp, Talk
 from interlock.venues.request import Key
-from interlock.venues.talking import NoRoom, Talker
+from interlock.venues.talking import NoRoom, Sign, Talker
 
 LONGEST_TEXT: Final = 128
 """What a venue says beyond it makes no sense, and must not become a record that no journal can hold."""
@@ -45,7 +45,7 @@ class LiveAccess:
 
     `timeout_ns` is the limit of a read with all its requests; `receive_window_ns` bounds when the venue still takes one that is signed. `nonce` gives
     a UUID that was never used, as text. The meter is to be shared with whoever else asks the venue for this account. What is public has a connection
-    of its own, so that prices do not wait for lists.
+    of its own, so that prices do not wait for lists. `sign` takes the place of what signs the reads, for talks that are none.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class LiveAccess:
         receive_window_ns: int,
         meter: Meter | None = None,
         reader: MakeReader = HttpReader,
+        sign: Sign | None = None,
     ) -> None:
         self.venue = venue
         self.account = account
@@ -79,7 +80,7 @@ class LiveAccess:
         self._public, self._signed = reader(hosts.rest), reader(hosts.rest)
         self._wallet = reader(hosts.wallet) if hosts.wallet is not None else self._signed
         self._talker = Talker(
-            self._signed, reads.sign, key, self.stamp, timeout_s=timeout_ns / NS_PER_S, pace=self._pace, route=self._reader_for
+            self._signed, sign or reads.sign, key, self.stamp, timeout_s=timeout_ns / NS_PER_S, pace=self._pace, route=self._reader_for
         )
 
     def stamp(self) -> Stamp:

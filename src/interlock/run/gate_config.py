@@ -21,6 +21,11 @@ from interlock.venues.hosts import hosts_of, pinned
 
 STOP_NOTE = "stop-note"
 
+PROTECTED = frozenset({"bybit"})
+"""Venues that cancel when a private stream is silent, for accounts to which they granted it."""
+SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 3, 60
+"""The venue takes up to 300 s; so long an order may rest with nobody watching that a minute is all that counts as watched."""
+
 Child = tuple[int, int, bool]
 """(process id, start in clock ticks, started for this life) of what stands around a gate."""
 
@@ -51,6 +56,8 @@ class VenuePart(_Part, frozen=True, kw_only=True):
     endpoint: Endpoint
     symbols: tuple[str, ...]
     dead_man: bool
+    disconnect_cancel_s: int = 0
+    """The venue, which granted the account that, cancels by itself when the gate's private stream is silent for so many seconds; 0: not asked for."""
     orders_port: int = 0
     stream_port: int = 0
     places: Path | None = None
@@ -157,6 +164,7 @@ class GateConfig(_Part, frozen=True, kw_only=True):
                     sorted(v.pins.items()),
                     sorted(v.symbols),
                     v.dead_man,
+                    v.disconnect_cancel_s,
                 ),
                 *(v.receive_window_ns, v.visibility_lag_ns, v.answer_ns),
             )
@@ -201,6 +209,12 @@ def read_gate_config(path: Path) -> GateConfig:
 
 def _check(path: Path, part: VenuePart) -> None:
     where = f"venue {part.venue}"
+    if part.disconnect_cancel_s:
+        require_protectable(path, part.venue, part.disconnect_cancel_s)
+        if part.places is None:
+            raise BadInput(
+                path, where, "expected disconnect_cancel_s only with places, found it at the fake venue, which has no such thing"
+            )
     if (part.places is None) is not (part.orders_port > 0 < part.stream_port):
         raise BadInput(path, where, "expected either two ports or places, found both or neither")
     keyed = bool(part.credential is not None and part.key_fingerprint and part.pins)
@@ -214,6 +228,17 @@ def _check(path: Path, part: VenuePart) -> None:
         raise BadInput(path, where, f"expected places, credential, fingerprint and pins at {part.endpoint.value}, found not all of them")
     else:
         pinned(hosts_of(part.venue, Where(part.endpoint.value)), part.pins)
+
+
+def require_protectable(path: Path, venue: str, window_s: int) -> None:
+    """Raise BadInput for a window of disconnection protection where there is none, or of a length that protects nothing."""
+    if venue not in PROTECTED or not SHORTEST_WINDOW_S <= window_s <= LONGEST_WINDOW_S:
+        raise BadInput(
+            path,
+            f"venue {venue}, disconnect_cancel_s",
+            f"expected {SHORTEST_WINDOW_S} to {LONGEST_WINDOW_S} (seconds) at {', '.join(sorted(PROTECTED))}, found {window_s}; leave it out where "
+            "the venue has granted no disconnection protection",
+        )
 
 
 def write_gate_config(config: GateConfig, path: Path) -> None:

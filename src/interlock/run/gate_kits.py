@@ -24,6 +24,7 @@ from interlock.run.gate_config import Entry, VenuePart
 from interlock.run.gate_places import hosts_and_key
 from interlock.venues.account_parts import feed_at, reads_at
 from interlock.venues.budget import GATE, Meter, kept_for_sentinel
+from interlock.venues.bybit import disconnect
 from interlock.venues.endpoint import Endpoint, Where
 from interlock.venues.fake import budget
 from interlock.venues.http_reader import HttpReader
@@ -31,6 +32,7 @@ from interlock.venues.metering import metering_of
 from interlock.venues.order_parts import verbs_at
 from interlock.venues.port import FeeRates
 from interlock.venues.socket import Connect, connect_picows
+from interlock.venues.talking import Sign
 
 LISTS_NS = 20 * NS_PER_S
 """How long one read of a list with all its pages may take, pauses for the venue's limits included."""
@@ -90,6 +92,8 @@ class VenueKit:
     unsweepable: Callable[[int], str]
     fees: Callable[[str], Awaitable[FeeRates]] | None = None
     """Reads the account's own fee rates in a symbol; None where the venue tells none."""
+    protection: DisconnectCancel | None = None
+    """What cancels when the private stream is silent, where the configuration asks for that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,22 +151,28 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
 
 def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: SymbolOf, lines: Lines) -> VenueKit:
     hosts, key = hosts_and_key(part)
-    reads, verbs, feed = reads_at(part.venue, {}, wallet=hosts.wallet is not None), verbs_at(part.venue, {}), feed_at(part.venue, {})
+    reads, verbs = reads_at(part.venue, {}, wallet=hosts.wallet is not None), verbs_at(part.venue, {})
+    feed = feed_at(part.venue, {}, guarded=part.disconnect_cancel_s > 0)
     own = (CONNECTIONS,) if part.entry is Entry.SOCKET else ()
     meter = Meter((*metering_of(part.venue).limits, *own), GATE)
-    access = LiveAccess(
-        part.venue,
-        part.account,
-        reads,
-        hosts,
-        key,
-        now,
-        lambda: str(UUID(hex=nonce())),
-        timeout_ns=part.read_ns,
-        receive_window_ns=part.receive_window_ns,
-        meter=meter,
-        reader=lines.reader,
-    )
+
+    def access_of(sign: Sign) -> LiveAccess:
+        return LiveAccess(
+            part.venue,
+            part.account,
+            reads,
+            hosts,
+            key,
+            now,
+            lambda: str(UUID(hex=nonce())),
+            timeout_ns=part.read_ns,
+            receive_window_ns=part.receive_window_ns,
+            meter=meter,
+            reader=lines.reader,
+            sign=sign,
+        )
+
+    access = access_of(reads.sign)
     asked = LiveReads(access, symbol_of=symbol_of, lists_ns=LISTS_NS, begins_venue_ns=now().wall_ns - BEGINS_NS)
 
     async def know(symbols: Sequence[str]) -> None:
@@ -201,7 +211,28 @@ def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], sym
         know=know,
         unsweepable=_unsweepable_live,
         fees=asked.fees,
+        protection=DisconnectCancel(access_of(disconnect.sign_switch), part.disconnect_cancel_s) if part.disconnect_cancel_s else None,
     )
+
+
+class DisconnectCancel:
+    """Bybit's disconnection protection of one account, set and read over connections of its own."""
+
+    def __init__(self, access: LiveAccess, window_s: int) -> None:
+        self.window_s = window_s
+        self._access = access
+
+    async def set_up(self) -> None:
+        """Ask for the window. Raises ReadFailed."""
+        await self._access.hold(disconnect.set_window(self.window_s))
+
+    async def told_s(self) -> int:
+        """The window in force, seconds, 0 for none. Raises ReadFailed."""
+        return await self._access.hold(disconnect.window_s())
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._access.close()
 
 
 def _unsweepable_live(open_orders: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from interlock.domain.errors import UsageError
 from interlock.gate.account_lock import AccountName, Lease, take_local
+from interlock.gate.connection_guard import require_protection
 from interlock.gate.coverage import uncovered
 from interlock.gate.exposure import Place
 from interlock.gate.foreign import Unmanaged, unmanaged_of
@@ -83,6 +84,20 @@ async def _ask(part: VenuePart, kit: VenueKit) -> tuple[str, dict[str, Listing]]
             raise UsageError(f"venue {part.venue}: expected {symbol} to be listed, found {', '.join(sorted(known))}; correct the limits")
     # A simulated venue is another one in every folder, though it calls its account the same.
     return f"{key.account}@{kit.orders.port}" if part.endpoint is Endpoint.LOOPBACK else key.account, known
+
+
+async def protect(kits: Mapping[str, VenueKit]) -> None:
+    """Have every venue protect what rests there, where the configuration says that it does. Raises UsageError where it is not so."""
+    for venue, kit in kits.items():
+        if kit.protection is None:
+            continue
+        try:
+            await require_protection(kit.protection)
+        except ReadFailed as error:
+            raise UsageError(
+                f"venue {venue}, disconnect_cancel_s: {error.reason}; have the venue enable disconnection protection for this account, "
+                "or leave it out"
+            ) from error
 
 
 def require_covered(config: GateConfig, sheet: LimitSheet, listings: Mapping[Place, Listing]) -> None:

@@ -17,8 +17,8 @@ from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.records import Endpoint
 from interlock.gate.venue_socket_wire import VENUES as WITH_SOCKET
 from interlock.run.endpoint_rules import Resolve, require_abroad, require_startable
-from interlock.run.gate_config import Entry, VenuePart
-from interlock.run.places import Named, credential_file, key_at, read_named, read_places
+from interlock.run.gate_config import Entry, VenuePart, require_protectable
+from interlock.run.places import Named, credential_file, disconnect_cancel_s, key_at, read_named, read_places
 from interlock.venues.account_parts import reads_at
 from interlock.venues.credentials import read_credential
 from interlock.venues.endpoint import Where
@@ -66,8 +66,9 @@ def _hosts(part: VenuePart) -> Hosts:
     return hosts_on_loopback(part.venue, read_places(part.places))
 
 
-def placed_part(venue: str, sheet: LimitSheet, path: Path, entry: Entry) -> VenuePart:
-    """One simulated venue for the gate; one that takes no orders over a socket is told of them by HTTP.
+def placed_part(venue: str, sheet: LimitSheet, path: Path, entry: Entry, window_s: int = 0) -> VenuePart:
+    """One simulated venue for the gate; one that takes no orders over a socket is told of them by HTTP. `window_s` is that of its disconnection
+    protection, 0 for none.
 
     Raises UsageError for limits that do not fit it.
     """
@@ -88,6 +89,9 @@ def placed_part(venue: str, sheet: LimitSheet, path: Path, entry: Entry) -> Venu
         entry=entry if venue in WITH_SOCKET else Entry.REST,
         visibility_lag_ns=VISIBILITY_LAG_NS,
     )
+    if window_s:
+        require_protectable(path, venue, window_s)
+        part = msgspec.structs.replace(part, disconnect_cancel_s=window_s)
     return msgspec.structs.replace(part, receive_window_ns=CLOCK_NS) if venue in _UNEXPIRING else part
 
 
@@ -97,8 +101,8 @@ def named_part(venue: str, sheet: LimitSheet, path: Path, named: Named, credenti
     Raises UsageError for limits that do not fit it, a venue that is not named, one that has no such endpoint, hosts without pins, and whatever is
     wrong with the file of the key.
     """
-    part = placed_part(venue, sheet, path, entry)
     mine = named.venues.get(venue)
+    part = placed_part(venue, sheet, path, entry, 0 if mine is None else mine.disconnect_cancel_s)
     if mine is None:
         raise UsageError(f"{path}: expected {venue}, which the limits name, found {', '.join(sorted(named.venues)) or 'none'}; name it")
     part = msgspec.structs.replace(
@@ -124,7 +128,8 @@ def placed_parts(
         return (), ""
     path, names = places.resolve(), sorted(sheet.venues)
     if endpoint is Endpoint.LOOPBACK:
-        return tuple(placed_part(name, sheet, path, entry) for name in names), str(read_places(path).get("witness", ""))
+        told = read_places(path)
+        return tuple(placed_part(name, sheet, path, entry, disconnect_cancel_s(name, told)) for name in names), str(told.get("witness", ""))
     named = read_named(path, endpoint)
     parts = tuple(named_part(name, sheet, path, named, credentials, entry) for name in names)
     require_abroad([(one.host, one.port) for part in parts for one in _hosts(part).all], resolve)

@@ -18,6 +18,7 @@ from interlock.gate.arm_desk import ArmDesk
 from interlock.gate.attendant import Attendant
 from interlock.gate.commands import Commands
 from interlock.gate.condition_watch import ConditionWatch, cancels_called_for, may_rest
+from interlock.gate.connection_guard import ConnectionGuard
 from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
 from interlock.gate.egress import Egress, Way
@@ -64,6 +65,7 @@ class Rooms:
     desks: Mapping[str, VenueDesk]
     watch: GateWatch
     dead_man: DeadMan
+    guards: Mapping[str, ConnectionGuard]
     arming: ArmingView
     attendant: Attendant
     desk: Desk
@@ -180,6 +182,13 @@ def compose(
     arming = ArmingView(config, parts, desks, market=market, money=money, conditions=conditions, fees=fees, read_only=read_only)
     attended = [(part.venue, symbol) for part in config.venues if part.dead_man for symbol in part.symbols]
     dead_man = DeadMan(attended, readings, ports.ask_sentinel, ports.now, good_for_ns=BEAT_GOOD_FOR_NS)
+    guards = {
+        part.venue: ConnectionGuard(
+            protection, [(part.venue, symbol) for symbol in part.symbols], readings, partial(_subscribed, kits[part.venue]), ports.now
+        )
+        for part in config.venues
+        if (protection := kits[part.venue].protection) is not None
+    }
     attendant = Attendant(parts, partial(_called_for, parts))
     proposals = Proposals(parts, dead_man.assure)
     commands = Commands(parts, proposals)
@@ -197,6 +206,7 @@ def compose(
         desks=desks,
         watch=watch,
         dead_man=dead_man,
+        guards=guards,
         arming=arming,
         attendant=attendant,
         desk=desk,
@@ -217,6 +227,10 @@ def _managed(managed: Managed, venue: str, unmanaged: Unmanaged) -> Managed:
     """What of one venue's account is ours to explain."""
     theirs = {(venue, symbol): listing_worth(listing) for symbol, listing in unmanaged.listings.items()}
     return msgspec.structs.replace(managed, unmanaged=unmanaged.assets, foreign=theirs)
+
+
+def _subscribed(kit: VenueKit) -> bool:
+    return kit.stream.connected_since_boot_ns is not None
 
 
 def _called_for(parts: Parts) -> tuple[r.Record, ...]:

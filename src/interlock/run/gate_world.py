@@ -24,7 +24,7 @@ from interlock.gate.sockets import Sockets, only_user
 from interlock.gate.tightening import looser_than_before
 from interlock.run.gate_config import GateConfig
 from interlock.run.gate_journal import Snapshots, open_and_fold, require_all_known
-from interlock.run.gate_meeting import hold_account, meet, require_covered, require_sweepable
+from interlock.run.gate_meeting import hold_account, meet, protect, require_covered, require_sweepable
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_rooms import Rooms, compose, share
 from interlock.run.gate_sentinel import SentinelLine, sweep_is_over
@@ -113,6 +113,7 @@ class GateWorld:
         require_sweepable(self._sheet, self._kits)
         for venue, identity in met.identities.items():
             self._leases[venue] = hold_account(config, venue, identity)
+        await protect(self._kits)
         opened = open_and_fold(config, ports.disk, self._sheet, self._life.incarnation, ports.log)
         self._journal = opened.journal
         keeper = Keeper(opened.state, opened.journal)
@@ -180,6 +181,9 @@ class GateWorld:
         employ("snapshots", 1.0, snapshots.keep)
         employ("denials", 0.5, rooms.attendant.tell_denials)
         employ("dead-man", 1.0, rooms.dead_man.refresh)
+        for venue, guard in rooms.guards.items():
+            employ(f"protection at {venue}", 0.05, guard.look)
+            employ(f"protection told by {venue}", 1.0, guard.read_back)
         employ("engine", 0.25, partial(rooms.proposals.cancel_if_gone, rooms.following))
         rooms.watch.begin()
         self._work = asyncio.get_running_loop().create_task(rooms.attendant.run())
@@ -249,6 +253,8 @@ class GateWorld:
                 egress.close()
         for kit in self._kits.values():
             kit.reads.close()
+            if kit.protection is not None:
+                kit.protection.close()
         try:
             if self._journal is not None:
                 self._journal.close()

@@ -20,12 +20,14 @@ from interlock.venues.request import Key
 class _NamedVenue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     credential: str
     pins: dict[str, tuple[str, ...]]
+    disconnect_cancel_s: int = 0
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An endpoint by name: the file of each venue's key, and by host the pins of its certificate (`endpoint.pin_of`).
 
-    A credential is a whole path, or a name in the folder of credentials that systemd gives a service.
+    A credential is a whole path, or a name in the folder of credentials that systemd gives a service. `disconnect_cancel_s`: the venue has granted
+    the account that it cancels when the gate's private stream is silent, and is to do so after so many seconds; 0: not.
     """
 
     endpoint: Endpoint
@@ -68,6 +70,18 @@ def key_at(venue: str, places: Mapping[str, Any]) -> Key:
     if not isinstance(mine, Mapping):
         raise UsageError(f"expected {venue} among the simulated venues, found none")
     return Key(str(mine.get("key", "")), str(mine.get("secret", "")))
+
+
+def disconnect_cancel_s(venue: str, places: Mapping[str, Any]) -> int:
+    """The window of disconnection protection at a simulated venue, seconds, which somebody wrote beside its address; 0 where nobody did.
+
+    Raises UsageError for what is no whole number.
+    """
+    mine = places.get(venue)
+    found = mine.get("disconnect_cancel_s", 0) if isinstance(mine, Mapping) else 0
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise UsageError(f"places, {venue}, disconnect_cancel_s: expected a whole number of seconds, found {found!r}")
+    return found
 
 
 def credential_file(credential: str, credentials: Path | None, path: Path) -> Path:

@@ -144,6 +144,10 @@ class Face(ABC):
         """Tell every connection that the server goes down, and close it so much later; False where the venue has no word for it."""
         return False
 
+    def grant_dead_man(self, *, granted: bool) -> bool:
+        """Grant the account that the venue cancels when its private stream is silent, or take it away; False where the venue has no such thing."""
+        return False
+
     def tick(self) -> None:  # noqa: B027 - most venues have nothing that is due by time
         """Do what is due; called ten times a second."""
 

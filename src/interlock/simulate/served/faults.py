@@ -97,6 +97,8 @@ class Fault(StrEnum):
     DISLOCATE = "dislocate"
     """The price of `symbol` is `rate` (a fraction, negative: below) apart from where the other venues have the coin, and comes back by itself, two
     thirds of the way in ten seconds. Seeded markets only: whoever follows or replays another has its prices."""
+    GRANT_DEAD_MAN = "grant_dead_man"
+    """The account is granted disconnection protection, with `count` 0 it is taken away. Bybit only: the others have no word for it."""
 
 
 REQUESTS: Final = frozenset(list(Fault)[: list(Fault).index(Fault.GAP)])

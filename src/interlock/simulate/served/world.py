@@ -91,6 +91,8 @@ def _world(venue: SimVenue, spec: FaultSpec, face: Face) -> bool:
             return _fill(venue, spec)
         case Fault.DISLOCATE:
             return _dislocate(face, spec)
+        case Fault.GRANT_DEAD_MAN:
+            return face.grant_dead_man(granted=spec.count != 0)
         case Fault.REVERSE_FILL:
             done = venue.history.executions(Span(), newest_first=True)
             last = next((e for e in done if not e.reverses and e.number not in venue.history.taken_back), None)

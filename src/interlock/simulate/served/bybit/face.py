@@ -179,6 +179,11 @@ class BybitFace(Face):
         """Tell the public stream."""
         self.public_stream.on_market(steps)
 
+    def grant_dead_man(self, *, granted: bool) -> bool:
+        """Disconnection protection of derivatives."""
+        self.desk.dead_man.enabled = granted
+        return True
+
     def tick(self) -> None:
         """Dead-man switch, idle connections, the end of a closure."""
         now_ms = self.parts.steady_ms()
