@@ -151,7 +151,8 @@ class Scene:
         self.life.die()
         for pid, start_ticks, _ in read_gate_config(self.folder / "run" / "gate.json").children:
             if look(GateIdentity(pid, start_ticks)) is not ProcessLife.GONE:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # a checker ends by itself with its gate
+                    os.kill(pid, signal.SIGKILL)
 
     @property
     def gate(self) -> Life:
