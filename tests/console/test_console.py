@@ -138,8 +138,19 @@ def test_a_journal_that_cannot_be_read_is_told_and_hides_nothing_else(tmp_path: 
     journal.commit(b"no record")
     journal.close()
     told = JournalTold(tmp_path / "j")
-    assert str(tmp_path / "j") in told.read().problem
+    assert "record 1: expected a record" in told.read().problem
+    assert "record 1: expected a record" in told.read().problem, "it is not passed over the next time"
     told.close()
+    following = writer(tmp_path / "f")
+    following.commit(r.encode(mark("0", "0")))
+    told = JournalTold(tmp_path / "f")
+    assert (told.read().problem, told.read().last_lsn) == ("", 1)
+    following.commit(b"no record", r.encode(mark("1", "0")))
+    for _ in range(2):
+        found = told.read()
+        assert ("record 2: expected a record" in found.problem, found.last_lsn) == (True, 1), "what was read before is still shown"
+    told.close()
+    following.close()
     assert "expected the folder of a journal" in JournalTold(tmp_path / "nothing").read().problem
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from interlock.domain.clock import NS_PER_S
-from interlock.domain.errors import InterlockError
+from interlock.domain.errors import DamagedState, InterlockError
 from interlock.gate import records as r
 from interlock.gate.journal import Follower, SystemDisk
 from interlock.gate.journal.segments import find_segments
@@ -81,6 +81,8 @@ class JournalTold:
         self._traded = Decimal(0)
         self._lsns = (0, 0)
         self._lots: dict[str, int] = {}
+        self._damaged = ""
+        """Which record could not be read; nothing is read behind it. What else goes wrong may be the writer's next step, and is tried again."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -90,14 +92,14 @@ class JournalTold:
 
     def read(self) -> Told:
         """Read what has come."""
-        problem = ""
+        problem = self._damaged
         try:
             if self._follower is None:
                 places = find_segments(self._disk, self._folder)
                 self._follower = Follower(self._disk, self._folder, schema=r.SCHEMA, from_lsn=places[-2:][0].first_lsn if places else 1)
-            while found := self._follower.poll():
+            while not self._damaged and (found := self._follower.poll()):
                 for lsn, payload in found:
-                    self._take(lsn, read_record(self._disk, self._folder, lsn, payload))
+                    self._take(lsn, self._record(lsn, payload))
         except (InterlockError, OSError, ValueError) as error:
             problem = f"{self._folder}: {error}"
         marked, first, permit = self._marked, self._first, self._permit
@@ -113,6 +115,13 @@ class JournalTold:
             equity_usd=None if marked is None else marked.equity_usd,
             problem=problem,
         )
+
+    def _record(self, lsn: int, payload: bytes) -> r.AnyRecord:
+        try:
+            return read_record(self._disk, self._folder, lsn, payload)
+        except DamagedState as error:
+            self._damaged = str(error)
+            raise
 
     def _take(self, lsn: int, record: r.AnyRecord) -> None:
         self._lsns = (self._lsns[0] or lsn, lsn)
