@@ -186,8 +186,16 @@ def test_what_the_venue_itself_made_is_told_once_by_stream_and_list_together(the
             watch = AccountWatch(b.keeper, venue, "main", ("demo",), now)
             await asyncio.to_thread(there.take, venue, kinds.second)
             await until(lambda: [event for event in found.told if isinstance(event, r.Filled)])
+            placed = await asyncio.to_thread(there.rest, venue)
+            await until(lambda: found.reports(placed))
+            orders = {event.report.venue_order_id for event in found.told if isinstance(event, ShownOrder)}
             assert await asyncio.to_thread(there.happen, "liquidation", venue, symbol=kinds.second)
             await until(lambda: found.events())
+            # The order by which the venue did it is none that anybody placed, and not told; one that somebody places after it is.
+            later = await asyncio.to_thread(there.rest, venue)
+            await until(lambda: found.reports(later))
+            after = {event.report.venue_order_id for event in found.told if isinstance(event, ShownOrder)}
+            assert after - orders == {found.reports(later)[-1].report.venue_order_id}
             reads = there.reads(venue, found.access, begins_venue_ns=since_ns)
             await watch.read_executions(reads)
             listed = b.told(r.LedgerEvent)

@@ -16,7 +16,7 @@ from interlock.domain.clock import NS_PER_S
 from interlock.gate.readings import Now
 from interlock.gate.venue_live import LONGEST_REASON, LiveAccess, entered, shown, told
 from interlock.gate.venue_reads import ReadFailed, StreamEvent
-from interlock.venues.port import AccountEvent, AccountFeed, FillSeen, LedgerSeen, OrderSeen, Refused, Told
+from interlock.venues.port import AccountEvent, AccountFeed, FillKind, FillSeen, LedgerSeen, OrderSeen, Refused, Told
 from interlock.venues.socket import Connect, Socket, SocketBroken, connect_picows
 
 SHORTEST_PAUSE_NS: Final = 100_000_000
@@ -88,7 +88,8 @@ class LiveStream:
         return self._since_boot_ns
 
     async def run(self, on_event: OnEvent, on_gap: OnGap) -> None:
-        """Follow until cancelled, as the port says. Orders, executions and ledger entries are told; positions and balances are left to reads.
+        """Follow until cancelled, as the port says. Orders, executions and ledger entries are told; positions and balances are left to reads, and
+        orders of the venue's own making are no news: their executions are. One that rests all the same is on the lists.
 
         An event may be told more than once. Attempts to connect that fail are told as gaps too.
         """
@@ -206,6 +207,8 @@ class LiveStream:
         for each in said.events:
             if not isinstance(each, OrderSeen | FillSeen | LedgerSeen):
                 continue
+            if isinstance(each, OrderSeen) and each.kind is not FillKind.TRADE:
+                continue  # nobody placed it; its executions say what it did
             event = self._converted(each, boot_ns)
             if event is None:
                 on_gap(f"an event of {each.symbol[:64] or 'the account'} makes no sense")

@@ -97,9 +97,21 @@ class End(StrEnum):
     REJECTED = "rejected"
 
 
+class FillKind(StrEnum):
+    """What made an execution or its order: who trades, or the venue itself."""
+
+    TRADE = "trade"
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+    SETTLEMENT = "settlement"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSeen:
-    """An order as the venue shows it. `state` is one that an order at a venue can have. `client_id` is empty where it has none."""
+    """An order as the venue shows it. `state` is one that an order at a venue can have. `client_id` is empty where it has none.
+
+    `kind` tells orders of the venue's own making from those that somebody placed.
+    """
 
     symbol: str
     client_id: str
@@ -112,15 +124,7 @@ class OrderSeen:
     end: End
     reduce_only: bool
     venue_ns: int
-
-
-class FillKind(StrEnum):
-    """What made an execution: a trade of ours, or the venue itself."""
-
-    TRADE = "trade"
-    LIQUIDATION = "liquidation"
-    ADL = "adl"
-    SETTLEMENT = "settlement"
+    kind: FillKind = FillKind.TRADE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
     {"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT","c":"arb-0001","x":"TRADE","X":"PARTIALLY_FILLED",...}}
 
 It begins with no snapshot and repeats nothing. Rows that make sense are told even where others of the same frame do not; those are a gap. Orders that
-the venue itself places (liquidation, deleveraging, settlement) are told like any other, and their executions say what they are.
+the venue itself places (liquidation, deleveraging, settlement) are told like any other; they and their executions say what they are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from interlock.venues.binance_usdm import sign
 from interlock.venues.binance_usdm.budgets import WEIGHT
 from interlock.venues.binance_usdm.replies import Code, MaybeName, Name, Number, amount, count_of, decoded, nonsense, read, time_ns, whole
 from interlock.venues.binance_usdm.seen import (
+    LIQUIDATION,
     AlgoRow,
     Instruments,
     SideName,
@@ -288,9 +289,9 @@ class AccountStream:
     def _seen(self, row: _Order, what: str) -> OrderSeen:
         instrument = self.instruments.get(row.s)
         side = Side.BUY if row.S == "BUY" else Side.SELL
+        kind = kind_of(row.c, liquidation=row.x == "CALCULATED" or row.o == LIQUIDATION)
         ticks = lots = filled = 0
         if instrument is not None:
-            kind = kind_of(row.c, liquidation=row.x == "CALCULATED")
             ticks = ticks_of(row.p, instrument, side, kind, f"{what} price")
             lots = count_of(row.q, instrument.lot, f"{what} quantity")
             filled = count_of(row.z, instrument.lot, f"{what} filled")
@@ -307,6 +308,7 @@ class AccountStream:
             end=end,
             reduce_only=row.R,
             venue_ns=time_ns(row.T, f"{what} time"),
+            kind=kind,
         )
 
     def _account(self, update: _Account) -> Told:

@@ -22,6 +22,8 @@ Instruments = Mapping[str, Instrument]
 _SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}
 SideName = Literal["BUY", "SELL"]
 
+LIQUIDATION: Final = "LIQUIDATION"
+"""The type of an order by which the venue closes a position (documents, "Order Update")."""
 ALGO: Final = "algo:"
 """Before the venue's number of a conditional order: those are counted apart from orders."""
 
@@ -174,7 +176,7 @@ def _expiry(reason: str, tif: str, type_: str, filled: int) -> End:
 
 
 def kind_of(client_id: str, *, liquidation: bool = False) -> FillKind:
-    """What made an execution, by the client id that the venue gives to orders of its own, and by what the stream says."""
+    """What made an execution or order, by the client id that the venue gives to orders of its own, and by what else it says of them."""
     if client_id.startswith("adl_autoclose"):
         return FillKind.ADL
     if client_id.startswith("settlement_autoclose-"):
@@ -202,9 +204,10 @@ def order_seen(row: OrderRow, instruments: Instruments) -> OrderSeen:
     what = f"order {row.orderId}"
     side = _SIDES[row.side]
     instrument = instruments.get(row.symbol)
+    kind = kind_of(row.clientOrderId, liquidation=row.type == LIQUIDATION)
     ticks = lots = filled = 0
     if instrument is not None:
-        ticks = ticks_of(row.price, instrument, side, kind_of(row.clientOrderId), f"{what} price")
+        ticks = ticks_of(row.price, instrument, side, kind, f"{what} price")
         lots = count_of(row.origQty, instrument.lot, f"{what} origQty")
         filled = count_of(row.executedQty, instrument.lot, f"{what} executedQty")
     state, end = state_of(row.status, tif=row.timeInForce, type_=row.type, lots=lots, filled=filled, what=what)
@@ -220,6 +223,7 @@ def order_seen(row: OrderRow, instruments: Instruments) -> OrderSeen:
         end=end,
         reduce_only=row.reduceOnly,
         venue_ns=time_ns(row.updateTime, f"{what} updateTime"),
+        kind=kind,
     )
 
 

@@ -26,7 +26,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     {"category":"linear","symbol":"BTCUSDT","orderId":"5cf98598-39a7-459e-97bf-76ca765ee020","orderLinkId":"arb-0001","side":"Buy",
      "cancelType":"UNKNOWN","price":"30000.50","qty":"0.100","timeInForce":"GTC","orderStatus":"PartiallyFilled","reduceOnly":false,
-     "cumExecQty":"0.040","updatedTime":"1672364262457","rejectReason":"EC_NoError"}
+     "cumExecQty":"0.040","updatedTime":"1672364262457","rejectReason":"EC_NoError","createType":"CreateByUser"}
 
     Lists do not name the category in each row.
     """
@@ -44,6 +44,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
     timeInForce: MaybeName = ""
     cancelType: MaybeName = ""
     rejectReason: MaybeName = ""
+    createType: MaybeName = ""
     category: MaybeName = ""
 
 
@@ -112,6 +113,17 @@ def _named(category: str, symbol: str) -> str:
     return symbol if category in ("", "linear") else f"{category}:{symbol}"
 
 
+# Who made it
+
+_CREATED: Final = {
+    "CreateByLiq": FillKind.LIQUIDATION,
+    "CreateByTakeOver_PassThrough": FillKind.LIQUIDATION,
+    "CreateByAdl_PassThrough": FillKind.ADL,
+    "CreateBySettle": FillKind.SETTLEMENT,
+}
+"""By `createType`: what the venue itself made. All else, and what it does not say of, somebody placed."""
+
+
 # Orders
 
 _OPEN: Final = {
@@ -166,6 +178,7 @@ def order_seen(data: bytes, instruments: Instruments) -> OrderSeen:
         end=end,
         reduce_only=row.reduceOnly,
         venue_ns=time_ns(row.updatedTime, f"{what} updatedTime"),
+        kind=_CREATED.get(row.createType, FillKind.TRADE),
     )
 
 
@@ -217,12 +230,6 @@ _KINDS: Final = {
     "BlockTrade": FillKind.TRADE,
     "MovePosition": FillKind.TRADE,
     "FutureSpread": FillKind.TRADE,
-}
-_CREATED: Final = {
-    "CreateByLiq": FillKind.LIQUIDATION,
-    "CreateByTakeOver_PassThrough": FillKind.LIQUIDATION,
-    "CreateByAdl_PassThrough": FillKind.ADL,
-    "CreateBySettle": FillKind.SETTLEMENT,
 }
 
 
