@@ -769,6 +769,58 @@ def test_what_is_not_certain_is_taken_in_favour_of_what_is_held(tmp_path: Path, 
     assert "S11" not in broken(report), told(report)
 
 
+def test_an_execution_that_the_venue_took_back_without_a_word_is_taken_into_the_books_by_a_person(tmp_path: Path) -> None:
+    records, truth = j.honest(), j.truth_of(j.honest())
+    (fill,) = [one for one in records if one["k"] == "fill" and one["trade_id"] == truth[0]["is"]["trade_id"]]
+    about = {"venue": "bybit", "account": "desk", "currency": "USDT", "amount": "0", "symbol": "BTCUSDT", "ticks": 1000, "venue_ns": 1}
+
+    def with_adjustment(lots: int, venue_id: str = "by hand") -> Steps:
+        more = j.r("ledger", records[-1]["boot_ns"] / S, kind="adjust", venue_id=venue_id, lots=lots, actor="a", nonce="n77", **about)
+        return [*records, more]
+
+    taken_back = [*truth, {**truth[0], "is": {**truth[0]["is"], "reversed": True}}]
+    lots = fill["side"] * fill["lots"]
+    for number, (steps, happened, found) in enumerate(
+        [
+            (records, taken_back, ["S14"]),
+            (with_adjustment(-lots), taken_back, []),
+            (with_adjustment(lots), taken_back, ["S14"]),
+            (with_adjustment(-lots, "opening.n77.position.BTCUSDT"), taken_back, ["S14"]),
+            (with_adjustment(-lots), truth[1:], ["S14"]),
+        ]
+    ):
+        (tmp_path / str(number)).mkdir()
+        report = judged(tmp_path / str(number), steps, truth=happened)
+        assert broken(report) == found, (number, told(report))
+
+
+def test_what_others_executed_is_booked_under_no_name_of_theirs(tmp_path: Path) -> None:
+    records, truth = j.honest(), j.truth_of(j.honest())
+    own = truth[0]["is"]["client_id"]
+    nobodys = [{**one, "client_id": ""} if one["k"] == "fill" and one["client_id"] == own else one for one in records]
+
+    def others(client_id: str, lots: int = 0) -> list[Map]:
+        return [
+            {**one, "is": {**one["is"], "client_id": client_id, "lots": lots or one["is"]["lots"]}}
+            if one["is"]["client_id"] == own
+            else one
+            for one in truth
+        ]
+
+    for number, (steps, happened, wrong) in enumerate(
+        [
+            (nobodys, others("somebody-1"), False),
+            (nobodys, others("somebody-1", 99), True),
+            (nobodys, truth, True),
+            (records, others("x"), True),
+        ]
+    ):
+        (tmp_path / str(number)).mkdir()
+        report = judged(tmp_path / str(number), steps, truth=happened)
+        booked_otherwise = [one for one in report.violations if "as the venue made it" in one.sentence]
+        assert bool(booked_otherwise) is wrong, (number, told(report))
+
+
 def test_prices_in_ticks_of_the_venue_are_compared_by_facts_or_named_as_not_compared(tmp_path: Path) -> None:
     """The witness of the simulators counts in its own ticks, and says how large one is."""
     lines, truth = j.lines_of(j.honest()), j.truth_of(j.honest())

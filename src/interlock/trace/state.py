@@ -5,12 +5,16 @@ What a record claims is taken up even where a rule finds fault with it, so that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from interlock.trace.values import Entry, Fields, Finding, Key
+
+OPENING: Final = "opening."
+"""How the ids of the adjustments begin by which a journal takes an account over."""
 
 Market = tuple[str, str, str]
 """(venue, account, symbol)."""
@@ -146,6 +150,8 @@ class State:
     cancels_sent: dict[str, int] = field(default_factory=dict)
     reversals: set[tuple[str, str, str, str]] = field(default_factory=set)
     """Executions that the venue took back."""
+    adjusted: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    """How often a person took so many lots of a market into the books, signed."""
     positions: dict[Market, int] = field(default_factory=dict)
     moved: dict[Market, tuple[int, int]] = field(default_factory=dict)
     """What else than executions moved a position: lots down, as a negative number, and lots up."""
@@ -522,6 +528,8 @@ def _ledger(state: State, entry: Entry) -> None:
         state.positions[market] = state.positions.get(market, 0) + about["lots"]
         down, up = state.moved.get(market, (0, 0))
         state.moved[market] = (down + min(0, about["lots"]), up + max(0, about["lots"]))
+        if about["kind"] == "adjust" and about["actor"] and not about["venue_id"].startswith(OPENING):
+            state.adjusted[(*market, about["lots"])] += 1
     if about["nonce"]:
         state.nonces.add(about["nonce"])
 
