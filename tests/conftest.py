@@ -23,6 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 LONG = (
     "tests/run/test_gate_at_venues.py",
+    "tests/run/test_lies_at_venues.py",
     "tests/run/test_live_run.py",
     "tests/day/test_day.py",
     "tests/run/test_crash_run.py",

@@ -2,306 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import resources
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gate.serving import INTERLOCK, Serving, command, conditions, end_all, start
-from tests.simulate.served.hand import VENUES, Hand
-from tests.simulate.served.process import simulators
+from tests.gate.serving import command
+from tests.run.venues_world import MARKETS, World, world
 
-from interlock.gate import frames as f
-from interlock.gate.verbs import SELF_CLEARING
+from interlock.domain.orders import TimeInForce
 from interlock.simulate.served.listing import instruments_of
-
-CAP = "1000"
-FLAPS = {one.value for one in SELF_CLEARING}
-"""Interlocks: they trip and clear by themselves."""
-UNTOLD = {
-    "upbit": ("--trade", "yes", "--withdraw", "no", "--transfer", "no", "--address-bound", "yes"),
-    "binance_usdm": ("--expires", "never"),
-}
-"""What a venue does not tell of a key, as its owner attests it."""
-
-
-@dataclass(frozen=True)
-class Market:
-    """What a test must know of a venue's market: a step of its prices in ticks, and a size that every order there may have."""
-
-    symbol: str
-    step: int
-    lots: int
-
-
-MARKETS = {
-    "upbit": Market("KRW-BTC", 1_000, 100_000),
-    "binance_usdm": Market("BTCUSDT", 10, 2),
-    "bybit": Market("BTCUSDT", 1, 2),
-}
-
-
-def limits_for(folder: Path, venues: tuple[str, ...]) -> Path:
-    """The shipped limits of the served venues, of those alone that are named."""
-    text = (resources.files("interlock.gate") / "examples" / "limits_served.toml").read_text(encoding="utf-8")
-    parts = text.split("\n[")
-    kept = [
-        part for part in parts if not any(part.startswith((f"venues.{one}]", f'symbols."{one}:')) for one in VENUES if one not in venues)
-    ]
-    if "upbit" not in venues:
-        kept = [part for part in kept if not part.startswith("currencies.KRW]")]
-    file = folder / "limits.toml"
-    file.write_text("\n[".join(kept), encoding="utf-8")
-    return file
-
-
-@dataclass
-class World:
-    """The simulators and a gate that is armed there."""
-
-    folder: Path
-    where: dict[str, Any]
-    venues: tuple[str, ...]
-    entry: str
-    gate: Serving = field(init=False)
-    said: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.hand = Hand(self.where)
-        self.places = self.folder / "places.json"
-        self.places.write_text(json.dumps(self.where) + "\n", encoding="utf-8")
-        self.limits = limits_for(self.folder, self.venues)
-
-    def begin(self) -> None:
-        words = (
-            *INTERLOCK,
-            "gate",
-            "serve",
-            "--venue",
-            "served",
-            "--places",
-            str(self.places),
-            "--dir",
-            str(self.folder / "gate"),
-            "--entry",
-            self.entry,
-            "--json",
-        )
-        self.gate = start(self.folder / "gate", limits=self.limits, command=words)
-
-    def begins(self) -> bool:
-        """Begin, or say why not: behind a gate that died what was used of a venue's limits or of the host's time may hold up the next one."""
-        try:
-            self.begin()
-        except AssertionError as refused:
-            self.said = {"refused": str(refused)}
-            return False
-        return True
-
-    def ready(self) -> None:
-        """Attested and armed; what a venue's limits hold up is tried again."""
-        for venue in self.venues:
-            if venue in UNTOLD:
-                self.patiently(lambda venue=venue: self._attest(venue) == "ATTESTED")  # type: ignore[misc]
-        self.armed()
-
-    def armed(self) -> None:
-        """Armed; what a person attested before is still so."""
-        self.patiently(lambda: self._arm() == "ARMED", every_s=10)
-
-    def _attest(self, venue: str) -> str:
-        given = ("attest", "--socket", self.gate.paths["raise"], "--venue", venue, "--for", "30d", "--scripted", *UNTOLD[venue])
-        _, told = command(*given, "--statement", "nothing yet")
-        words = [one["message"].split("'")[1] for one in told["refusals"] if one["rule"] == "statement"]
-        self.said = told
-        if not words:
-            return "REFUSED"
-        _, self.said = command(*given, "--statement", words[0])
-        return str(self.said["result"])
-
-    def _arm(self) -> str:
-        """Behind a start the state goes on changing: whoever arms looks again, and repeats it."""
-        given = ("--scripted", "--ack", "I_UNDERSTAND_LIVE_RISK", "--max-notional-usd", CAP, "--for", "2h")
-        for _ in range(5):
-            _, self.said = command(
-                "arm", "--socket", self.gate.paths["raise"], *given, env=conditions(LIVE_MAX_NOTIONAL_USD=CAP), timeout_s=120
-            )
-            if {one["rule"] for one in self.said.get("refusals", ())} != {"stale_version"}:
-                break
-        if self.said["result"] != "ARMED":
-            self._clear_what_flapped()
-        return str(self.said["result"])
-
-    def patiently(self, done: Callable[[], bool], within_s: float = 150, every_s: float = 1) -> None:
-        deadline = time.monotonic() + within_s
-        while not done():
-            assert time.monotonic() < deadline, json.dumps([self.standing(), self.said, self.complaints()])
-            time.sleep(every_s)
-
-    def until(self, so: Callable[[], object], within_s: float = 90) -> None:
-        deadline = time.monotonic() + within_s
-        while not so():
-            assert time.monotonic() < deadline, json.dumps([self.standing(), self.complaints()])
-            time.sleep(0.05)
-
-    def until_at_venue(self, so: Callable[[], object], within_s: float = 90) -> None:
-        """The same while there is no gate that could be asked."""
-        deadline = time.monotonic() + within_s
-        while not so():
-            assert time.monotonic() < deadline, (self.hand.state(self.venues[0])["orders"], self.complaints())
-            time.sleep(0.05)
-
-    def standing(self) -> dict[str, Any]:
-        found = self.gate.report()
-        return {name: found[name] for name in ("level", "latches", "trips", "orders", "references", "venues") if name in found}
-
-    def complaints(self) -> str:
-        return (self.folder / "gate" / "gate.stderr").read_text(encoding="utf-8")[-1500:]
-
-    # Orders
-
-    def propose(self, venue: str, side: str = "buy", share: str = "0.99", **more: Any) -> str:
-        """Propose until it is permitted, at a part of the best bid; the client id.
-
-        Interlocks come and go: behind several reconnects Binance's weight may be used up, and then its book comes in the next minute.
-        """
-        self.patiently(lambda: self.proposed(venue, side, share, **more)[0] == "PERMIT", 130)
-        return str(self.said["client_id"])
-
-    def proposed(self, venue: str, side: str = "buy", share: str = "0.99", **more: Any) -> tuple[str, str]:
-        """Propose once; what came of it and the rule that denied it."""
-        market = MARKETS[venue]
-        (best,) = (one for one in self.gate.report()["references"] if one["venue"] == venue)
-        given: dict[str, Any] = {
-            "venue": venue,
-            "symbol": market.symbol,
-            "side": side,
-            "type": "limit",
-            "tif": "post_only",
-            "lots": market.lots,
-            "ticks": int(best["bid_ticks"] * float(share)) // market.step * market.step,
-        }
-        _, self.said = command("intent", "--socket", self.gate.paths["intent"], json.dumps({**given, **more}))
-        if self.said["rule"] == "level_forbids":
-            self._clear_what_flapped()
-        return self.said["result"], self.said["rule"]
-
-    def _clear_what_flapped(self) -> None:
-        """As a person would: one gate lives through all these tests, and an interlock that trips for the third time within an hour latches."""
-        for latch in self.gate.report()["latches"]:
-            if latch["name"] in FLAPS:
-                about = ("--subject", latch["subject"]) if latch["subject"] else ()
-                command("resume", "--socket", self.gate.paths["raise"], "--latch", latch["name"], "--scope", latch["scope"], *about)
-
-    def refuses(self, venue: str, rule: str) -> None:
-        """Propose until it is denied by that rule: on a busy machine an intent may be old before it is looked at. It is never permitted."""
-
-        def denied() -> bool:
-            result, by = self.proposed(venue, share="0.985")
-            assert result == "DENY"
-            return by == rule
-
-        self.patiently(denied, 30)
-
-    def release(self, client_id: str) -> dict[str, Any]:
-        """A person looked at the venue, and says that an order never was there."""
-        words = ("release", client_id, "--socket", self.gate.paths["raise"], "--state", "absent", "--filled-lots", "0")
-        told: dict[str, Any] = command(*words)[1]
-        return told
-
-    def arrive(self, venue: str, client_id: str) -> None:
-        """An order of that name comes to rest at the venue, far below the market, without a request that its witness could see."""
-        instrument = next(one for one in instruments_of(venue) if one.symbol == MARKETS[venue].symbol)
-        (best,) = (one for one in self.gate.report()["references"] if one["venue"] == venue)
-        ticks = int(best["bid_ticks"] * 0.97) // MARKETS[venue].step * MARKETS[venue].step
-        self.hand.happen(
-            {
-                "fault": "foreign_order",
-                "venue": venue,
-                "symbol": instrument.symbol,
-                "side": "buy",
-                "price": f"{instrument.price(ticks):f}",
-                "amount": f"{instrument.lot * MARKETS[venue].lots:f}",
-                "client_id": client_id,
-            }
-        )
-
-    def tripped(self, name: str) -> bool:
-        """Whether an interlock of a name is tripped."""
-        return any(one["name"] == name for one in self.gate.report()["trips"])
-
-    def order(self, client_id: str) -> dict[str, Any]:
-        """How the gate has the order; empty once it is over and done with."""
-        return next((one for one in self.gate.report()["orders"]["list"] if one["client_id"] == client_id), {})
-
-    def cancel(self, *ids: str) -> None:
-        self.gate.ask(f.Role.INTENT, f.CancelOwn(client_ids=ids, reason="the test is over"))
-
-    def over(self, *ids: str) -> bool:
-        return not any(self.order(one) for one in ids)
-
-    def asked(self, client_id: str, verb: str) -> list[str]:
-        """Where the requests that name it reached its venue."""
-        return [
-            line["target"]
-            for line in self.gate.witness()
-            if line["verb"] == verb and client_id in json.dumps([line["client_id"], line["children"]])
-        ]
-
-    def copies(self, client_id: str) -> int:
-        """How often a placement of it reached its venue."""
-        return len(self.asked(client_id, "place"))
-
-    def journal(self, kind: str) -> list[str]:
-        """The client ids of the records of a kind."""
-        code, told = command("journal", "tail", self.gate.paths["journal"], "--from-lsn", "1")
-        assert code == 0, told
-        return [line["record"]["client_id"] for line in told["records"] if line["record"]["k"] == kind]
-
-    def position(self, venue: str) -> int:
-        return sum(int(one["lots"]) for one in self.gate.report()["positions"] if one["venue"] == venue)
-
-    def end(self) -> None:
-        """A kill leaves nothing, and what the venues saw is what the journal says."""
-        code, told = self.gate.kill()
-        assert (code, told["result"]) == (0, "FINAL"), told
-        assert {venue: self.hand.open_ids(venue) for venue in self.venues} == {venue: set() for venue in self.venues}
-        facts = self.folder / "gate" / "run" / "facts.json"
-        truth = Path(self.gate.paths["witness"]).with_name("truth.jsonl")
-        code, found = command(
-            "trace",
-            "check",
-            self.gate.paths["journal"],
-            "--witness",
-            self.gate.paths["witness"],
-            "--truth",
-            str(truth),
-            "--facts",
-            str(facts),
-        )
-        assert (code, found["violations"]) == (0, []), found
-
-
-@contextmanager
-def world(folder: Path, venues: tuple[str, ...], entry: str = "socket") -> Iterator[World]:
-    with simulators(folder) as where:
-        made = World(folder / "w", where, venues, entry)
-        try:
-            made.begin()
-            try:
-                made.ready()
-                yield made
-            finally:
-                made.gate.die()
-        finally:
-            end_all(folder / "w" / "gate")
-
 
 WORLDS = {
     "upbit": (("upbit", "bybit"), "socket"),
@@ -358,9 +69,9 @@ def test_when_the_sockets_break_a_cancel_goes_all_the_same_and_orders_go_again(h
 def test_what_is_bought_and_sold_is_booked_as_the_venue_made_it(home: Home) -> None:
     venue, there = home
     before = there.position(venue)
-    bought = there.propose(venue, "buy", "1.002", tif="ioc")
+    bought = there.propose(venue, "buy", "1.002", tif=TimeInForce.IOC)
     there.until(lambda: there.over(bought) and there.position(venue) == before + MARKETS[venue].lots)
-    sold = there.propose(venue, "sell", "0.998", tif="ioc")
+    sold = there.propose(venue, "sell", "0.998", tif=TimeInForce.IOC)
     there.until(lambda: there.over(sold) and there.position(venue) == before)
     assert not there.gate.report()["latches"]
 
@@ -374,7 +85,7 @@ def test_a_fee_that_is_not_the_one_that_was_told_freezes_its_account(home: Home)
         return next(one for one in there.gate.report()["fees"] if (one["venue"], one["symbol"]) == (venue, symbol))
 
     def trade(side: str, share: str) -> None:
-        compared, client_id = fees()["compared"], there.propose(venue, side, share, tif="ioc")
+        compared, client_id = fees()["compared"], there.propose(venue, side, share, tif=TimeInForce.IOC)
         there.until(lambda: there.over(client_id) and fees()["compared"] > compared)
 
     def latches() -> list[dict[str, Any]]:
@@ -458,7 +169,7 @@ def test_a_fill_that_is_told_twice_or_not_at_all_counts_once(home: Home) -> None
             {"fault": "drop_sockets", "venue": venue},
         )
         there.until(lambda client_id=client_id: there.over(client_id) and there.position(venue) == before + market.lots)  # type: ignore[misc]
-        sold = there.propose(venue, "sell", "0.998", tif="ioc")
+        sold = there.propose(venue, "sell", "0.998", tif=TimeInForce.IOC)
         there.until(lambda sold=sold: there.over(sold) and there.position(venue) == before)  # type: ignore[misc]
 
 
@@ -486,7 +197,7 @@ def test_a_stream_that_was_lost_counts_as_connected_when_everything_was_read_aga
         there.hand.calm()
     there.until(lambda: not there.tripped("reconnect"), 60)
     assert there.position(venue) == before + lots
-    sold = there.propose(venue, "sell", "0.998", tif="ioc")
+    sold = there.propose(venue, "sell", "0.998", tif=TimeInForce.IOC)
     there.until(lambda: there.over(sold) and there.position(venue) == before)
 
 
@@ -502,7 +213,7 @@ def test_a_fill_that_a_silent_stream_never_tells_is_found_by_reading(home: Home)
     finally:
         there.hand.calm()
     assert there.journal("fill").count(client_id) == 1
-    sold = there.propose(venue, "sell", "0.998", tif="ioc")
+    sold = there.propose(venue, "sell", "0.998", tif=TimeInForce.IOC)
     there.until(lambda: there.over(sold) and there.position(venue) == before)
     assert not there.gate.report()["latches"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.gate.serving import command
-from tests.run.test_gate_at_venues import limits_for
+from tests.run.venues_world import limits_for
 
 from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import InterlockError, UsageError

@@ -12,7 +12,7 @@ from tests.gate.serving import command
 from tests.run.live_ground import LiveGround, live_ground
 from tests.run.memory_slope import MB, Course
 from tests.run.ten_symbols import symbols, write_run
-from tests.run.test_gate_at_venues import UNTOLD
+from tests.run.venues_world import UNTOLD
 
 from interlock.gate import frames as f
 from interlock.gate.arming import Phase

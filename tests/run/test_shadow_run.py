@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.gate.serving import INTERLOCK, bare_environment, command
 from tests.run.live_ground import LiveGround, example, judged_on, live_ground
-from tests.run.test_gate_at_venues import limits_for
+from tests.run.venues_world import limits_for
 
 from interlock.cli.main import main
 from interlock.domain.errors import UsageError
