@@ -22,11 +22,11 @@ settings.register_profile("soak", max_examples=2000, deadline=None, print_blob=T
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 LONG = (
-    "tests/run/test_gate_at_venues.py",
+    "tests/run/test_orders_at_venues.py",
     "tests/run/test_lies_at_venues.py",
     "tests/run/test_live_run.py",
     "tests/day/test_day.py",
-    "tests/run/test_crash_run.py",
+    "tests/run/test_sudden_deaths.py",
     "tests/sentinel/test_real_venues.py",
     "tests/gate/test_composition_findings.py",
     "tests/run/test_two_runs.py",

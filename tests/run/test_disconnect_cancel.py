@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 from tests.gate.serving import end_all
-from tests.run.test_gate_at_venues import World, limits_for
 from tests.run.test_gate_entry import EXAMPLE, kit, places
+from tests.run.venues_world import World, limits_for
 from tests.simulate.served.process import simulators
 
 from interlock.domain.errors import UsageError
@@ -59,11 +59,11 @@ def test_a_window_that_protects_nothing_is_refused_by_name(tmp_path: Path, windo
 
 
 def test_only_a_stream_of_bybit_is_watched_by_its_venue() -> None:
-    assert feed_at("bybit", {}, guarded=True) is not None
+    assert feed_at("bybit", {}, guard_s=10) is not None
     for venue in ("upbit", "binance_usdm"):
         assert feed_at(venue, {}) is not None
         with pytest.raises(UsageError, match="expected bybit"):
-            feed_at(venue, {}, guarded=True)
+            feed_at(venue, {}, guard_s=10)
 
 
 def test_a_grant_is_for_one_window_and_a_configuration_keeps_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A gate as a process at the simulators of two real venues, over the wire: one lie or blow of the venue a test, and that it struck is shown by the
 venue's own record.
 
-test_gate_at_venues.py has those that every venue and way is tried with; here each stands where it shows best.
+test_orders_at_venues.py has those that every venue and way is tried with; here each stands where it shows best.
 """
 
 from __future__ import annotations

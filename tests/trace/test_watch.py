@@ -77,6 +77,23 @@ def test_the_witness_is_followed(tmp_path: Path) -> None:
     watcher.close()
 
 
+@pytest.mark.parametrize(("again", "found"), [(False, []), (True, ["S1"])])
+def test_a_send_without_its_beginning_that_was_there_before_is_of_another_life_unless_another_looked_before(
+    tmp_path: Path, again: bool, found: list[str]
+) -> None:
+    """A checker in the place of one that died has no past of its own: what its own life sent it tells at once."""
+    writer, path, clock = living(tmp_path), tmp_path / "w", ManualClock(j.WALL)
+    steps = j.placed(cid(1), 2)
+    for one in steps[:2]:
+        writer.batch([one])
+    j.save(path, j.lines_of(steps))
+    watcher = Watcher(tmp_path / "journal", clock, witness=path, again=again)
+    assert watcher.step().new == ()
+    clock.advance(HOLD_NS)
+    assert [one.invariant for one in watcher.step().new] == found
+    watcher.close()
+
+
 def test_a_broken_chain_is_told_once(tmp_path: Path) -> None:
     writer = living(tmp_path)
     watcher = Watcher(tmp_path / "journal", ManualClock())

@@ -6,7 +6,8 @@ alone subscribes to it, is connected. A window that the venue tells otherwise, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from interlock.domain.clock import NS_PER_S
@@ -15,6 +16,8 @@ from interlock.gate.readings import Now, Readings
 from interlock.gate.venue_reads import ReadFailed
 
 READ_EVERY_NS: Final = 30 * NS_PER_S
+LOOKS: Final = 10
+LOOK_EVERY_S: Final = 2.0
 GOOD_FOR_NS: Final = 120 * NS_PER_S
 """How long the venue's word counts when it does not answer."""
 
@@ -36,12 +39,23 @@ class Protection(Protocol):
         ...
 
 
-async def require_protection(wanted: Protection) -> None:
-    """Set the window and read it back. Raises ReadFailed unless the venue tells the one that is wanted."""
-    await wanted.set_up()
+async def require_protection(wanted: Protection, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Set the window, unless it stands, and read it back. Raises ReadFailed unless the venue tells the one that is wanted.
+
+    The venue says that a window takes some ten seconds to be in force, and so long tells the one before.
+    """
     found = await wanted.told_s()
-    if found != wanted.window_s:
-        raise ReadFailed(f"expected a disconnection window of {wanted.window_s} s, which was asked for, found {found or 'none'}")
+    if found == wanted.window_s:
+        return
+    await wanted.set_up()
+    for _ in range(LOOKS):
+        found = await wanted.told_s()
+        if found == wanted.window_s:
+            return
+        await pause(LOOK_EVERY_S)
+    raise ReadFailed(
+        f"expected a disconnection window of {wanted.window_s} s, which was asked for {LOOKS * LOOK_EVERY_S:.0f} s ago, found {found or 'none'}"
+    )
 
 
 class ConnectionGuard:
@@ -82,7 +96,9 @@ class ConnectionGuard:
         self._asked_ns = now_ns
         try:
             found = await self._wanted.told_s()
-        except ReadFailed:
-            return  # its last word counts until it is too old
+        except ReadFailed as error:
+            if not error.refused:
+                return  # its last word counts until it is too old
+            found = 0
         self._confirmed_ns = now_ns if found == self._wanted.window_s else None
         await self.look()

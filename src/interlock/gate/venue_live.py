@@ -122,7 +122,9 @@ def _failed(refused: Refused) -> ReadFailed:
     if rest_ns:
         rest_ns = min(max(rest_ns, LEAST_REFUSAL_NS), LONGEST_REFUSAL_NS)
     told_ns = min(refused.retry_after_ms * NS_PER_MS, LONGEST_REFUSAL_NS)
-    return ReadFailed(f"the venue refused: {refused}"[:LONGEST_REASON], retry_after_ns=rest_ns or told_ns, limited=rest_ns > 0)
+    return ReadFailed(
+        f"the venue refused: {refused}"[:LONGEST_REASON], retry_after_ns=rest_ns or told_ns, limited=rest_ns > 0, refused=not rest_ns
+    )
 
 
 # What the venue says

@@ -26,15 +26,19 @@ class ReadFailed(Exception):
     """A read had no usable answer; nothing is known that was not known before.
 
     `retry_after_ns` is how long the venue asked to be left alone, 0 where it did not; `limited`: it refused because of the rate. `unasked`: the venue
-    was not asked, because our share of its limits has no room for this read for so long; it says nothing of others.
+    was not asked, because our share of its limits has no room for this read for so long; it says nothing of others. `refused`: it answered, and
+    the answer was no, for another reason than the rate.
     """
 
-    def __init__(self, reason: str, *, retry_after_ns: int = 0, limited: bool = False, unasked: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, retry_after_ns: int = 0, limited: bool = False, unasked: bool = False, refused: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after_ns = retry_after_ns
         self.limited = limited
         self.unasked = unasked
+        self.refused = refused
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,8 +93,8 @@ class ChildKeeper:
             new = await asyncio.to_thread(self._start)
             self._begun(new)
             found = self._identity(new.pid)
-        except (InterlockError, OSError, ValueError) as error:
-            self._log(f"no {self._what}: {error}; nothing new is permitted without one")
+        except Exception as error:  # noqa: BLE001 - whatever a start met, the next one is tried, and until then nothing new goes
+            self._log(f"no {self._what}: {type(error).__name__} {error}; nothing new is permitted without one")
             return
         self._log(f"the {self._what} is process {new.pid} now")
         old, self._pid, self._held = self._pid, new.pid, found

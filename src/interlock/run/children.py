@@ -69,15 +69,24 @@ def start_sentinel(sockets: Path, logs: Path, environ: Mapping[str, str], begun:
 
 
 def start_checker(
-    journal: Path, witness: str, facts: Path, logs: Path, environ: Mapping[str, str], begun: list[subprocess.Popen[bytes]]
+    journal: Path,
+    witness: str,
+    facts: Path,
+    logs: Path,
+    environ: Mapping[str, str],
+    begun: list[subprocess.Popen[bytes]],
+    *,
+    again: bool,
 ) -> Begun:
-    """Start a checker that reads a journal along, from its first record on. `witness` is "" where no venue keeps one. Raises OSError.
+    """Start a checker that reads a journal along, from its first record on. `witness` is "" where no venue keeps one, `again` is for the place of one
+    that died in this life. Raises OSError.
 
     Whoever holds the descriptor is the gate that it beats for: the checker ends when nobody does.
     """
     read_end, write_end = os.pipe()
     seen = ["--witness", witness] if witness else []
-    arguments = ["-m", "interlock.trace", str(journal), *seen, "--facts", str(facts), "--beat-ms", str(CHECKER_BEAT_MS)]
+    place = ["--again"] if again else []
+    arguments = ["-m", "interlock.trace", str(journal), *seen, *place, "--facts", str(facts), "--beat-ms", str(CHECKER_BEAT_MS)]
     try:
         process = spawn(arguments, logs / CHECKER_LOG, environ, begun, stdout=write_end)
     except BaseException:

@@ -152,7 +152,7 @@ def _fake(part: VenuePart, now: Callable[[], Now]) -> VenueKit:
 def _live(part: VenuePart, now: Callable[[], Now], nonce: Callable[[], str], symbol_of: SymbolOf, lines: Lines) -> VenueKit:
     hosts, key = hosts_and_key(part)
     reads, verbs = reads_at(part.venue, {}, wallet=hosts.wallet is not None), verbs_at(part.venue, {})
-    feed = feed_at(part.venue, {}, guarded=part.disconnect_cancel_s > 0)
+    feed = feed_at(part.venue, {}, guard_s=part.disconnect_cancel_s)
     own = (CONNECTIONS,) if part.entry is Entry.SOCKET else ()
     meter = Meter((*metering_of(part.venue).limits, *own), GATE)
 

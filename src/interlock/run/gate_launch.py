@@ -313,7 +313,7 @@ def _told_to_sentinel(part: VenuePart) -> dict[str, Any]:
 def _checker(config: GateConfig, told: Mapping[str, Mapping[str, str]], begun: list[subprocess.Popen[bytes]]) -> Begun:
     """A checker of this gate's journal, whose beats are heard by what this process becomes."""
     config.facts.write_text(json.dumps(told), encoding="utf-8")
-    checker = start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, begun)
+    checker = start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, begun, again=False)
     os.set_inheritable(checker.beats_fd, True)
     return checker
 

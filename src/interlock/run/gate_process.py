@@ -220,7 +220,7 @@ class _Around:
             self._keep(
                 "checker",
                 config.checker_pid,
-                lambda: start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, self._begun),
+                lambda: start_checker(config.journal, config.witness, config.facts, config.logs, os.environ, self._begun, again=True),
                 lambda checker: hear_checker(checker.beats_fd),
             )
 

@@ -30,7 +30,7 @@ def _say(beat: Beat) -> None:
 def _first_beat(directory: Path, options: argparse.Namespace, pause_s: float) -> Watcher:
     """A watcher that has read the journal's beginning, as soon as there is one."""
     while True:
-        watcher = Watcher(directory, SystemClock(), witness=options.witness, facts=read_facts(options.facts))
+        watcher = Watcher(directory, SystemClock(), witness=options.witness, facts=read_facts(options.facts), again=options.again)
         try:
             _say(watcher.step())
             return watcher
@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("journal", type=Path)
     parser.add_argument("--witness", type=Path)
     parser.add_argument("--facts", type=Path)
+    parser.add_argument("--again", action="store_true", help="another one read this life of the journal before")
     parser.add_argument("--beat-ms", type=int, default=200)
     options = parser.parse_args(argv)
     pause_s = options.beat_ms * NS_PER_MS / NS_PER_S

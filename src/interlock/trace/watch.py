@@ -44,9 +44,14 @@ class Beat:
 
 
 class Watcher:
-    """Follows a journal from its first record on. Raises like `JournalReader` from `step`, and then there is no beat."""
+    """Follows a journal from its first record on, `again` where another one did so in this process life.
 
-    def __init__(self, directory: Path, clock: Clock, *, witness: Path | None = None, facts: Facts | None = None) -> None:
+    Raises like `JournalReader` from `step`, and then there is no beat.
+    """
+
+    def __init__(
+        self, directory: Path, clock: Clock, *, witness: Path | None = None, facts: Facts | None = None, again: bool = False
+    ) -> None:
         self._clock = clock
         self._reader = JournalReader(directory)
         self._witness = None if witness is None else LineReader(witness)
@@ -54,6 +59,7 @@ class Watcher:
         self._held_since: dict[Key, int] = {}
         self._waiting_since: dict[Key, int] = {}
         self._past: set[Key] = set()
+        self._again = again
         self._told_problems = 0
         self._number = 0
         self.violations = 0
@@ -89,10 +95,13 @@ class Watcher:
         self._reader.close()
 
     def _without_beginning(self) -> list[Finding]:
-        """What came before this watcher began to look waits for the next life; what came since, for as long as a write may be called off."""
+        """What came before this watcher began to look waits for the next life; what came since, for as long as a write may be called off.
+
+        One that looks `again`, in the place of another in the same life, has no such past: what older lives left, this life's boot has settled.
+        """
         join, now = self._checker.join, self._clock.monotonic_ns()
         found = list(join.settle(self._checker.state, patient=True))
-        if self._number == 0:
+        if self._number == 0 and not self._again:
             self._past = set(join.waiting)
         self._waiting_since = {key: self._waiting_since.get(key, now) for key in join.waiting if key not in self._past}
         for key, since in self._waiting_since.items():

@@ -40,17 +40,17 @@ def reads_at(venue: str, instruments: Instruments, *, wallet: bool = True) -> Ac
     return _READS[venue](instruments) if wallet else _WALLETLESS.get(venue, _READS[venue])(instruments)
 
 
-def feed_at(venue: str, instruments: Instruments, *, guarded: bool = False) -> AccountFeed:
-    """The private stream of an account. `guarded`: the venue cancels what rests when this stream is silent, which only Bybit does.
+def feed_at(venue: str, instruments: Instruments, *, guard_s: int = 0) -> AccountFeed:
+    """The private stream of an account. `guard_s`: the venue cancels what rests when this stream is silent for so many seconds, as only Bybit does.
 
     Raises UsageError for a venue that is none of ours, or one that does not do that.
     """
     _require(venue)
-    if not guarded:
+    if not guard_s:
         return _FEEDS[venue](instruments)
     if venue != "bybit":
         raise UsageError(f"{venue}: expected bybit for a stream that the venue watches, found a venue that watches none; leave that out")
-    return bybit_stream.AccountStream(instruments, dead_man=True)
+    return bybit_stream.AccountStream(instruments, dead_man_s=guard_s)
 
 
 def _require(venue: str) -> None:

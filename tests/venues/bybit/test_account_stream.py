@@ -46,7 +46,10 @@ def test_what_is_sent_to_begin() -> None:
         },
         {"req_id": "topics", "op": "subscribe", "args": ["order", "execution", "position", "wallet"]},
     ]
-    watched = AccountStream(INSTRUMENTS, dead_man=True).greeting(KEY, STAMP)
+    assert AccountStream(INSTRUMENTS).ping_every_s == 20
+    # Three pings in a window, whatever the venue says meanwhile: only what we send counts there.
+    assert [AccountStream(INSTRUMENTS, dead_man_s=window_s).ping_every_s for window_s in (3, 30, 300)] == [1, 10, 20]
+    watched = AccountStream(INSTRUMENTS, dead_man_s=10).greeting(KEY, STAMP)
     assert json.loads(watched.frames[-1]) == {"req_id": "dead-man", "op": "subscribe", "args": ["dcp.future"]}
     assert scripted(FEED.opening(), []) == ("/v5/private", [])
     assert scripted(FEED.keeping(), []) == (None, [])

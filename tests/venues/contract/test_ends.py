@@ -59,7 +59,7 @@ async def test_a_watch_over_connections_ends_orders_with_its_reason(place: Place
     assert isinstance(place.verbs, Trade)
     face.desk.dead_man.enabled = True
     try:
-        async with Follower(place, AccountStream(place.reads.instruments, dead_man=True)) as follower:
+        async with Follower(place, AccountStream(place.reads.instruments, dead_man_s=10)) as follower:
             await place.accepted(place.verbs.guard(3), Doing.CANCEL)
             order = await place.placed(place.wanted())
             place.clock.advance(2_000_000_000)

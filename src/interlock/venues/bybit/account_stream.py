@@ -23,6 +23,7 @@ from interlock.venues.request import Key
 
 TOPICS: Final = ("order", "execution", "position", "wallet")
 DEAD_MAN_TOPIC: Final = "dcp.future"
+PING_EVERY_S: Final = 20.0
 _PATH: Final = "/v5/private"
 
 
@@ -45,16 +46,17 @@ _decode_wallet = msgspec.json.Decoder(Wallet).decode
 class AccountStream:
     """The private stream of one account. Implements `AccountFeed`.
 
-    `instruments` gives ticks and lots their meaning. `dead_man`: subscribe to the venue's watch over connections, which institutional accounts have:
-    then all derivative orders are cancelled when every connection that did so is silent for the window.
+    `instruments` gives ticks and lots their meaning. `dead_man_s`: subscribe to the venue's watch over connections of institutional
+    accounts: then all derivative orders are cancelled when every connection that did so is silent for that window, in seconds. What
+    counts is what we send, so it is pinged three times in a window however much the venue says.
     """
 
-    ping_every_s = 20.0
     lives_s = 0.0
 
-    def __init__(self, instruments: Instruments, *, dead_man: bool = False) -> None:
+    def __init__(self, instruments: Instruments, *, dead_man_s: int = 0) -> None:
         self.instruments = instruments
-        self._dead_man = dead_man
+        self.ping_every_s = min(PING_EVERY_S, dead_man_s / 3) if dead_man_s else PING_EVERY_S
+        self._dead_man = dead_man_s > 0
         self._topics: dict[str, Callable[[bytes], tuple[AccountEvent, ...]]] = {
             "order": lambda row: (order_seen(row, self.instruments),),
             "execution": lambda row: (execution_seen(row, self.instruments),),
@@ -86,7 +88,7 @@ class AccountStream:
         return Greeting(tuple(frames))
 
     def ping(self) -> bytes:
-        """A ping as the venue wants it, every 20 s."""
+        """A ping as the venue wants it, every 20 s at the least."""
         return msgspec.json.encode({"req_id": "ping", "op": "ping"})
 
     def take(self, frame: bytes) -> Told:
