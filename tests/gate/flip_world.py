@@ -162,6 +162,8 @@ class FlipWorld:
     sentinel_looks: bool = True
     checker_looks: bool = True
     streaming: bool = True
+    drill_shows: OrderState | None = OrderState.OPEN
+    """How the venue reports the drill's order; None if it never does, and time passes."""
     cancelling: bool = True
     reachable: bool = True
 
@@ -452,7 +454,10 @@ class FlipWorld:
         while True:
             for client_id in tuple(orders.live):
                 if orders.by_id[client_id].sent and orders.by_id[client_id].state is OrderState.SENT:
-                    self.parts.take(_open(client_id, self.clock()))
+                    if self.drill_shows is None:
+                        self.clock.pass_(100 * NS_PER_MS)
+                    else:
+                        self.parts.take(_shown(client_id, self.drill_shows, self.clock()))
             await asyncio.sleep(0.001)
 
     async def propose(self, **more: Any) -> f.Decision:
@@ -588,12 +593,12 @@ class FlipWorld:
         )
 
 
-def _open(client_id: str, now: Now) -> r.Reported:
+def _shown(client_id: str, state: OrderState, now: Now) -> r.Reported:
     return r.Reported(
         boot_ns=now.boot_ns,
         client_id=client_id,
         venue_order_id="v1",
-        state=OrderState.OPEN,
+        state=state,
         filled_lots=0,
         lots=1,
         source="stream",

@@ -151,7 +151,9 @@ class ArmDesk:
             if proposal is not None and not client_id:
                 decision, _ = self._proposals.decide(proposal, drill=True)
                 said = f"{decision.rule} {decision.detail}"
-                client_id = decision.client_id if decision.result == PERMIT else ""
+                if decision.result == PERMIT:
+                    client_id = decision.client_id
+                    said = f"an order that the venue did not show within {DRILL_WAITS_NS // NS_PER_S} s"
             order = orders.by_id.get(client_id)
             if order is not None and order.state in (OrderState.OPEN, OrderState.PARTIAL):
                 self._drill = (grant.grant_id, client_id)
