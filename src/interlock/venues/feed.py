@@ -36,7 +36,7 @@ Level = tuple[int, int]
 """(ticks, lots)."""
 
 _RATES_PER_ONE = round(1 / RATE_UNIT)
-_REMEMBERED = 4096
+_REMEMBERED = 1024
 _SHOWN = 200
 
 
@@ -191,7 +191,10 @@ class StreamTime:
 
 
 class Recent:
-    """The last ids of a stream, at most 4096: enough to see one that comes again."""
+    """The last ids of a stream, at most 1,024: enough to see one that comes again.
+
+    It is full within minutes, so that a process soon stops growing by it.
+    """
 
     def __init__(self) -> None:
         self._order: deque[str | int] = deque()
