@@ -107,8 +107,11 @@ def test_a_market_buy_may_spend_all_there_is_and_no_more(bench: Bench) -> None:
 def test_a_market_sell_and_best_prices_take_at_once(bench: Bench) -> None:
     sold = bench.place(side="ask", ord_type="market", price=None, volume="0.01")
     assert (sold["price"], bench.order(sold["uuid"])["state"]) == (None, "done")
+    # What was taken of a level is shown until it is quoted anew, and cannot be taken again.
+    bench.calm()
     best_ask = bench.place(side="ask", ord_type="best", time_in_force="ioc", price=None, volume="0.0001")
     assert bench.order(best_ask["uuid"])["executed_volume"] == "0.0001"
+    bench.calm()
     best_bid = bench.place(ord_type="best", time_in_force="fok", price="6000", volume=None)
     seen = bench.order(best_bid["uuid"])
     assert (seen["ord_type"], seen["price"], seen["volume"], seen["time_in_force"]) == ("best", "6000", None, "fok")
@@ -353,8 +356,12 @@ def test_orders_of_ones_own_meet_as_the_taker_says(bench: Bench, smp: str | None
 
 
 def test_a_market_order_meets_ones_own_only_as_far_as_it_goes(bench: Bench) -> None:
-    best_ask = bench.best()[1]
-    far = bench.place(side="ask", price=str(best_ask * Decimal("1.02") // 1000 * 1000), volume="0.001")["uuid"]
-    near = bench.place(side="ask", price=str(best_ask + 4_000), volume="0.001", smp_type="none")["uuid"]
-    bench.place(ord_type="price", price="400000000", volume=None)
-    assert [bench.order(uuid)["state"] for uuid in (far, near)] == ["wait", "cancel"]
+    bench.clock.stop()  # the market stands, so that nobody else reaches the nearer order first
+    try:
+        best_ask = bench.best()[1]
+        far = bench.place(side="ask", price=str(best_ask * Decimal("1.02") // 1000 * 1000), volume="0.001")["uuid"]
+        near = bench.place(side="ask", price=str(best_ask + 4_000), volume="0.001", smp_type="none")["uuid"]
+        bench.place(ord_type="price", price="400000000", volume=None)
+        assert [bench.order(uuid)["state"] for uuid in (far, near)] == ["wait", "cancel"]
+    finally:
+        bench.clock.go()
