@@ -96,6 +96,10 @@ def test_an_entry_explains_a_balance_only_of_a_position_that_is_as_it_is_known()
     assert balance(bought, snapshot({SYMBOL: 3}, shifted, (row(6),)), entry) == [False]
     other = msgspec.structs.replace(snapshot({SYMBOL: 4}, shifted), account="other")
     assert balance(bought, other, entry) == [False]
+    # While executions are under way they explain it, for a moment, and the entry, which they move as well, does not.
+    under_way = (fill(4, "t9", "z", ticks=100), *PLACED, wire(), sent())
+    (moving,) = compare(*fold(*under_way), snapshot({SYMBOL: 4}, shifted), MANAGED, entry)
+    assert (moving.kind, moving.explained, moving.lasting) == (Kind.BALANCE, True, False)
     # An entry that is the known one explains nothing, however inexactly it could have been told.
     cheap = msgspec.structs.replace(PERPETUAL, lot=Decimal(1_000_000_000), tick_lot=Decimal("0.01"))
     managed = msgspec.structs.replace(MANAGED, worths={(VENUE, SYMBOL): cheap})
