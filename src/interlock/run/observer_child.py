@@ -28,6 +28,7 @@ LEAVE_S: Final = 20.0
 LOOK_S: Final = 0.1
 
 Stage = Callable[[str, int, int], None]
+"""Told of progress: what is being done, how much of it is done, out of how much (0: not known)."""
 
 
 @dataclass(frozen=True, slots=True)
