@@ -73,7 +73,7 @@ demo: $(STAMP) ## the demonstration (DEMO_ARGS="...")
 test: $(STAMP) $(CLIENTS_STAMP) ## the tests, with coverage and its gate (PYTEST_ARGS="...")
 	@echo "test: a run of one second first (the first one of a version compiles, some two minutes)"
 	@$(BIN)/python -m tests.compile_once
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python -m scripts.rooms_covered
 
 check: $(STAMP) ## format, lint, types and import contracts

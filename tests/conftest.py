@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.host import LinuxHost, Verdicts, repeated
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -104,6 +105,19 @@ def pytest_configure(config: pytest.Config) -> None:
     required = os.environ.get("INTERLOCK_REQUIRE_DATA") == "1" and data_folder().is_dir()
     config.stash[LEDGER] = DataLedger(require=required)
     config.pluginmanager.register(config.stash[LEDGER], "interlock-data-ledger")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses"):  # this process runs tests
+        host = LinuxHost()
+        config.add_cleanup(host.close)
+        config.pluginmanager.register(Verdicts(host, os.cpu_count() or 1), "interlock-host")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was repeated, where the output ends: a test that is seen there often wants a look all the same."""
+    lines = repeated(terminalreporter.getreports("rerun"))
+    if lines:
+        terminalreporter.section("repeated, because the host stood still")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)  # after the order was drawn
