@@ -32,6 +32,14 @@ def unpacked(folder: Path, into: Path) -> Path:
     return into
 
 
+def read(folder: Path, into: Path) -> list[r.Record]:
+    """All records of a journal of the corpus, unpacked into a folder that is made."""
+    into.mkdir()
+    found: list[r.Record] = []
+    recover(SystemDisk(), unpacked(folder, into), schema=r.SCHEMA, consume=lambda _, payload: found.append(r.decode(payload)))
+    return found
+
+
 def folded(folder: Path, schema: int) -> GateState:
     state = GateState(lc.SHEET)
     recover(SystemDisk(), folder, schema=schema, consume=lambda _, payload: state.apply(r.decode(payload)))
@@ -64,6 +72,16 @@ def test_what_came_with_schema_2_is_in_a_journal(tmp_path: Path) -> None:
     assert {one.group for one in found if isinstance(one, r.Intent)} >= {one.group for one in pairs}
     theirs = [one.venue_id.partition(".")[0] for one in found if isinstance(one, r.LedgerEvent) and one.kind is r.LedgerKind.FOREIGN]
     assert {"fill", "deposit"} <= set(theirs)
+
+
+def test_what_came_with_schema_5_is_in_a_journal_and_nothing_of_it_in_an_older_one(tmp_path: Path) -> None:
+    """What a day lost by currency, and its limit among those that each permit was judged by."""
+    found = {name: read(story.HERE / name, tmp_path / name) for name in ("schema-4-shadow", "schema-5-currencies")}
+    told = {name: [(one.by_currency, one.realised_usd) for one in each if isinstance(one, r.Marked)] for name, each in found.items()}
+    assert not any(by_currency for by_currency, _ in told["schema-4-shadow"])
+    assert any(by_currency and by_currency[0][0] == "USDT" and usd for by_currency, usd in told["schema-5-currencies"])
+    limits = {name: {e.limit for one in each if isinstance(one, r.Permit) for e in one.evaluations} for name, each in found.items()}
+    assert limits["schema-5-currencies"] - limits["schema-4-shadow"] == {"max_currency_loss"}
 
 
 def test_what_came_with_schema_4_is_in_a_journal_and_is_no_order(tmp_path: Path) -> None:

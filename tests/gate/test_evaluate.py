@@ -16,7 +16,7 @@ from interlock.gate import losses as loss_fold
 from interlock.gate import records
 from interlock.gate.evaluate import REQUIRED, Allowed, Denied, concluded
 from interlock.gate.exposure import OpenOrder, universe_of
-from interlock.gate.losses import Losses
+from interlock.gate.losses import Losses, Lost
 from interlock.gate.records import Book, Intent
 from interlock.gate.references import References
 from interlock.gate.throttles import Throttles
@@ -223,6 +223,11 @@ PAIRS: list[Pair] = [
         "max_daily_loss_usd",
         lambda: judge(losses=Losses(marked_boot_ns=NOW, now_micro_usd=10 * USD)),
         lambda: judge(losses=Losses(marked_boot_ns=NOW, now_micro_usd=10 * USD + 1)),
+    ),
+    (
+        "max_currency_loss",
+        lambda: judge(losses=Losses(marked_boot_ns=NOW, by_currency=(Lost("USDT", 10 * USD, -USD),))),
+        lambda: judge(losses=Losses(marked_boot_ns=NOW, by_currency=(Lost("USDT", 10 * USD + 1, -USD),))),
     ),
     (
         "max_drawdown_usd",

@@ -1,7 +1,9 @@
 """Profit and loss in money: marked against us, converted against us, and outside flows left out."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.gate.order_records import SYMBOL, VENUE, event, fill
 
@@ -59,8 +61,7 @@ def test_the_day_counts_from_its_baseline_and_converts_against_us() -> None:
     apply(ledger, start)
     none = marked(ledger, found(ledger), USD, 3)
     assert isinstance(none, r.Marked)
-    # Nothing happened: what is unrealised was so at the roll, and the two sides of the conversion cost us.
-    assert none.realised_usd + none.unrealised_usd == Decimal("-1.0") * Decimal("1.01") + Decimal("0.99")
+    assert (none.realised_usd, none.unrealised_usd) == (Decimal(0), Decimal(0)), "nothing happened: what had been won was in the baseline"
     apply(ledger, fill(1, "t2", ticks=110, fee="0.01", fee_currency="BNB"))
     apply(ledger, event(K.DEPOSIT, "1000"))
     after = marked(ledger, found(ledger), USD, 4)
@@ -68,6 +69,53 @@ def test_the_day_counts_from_its_baseline_and_converts_against_us() -> None:
     assert after.realised_usd == none.realised_usd - Decimal("0.01") * 601
     assert after.unrealised_usd == none.unrealised_usd
     assert after.equity_usd == start.baseline_usd + after.realised_usd + after.unrealised_usd
+    # Each in its own currency: nothing of another's win, and nothing of the rates, is in it.
+    assert none.by_currency == (("USDT", Decimal(0), Decimal(0)),)
+    assert after.by_currency == (("BNB", Decimal("-0.01"), Decimal(0)), ("USDT", Decimal(0), Decimal(0)))
+
+
+AT_101 = {INSTRUMENT: (101, 102)}
+
+
+@pytest.mark.parametrize(
+    ("traded", "quote", "realised", "unrealised"),
+    [
+        ([], QUOTE, "0", "0"),
+        ([], AT_101, "0", "-0.9"),
+        ([fill(10, "t2", side=Side.SELL, ticks=110)], QUOTE, "0", "0"),
+        ([fill(10, "t2", side=Side.SELL, ticks=101)], QUOTE, "-0.9", "0"),
+        ([fill(4, "t2", side=Side.SELL, ticks=101)], AT_101, "-0.36", "-0.54"),
+        ([fill(12, "t2", side=Side.SELL, ticks=101)], AT_101, "-0.9", "-0.02"),
+        ([fill(10, "t2", ticks=110)], AT_101, "0", "-1.8"),
+    ],
+)
+def test_what_was_won_before_the_day_is_neither_lost_nor_won_in_it(
+    traded: list[r.Filled], quote: Mapping[tuple[str, str], tuple[int, int]], realised: str, unrealised: str
+) -> None:
+    """10 lots of 100 went into the baseline at 110. A loss of the day is from there, and what is closed at less is realised."""
+    ledger = book(fill(10))
+    start = day_rolled(found(ledger), USD, "2026-01-01", 1, 2)
+    assert isinstance(start, r.DayRolled)
+    assert start.marks == (("bybit", "main", "BTCUSDT", 110),)
+    apply(ledger, start)
+    for one in traded:
+        apply(ledger, one)
+    whole = results(ledger, WORTHS, quote)
+    assert isinstance(whole, Results)
+    mark = marked(ledger, whole, {"USDT": (Decimal(1), Decimal(1))}, 3)
+    assert isinstance(mark, r.Marked)
+    assert (mark.realised_usd, mark.unrealised_usd) == (Decimal(realised), Decimal(unrealised))
+
+
+def test_a_day_that_is_told_without_prices_counts_from_what_positions_cost() -> None:
+    """As journals of before there were any do."""
+    ledger = book(fill(10))
+    start = day_rolled(found(ledger), USD, "2026-01-01", 1, 2)
+    assert isinstance(start, r.DayRolled)
+    apply(ledger, msgspec.structs.replace(start, marks=()))
+    mark = marked(ledger, found(ledger), {"USDT": (Decimal(1), Decimal(1))}, 3)
+    assert isinstance(mark, r.Marked)
+    assert (mark.realised_usd, mark.unrealised_usd) == (Decimal("-1.0"), Decimal("1.0"))
 
 
 def test_what_cannot_be_converted_is_named() -> None:

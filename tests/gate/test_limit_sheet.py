@@ -196,7 +196,7 @@ def test_every_attribute_has_a_key_with_a_unit() -> None:
     ):
         for field in set(table.__struct_fields__) - {"shared", "unmanaged_assets"}:
             key = key_of(field)
-            assert key.endswith(("_usd", "_bps", "_ms", "_lots", "_count")) or key in {
+            assert key.endswith(("_usd", "_units", "_bps", "_ms", "_lots", "_count")) or key in {
                 "accounts",
                 "expected_reject_codes",
                 "allow",

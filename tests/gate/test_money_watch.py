@@ -410,8 +410,7 @@ def test_the_first_mark_of_a_day_comes_with_the_roll() -> None:
     assert rolled.day == "2024-10-04"
     assert rolled.baseline == (("USDT", Decimal("2.0000")),)
     assert rolled.baseline_usd == Decimal("1.98")
-    # Nothing has happened since the roll; the two sides of the conversion cost us.
-    assert mark.realised_usd + mark.unrealised_usd == Decimal("-2.02") + Decimal("1.98")
+    assert (mark.realised_usd, mark.unrealised_usd) == (Decimal(0), Decimal(0)), "nothing has happened since the roll"
     assert state.losses.marked_boot_ns == NOW
     assert records_due(state, usual(), WORTHS, NOON) == ()
 
@@ -532,7 +531,24 @@ def test_without_a_quote_or_a_rate_nothing_is_marked_and_it_says_why(seen: Readi
 def test_a_rate_that_is_lost_after_the_roll_stops_the_marks() -> None:
     state = state_of(o.fill(2, ticks=490_000))
     folded(state, usual())
-    assert unmarked(state, readings(lc.quote()), WORTHS, NOON) == ("USD rate of USDT",)
+    assert unmarked(state, readings(lc.quote()), WORTHS, NOON) == (), "what is as it was needs no rate"
+    assert unmarked(state, readings(lc.quote(490_000, 490_001)), WORTHS, NOON) == ("USD rate of USDT",)
+
+
+def test_what_was_won_overnight_is_no_loss_of_the_new_day() -> None:
+    """Twenty dollars of gain are held over midnight, twice what a day may lose: it is neither latched nor denied, until it falls."""
+    state = state_of(o.fill(20, ticks=490_000))
+    folded(state, usual())
+    _, mark = folded(state, usual(at=NOW + DAY), at(DAY))
+    assert isinstance(mark, r.Marked)
+    assert (mark.realised_usd, state.losses.latched, state.losses.now_micro_usd) == (Decimal(0), False, 0)
+    (later,) = folded(state, usual(at=NOW + DAY + S), at(DAY + S))
+    assert isinstance(later, r.Marked)
+    assert (later.realised_usd, later.unrealised_usd, state.losses.latched) == (Decimal(0), Decimal(0), False)
+    state.apply(o.fill(20, "t2", side=Side.SELL, ticks=490_000, venue_ns=11))
+    (closed,) = folded(state, usual(at=NOW + DAY + 4 * S), at(DAY + 4 * S))
+    assert isinstance(closed, r.Marked)
+    assert (closed.realised_usd, state.losses.latched) == (Decimal("-20.2"), True), "the control: what was given back was lost today"
 
 
 @pytest.mark.parametrize("wall_ns", [-1, -(10**30), 10**30])

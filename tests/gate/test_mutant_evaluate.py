@@ -17,7 +17,7 @@ from interlock.domain.orders import OrderType, Side, TimeInForce
 from interlock.gate.evaluate import REQUIRED, Allowed, Denied, concluded, evaluate
 from interlock.gate.exposure import Equity, Load, OpenOrder, exposure_of, universe_of
 from interlock.gate.limit_sheet import Allow, LimitSheet
-from interlock.gate.losses import Losses
+from interlock.gate.losses import Losses, Lost
 from interlock.gate.records import Book
 from interlock.gate.references import Quote, Rate
 from interlock.gate.throttles import Throttles
@@ -66,6 +66,7 @@ CALM_ROWS: Rows = {
     "min_liquidation_distance": (350_000, 1_000_000),
     "freshness_mark": (0, 5 * S),
     "max_daily_loss_usd": (0, 10 * USD),
+    "max_currency_loss": (0, 1_000_000),
     "max_drawdown_usd": (0, 10 * USD),
     "loss_latch": (0, 0),
     "max_messages": (1, 100),
@@ -196,6 +197,7 @@ BUSY_ROWS: Rows = {
     "min_liquidation_distance": (350_000, 855_591),  # 283.993580 of 331.926420
     "freshness_mark": (S, 5 * S),
     "max_daily_loss_usd": (4 * USD, 10 * USD),
+    "max_currency_loss": (0, 1_000_000),
     "max_drawdown_usd": (5 * USD, 10 * USD),
     "max_messages": (8, 110),
     "cancel_reserve": (4, 145),
@@ -239,6 +241,7 @@ NO_MARGIN: Rows = {
 NO_LOSSES: Rows = {
     "freshness_mark": (0, 5 * S),
     "max_daily_loss_usd": (0, 10 * USD),
+    "max_currency_loss": (0, 1_000_000),
     "max_drawdown_usd": (0, 10 * USD),
     "loss_latch": (0, 0),
 }
@@ -299,6 +302,7 @@ def test_an_order_that_closes_a_hedge_is_bound_by_what_it_leaves_naked() -> None
         ({"throttle": Throttles(rejects={"demo": {("bybit", "gtc", "x"): 99}})}, "max_reject_streak"),
         ({"throttle": Throttles(losing={"demo": 99})}, "max_losing_streak"),
         ({"losses": Losses(marked_boot_ns=NOW, worst_realised_micro_usd=90 * USD)}, "max_daily_loss_usd"),
+        ({"losses": Losses(marked_boot_ns=NOW, by_currency=(Lost("USDT", 90 * USD, 0),))}, "max_currency_loss"),
         ({"losses": Losses(marked_boot_ns=NOW, drawdown_micro_usd=90 * USD)}, "max_drawdown_usd"),
         ({"losses": Losses(marked_boot_ns=NOW, latched=True)}, "loss_latch"),
     ],
@@ -474,6 +478,11 @@ DENIALS: list[tuple[dict[str, Any], str, str]] = [
     ({"losses": Losses(marked_boot_ns=NOW + 1)}, "freshness_mark", "profit and loss are not known"),
     ({"losses": Losses(marked_boot_ns=NOW - 5 * S - 1)}, "freshness_mark", f"would be {5 * S + 1}, allowed 0 to {5 * S}"),
     ({"losses": Losses(marked_boot_ns=NOW, now_micro_usd=11 * USD)}, "max_daily_loss_usd", f"would be {11 * USD}, allowed 0 to {10 * USD}"),
+    (
+        {"losses": Losses(marked_boot_ns=NOW, by_currency=(Lost("USDT", 0, 11 * USD),))},
+        "max_currency_loss",
+        "more lost in USDT than a day may cost",
+    ),
     (
         {"losses": Losses(marked_boot_ns=NOW, drawdown_micro_usd=11 * USD)},
         "max_drawdown_usd",

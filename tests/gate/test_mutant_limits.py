@@ -10,6 +10,7 @@ from tests.gate import limit_cases as lc
 
 from interlock.gate import limits, losses, records
 from interlock.gate.exposure import Load, Valuation
+from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.losses import Losses
 from interlock.gate.mandate import Claim, Clause, Leg, MandateBounds, MandateRule, refuse_reduction
 from interlock.gate.margin import NONE, MarginNeed, margin_need
@@ -259,7 +260,7 @@ def marked(*marks: tuple[str, str]) -> Losses:
 
 
 def test_before_the_first_mark_nothing_is_lost_and_nothing_is_known() -> None:
-    expected = ("", 0, 0, 0, None, 0, None, 0, None, False)
+    expected = ("", 0, 0, 0, None, 0, None, 0, None, False, ())
     assert Losses().digest_parts() == expected
     assert marked().digest_parts() == ("2026-01-01", *expected[1:4], 100 * M, *expected[5:])
 
@@ -272,6 +273,83 @@ def test_a_loss_or_a_drawdown_breaches_above_its_limit_and_not_at_it(mark: tuple
     assert marked(mark).breaches_count == breaches
     assert marked(mark, mark).breaches_count == 2 * breaches
     assert marked(mark, mark, mark).latched is bool(breaches)
+
+
+def test_a_loss_in_a_currency_is_held_against_its_own_limit_whatever_another_won() -> None:
+    """Three dollars won are no help for the won: 20 lost of 10, while the converted total has risen."""
+    sheet = two_currencies()
+    state = lost(sheet, ("KRW", "-20", "0"), ("USDT", "3", "0"))
+    assert (state.worst_realised_micro_usd, state.now_micro_usd, state.latched) == (0, -2 * M, True)
+    assert losses.currency_loss(state, sheet) == (2_000_000, "KRW")
+    held = lost(sheet, ("KRW", "-10", "0"), ("USDT", "-1", "0"))
+    assert (held.latched, held.breaches_count, losses.currency_loss(held, sheet)) == (False, 0, (1_000_000, "KRW"))
+
+
+@pytest.mark.parametrize(
+    ("told", "share", "breaches", "latched"),
+    [
+        (("KRW", "-10.000001", "0"), (1_000_001, "KRW"), 1, True),
+        (("KRW", "-4", "-6.000001"), (1_000_001, "KRW"), 1, False),
+        (("KRW", "4", "-14.1"), (1_010_000, "KRW"), 1, False),
+        (("KRW", "-0.0000001", "0"), (1, "KRW"), 0, False),
+        (("KRW", "7", "-7"), (0, ""), 0, False),
+        (("USDT", "-5", "0"), (500_000, "USDT"), 0, False),
+        (("USD", "-900", "0"), (0, ""), 0, False),
+    ],
+)
+def test_the_share_of_a_currency_is_rounded_up_and_what_is_open_only_counts(
+    told: tuple[str, str, str], share: tuple[int, str], breaches: int, latched: bool
+) -> None:
+    """The dollar is not in the sheet: its limit is that of the total, which these marks leave alone."""
+    sheet = two_currencies()
+    state = lost(sheet, told)
+    assert (losses.currency_loss(state, sheet), state.breaches_count, state.latched) == (share, breaches, latched)
+
+
+def test_what_a_currency_lost_for_good_stays_until_the_day_ends() -> None:
+    sheet = two_currencies()
+    state = lost(sheet, ("KRW", "-8", "0"))
+    state = losses.apply(state, mark_of(("KRW", "3", "0"), at=2), sheet)
+    assert losses.currency_loss(state, sheet) == (800_000, "KRW")
+    state = losses.apply(state, mark_of(("USDT", "-9", "0"), at=3), sheet)
+    assert losses.currency_loss(state, sheet) == (900_000, "USDT")
+    assert state.by_currency == (losses.Lost("KRW", 8 * M, 0), losses.Lost("USDT", 9 * M, 9 * M))
+    next_day = records.DayRolled(boot_ns=4, day="2026-01-02", baseline=(), baseline_usd=Decimal(100), wall_ns=0)
+    assert losses.apply(state, next_day, sheet).by_currency == ()
+
+
+def test_a_tighter_limit_of_a_currency_latches_what_was_lost_before() -> None:
+    sheet = two_currencies()
+    state = lost(sheet, ("KRW", "-8", "0"))
+    tightened = records.LimitsTightened(boot_ns=2, before="", after="", sheet=sheet, changes=(), actor="me", reason="", wall_ns=0)
+    assert losses.apply(state, tightened, sheet).latched is False
+    assert losses.apply(state, tightened, lc.changed(sheet, "currencies", "KRW", max_daily_loss_micro_units=8 * M)).latched is False
+    tighter = lc.changed(sheet, "currencies", "KRW", max_daily_loss_micro_units=8 * M - 1)
+    assert losses.apply(state, tightened, tighter).latched is True
+
+
+def test_a_sheet_of_before_there_was_the_bound_lets_nothing_be_lost_of_what_is_told() -> None:
+    sheet = lc.changed(two_currencies(), "currencies", "KRW", max_daily_loss_micro_units=0)
+    assert losses.currency_loss(lost(sheet, ("KRW", "-0.000001", "0")), sheet) == (1_000_001, "KRW")
+    assert losses.currency_loss(lost(sheet, ("KRW", "0", "0")), sheet) == (0, "")
+
+
+def two_currencies() -> LimitSheet:
+    """At most 10 of each are to be lost on a day; of the total, in dollars, too."""
+    own = msgspec.structs.replace(LOSSES.currencies["USDT"], max_daily_loss_micro_units=10 * M)
+    return msgspec.structs.replace(LOSSES, currencies={"USDT": own, "KRW": own})
+
+
+def mark_of(*told: tuple[str, str, str], at: int = 1) -> records.Marked:
+    """A mark of which the total is won, and of each currency (name, realised, unrealised)."""
+    by_currency = tuple((name, Decimal(realised), Decimal(unrealised)) for name, realised, unrealised in told)
+    won = Decimal(1)
+    return records.Marked(boot_ns=at * SECOND_NS, realised_usd=won, unrealised_usd=won, equity_usd=Decimal(102), by_currency=by_currency)
+
+
+def lost(sheet: LimitSheet, *told: tuple[str, str, str]) -> Losses:
+    """The state after one mark."""
+    return losses.apply(Losses(), mark_of(*told), sheet)
 
 
 def test_a_latch_stays_when_the_loss_that_set_it_has_passed() -> None:

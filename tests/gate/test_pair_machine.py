@@ -98,7 +98,9 @@ class Pairs(RuleBasedStateMachine):
         kind = fields.pop("k")
         self.lsn += 1
         found = [
-            one for one in self.checker.take(Entry(self.lsn, self.lsn, "", kind, fields)) if one.invariant in ("S8", "S11", "S20", "S26")
+            one
+            for one in self.checker.take(Entry(self.lsn, self.lsn, "", kind, fields, r.SCHEMA))
+            if one.invariant in ("S8", "S11", "S20", "S26")
         ]
         assert not found, [str(one) for one in found]
 

@@ -246,7 +246,11 @@ def test_why_the_age_of_a_rate_may_not_fall() -> None:
 
 def lost(usd: str) -> Callable[[World], object]:
     mark = r.Marked(
-        boot_ns=NOW.boot_ns - 1, realised_usd=Decimal(0), unrealised_usd=Decimal(f"-{usd}"), equity_usd=Decimal(1_000) - Decimal(usd)
+        boot_ns=NOW.boot_ns - 1,
+        realised_usd=Decimal(0),
+        unrealised_usd=Decimal(f"-{usd}"),
+        equity_usd=Decimal(1_000) - Decimal(usd),
+        by_currency=(("USDT", Decimal(0), Decimal(f"-{usd}")),),
     )
     return lambda world: world.state.apply(mark)
 
@@ -437,6 +441,14 @@ FAMILIES: dict[str, Case] = {
     ),
     "marks": ("freshness_mark", "account", {"freshness_mark_ns": 9 * MS}, {"freshness_mark_ns": 11 * MS}, {}, later(10 * MS)),
     "loss": ("max_daily_loss_usd", "account", {"max_daily_loss_micro_usd": 4 * USD}, {"max_daily_loss_micro_usd": 5 * USD}, {}, lost("5")),
+    "loss in a currency": (
+        "max_currency_loss",
+        "currencies",
+        {"max_daily_loss_micro_units": 4 * USD},
+        {"max_daily_loss_micro_units": 5 * USD},
+        {},
+        lost("5"),
+    ),
     "drawdown": ("max_drawdown_usd", "account", {"max_drawdown_micro_usd": 4 * USD}, {"max_drawdown_micro_usd": 5 * USD}, {}, lost("5")),
     "messages": ("max_messages", "venues", {"cancel_reserve_count": 199}, {"cancel_reserve_count": 198}, {}, one_open),
     "orders": ("max_orders", "strategies", {"max_orders_count": 1}, {"max_orders_count": 2}, {}, one_open),

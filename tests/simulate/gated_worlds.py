@@ -96,6 +96,7 @@ def sheet(**symbol: Any) -> LimitSheet:
                 max_disagreement_millionths=1_000,
                 lowest_rate_micro_usd=1,
                 highest_rate_micro_usd=2_000_000,
+                max_daily_loss_micro_units=MANY,
             )
         },
         strategies={

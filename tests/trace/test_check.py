@@ -874,10 +874,14 @@ SPARE = (j.sent(cid(4), 5.03), j.intent(cid(3), 4))
 """Of a send whose outcome is unknown, and of an intent that was denied, the rest can be told without."""
 
 
+NEWEST = 5
+"""The newest schema of records."""
+
+
 def entries(records: Steps) -> list[Entry]:
     found = []
     for lsn, one in enumerate([copy.deepcopy(one) for one in records], start=1):
-        found.append(Entry(lsn, lsn, LIFE[0], one.pop("k"), one))
+        found.append(Entry(lsn, lsn, LIFE[0], one.pop("k"), one, NEWEST))
     return found
 
 

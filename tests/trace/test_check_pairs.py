@@ -17,6 +17,10 @@ SPOT: Map = {"venue": "upbit", "account": "desk", "symbol": "KRW-BTC"}
 BOUND = [["bybit", "BTCUSDT", "m"], ["upbit", "KRW-BTC", "m"]]
 
 
+NEWEST = 5
+"""The newest schema of records."""
+
+
 def judged(records: Steps) -> list[Finding]:
     """What the checker finds, each record in a batch of its own, and nothing known of the venues."""
     checker = Checker()
@@ -25,7 +29,7 @@ def judged(records: Steps) -> list[Finding]:
         fields = {name: value for name, value in record.items() if name != "k"}
         for name, value in DEFAULTS.get(record["k"], {}).items():
             fields.setdefault(name, value)
-        found += checker.take(Entry(lsn, lsn, "", record["k"], fields))
+        found += checker.take(Entry(lsn, lsn, "", record["k"], fields, NEWEST))
     return [*found, *checker.finish(witnessed=False, truth=False)]
 
 
@@ -249,7 +253,7 @@ def test_a_pair_of_another_life_reserves_nothing_in_this() -> None:
     records = [*opening(), *first(lots=1), j.boot(5, 1)]
     checker = Checker()
     for lsn, record in enumerate(records, 1):
-        checker.take(Entry(lsn, lsn, "", record["k"], {name: value for name, value in record.items() if name != "k"}))
+        checker.take(Entry(lsn, lsn, "", record["k"], {name: value for name, value in record.items() if name != "k"}, NEWEST))
     assert checker.state.pairs == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import lzma
 import struct
 import time
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.trace import journals as j
-from tests.trace.journals import BLOCK, LIFE, Writer, batch_bytes, boot, chained, r
+from tests.trace.journals import BLOCK, LIFE, Writer, batch_bytes, boot, chained, honest, r
 
 from interlock.domain.errors import BadInput, DamagedState
 from interlock.gate import records
@@ -136,7 +137,7 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"version": 2}, "newer"), ({"schema": 5}, "newer"), ({"reader": 2}, "newer"), ({"first": 1, "number": 1, "chain": bytes(32)}, "")],
+    [({"version": 2}, "newer"), ({"schema": 6}, "newer"), ({"reader": 2}, "newer"), ({"first": 1, "number": 1, "chain": bytes(32)}, "")],
 )
 def test_a_newer_segment_is_not_guessed_at(tmp_path: Path, changes: j.Map, problem: str) -> None:
     writer = Writer(tmp_path)
@@ -172,6 +173,27 @@ def test_a_missing_segment_is_damage(tmp_path: Path) -> None:
     (tmp_path / f"{2:020d}.seg").unlink()
     with pytest.raises(DamagedState, match="as the next segment says"):
         kinds(tmp_path)
+
+
+@pytest.mark.parametrize(("schema", "carried", "found"), [(5, False, True), (4, False, False), (5, True, False)])
+def test_a_limit_is_required_from_the_schema_on_that_brought_it(tmp_path: Path, schema: int, carried: bool, found: bool) -> None:
+    """The first batch of a segment may be an older writer's, repeated: of it the segment's schema says nothing."""
+    records = copy.deepcopy(honest())
+    permit = next(one for one in records if one["k"] == "permit")
+    permit["evaluations"] = [one for one in permit["evaluations"] if one["limit"] != "max_currency_loss"]
+    writer = Writer(tmp_path)
+    writer.segment(LIFE[0], schema=schema if not carried else 4)
+    at = records.index(permit)
+    if carried:
+        writer.batch(records[:at])
+        writer.segment(LIFE[0], schema=schema)
+        writer.batch([permit])
+        writer.batch(records[at + 1 :])
+    else:
+        writer.batch(records[:1])
+        writer.batch(records[1:])
+    told = [str(one) for one in check(tmp_path).violations if one.invariant == "S29"]
+    assert [("max_currency_loss" in one) for one in told] == [True] * found
 
 
 def test_a_torn_tail_is_told_and_damage_before_a_whole_batch_is_not_read(tmp_path: Path) -> None:

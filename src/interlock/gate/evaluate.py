@@ -33,7 +33,7 @@ from interlock.gate.exposure import (
 from interlock.gate.exposure import reduces as reduces_asset
 from interlock.gate.exposure import shrinks as shrinks_position
 from interlock.gate.limit_sheet import LARGEST, NO_PEER, Allow, Asset, LimitSheet, Strategy, Symbol, Venue
-from interlock.gate.losses import Losses
+from interlock.gate.losses import WHOLE_MILLIONTHS, Losses, currency_loss
 from interlock.gate.margin import NONE, margin_need, with_burden
 from interlock.gate.records import Book, Evaluation, Intent
 from interlock.gate.references import (
@@ -76,6 +76,7 @@ REQUIRED = (
     "min_liquidation_distance",
     "freshness_mark",
     "max_daily_loss_usd",
+    "max_currency_loss",
     "max_drawdown_usd",
     "loss_latch",
     "max_messages",
@@ -490,6 +491,8 @@ def _losses(s: _Subject) -> Iterator[Row]:
     lowering = lowering and s.held_to_it
     lost = max(0, losses.worst_realised_micro_usd, losses.now_micro_usd)
     yield ("max_daily_loss_usd", 0 if lowering else lost, account.max_daily_loss_micro_usd, "")
+    share, currency = currency_loss(losses, s.sheet)
+    yield ("max_currency_loss", 0 if lowering else share, WHOLE_MILLIONTHS, f"more lost in {currency} than a day may cost")
     yield ("max_drawdown_usd", 0 if lowering else losses.drawdown_micro_usd, account.max_drawdown_micro_usd, "")
     yield ("loss_latch", 0 if lowering or losses.latched is False else -1, 0, "a loss was seen that stops until a person clears the latch")
 

@@ -93,6 +93,13 @@ class Position(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     cash: int = 0
     cost_floor: int = 0
     cost_parts: int = 0
+    day_floor: int = 0
+    day_parts: int = 0
+
+    @property
+    def day_cost(self) -> Decimal:
+        """As `cost`, what was held when the loss day began at the price at which it went into the day's baseline."""
+        return _tick_lots(self.day_floor * PARTS + self.day_parts)
 
     @property
     def cost(self) -> Decimal:
@@ -209,6 +216,9 @@ def apply(ledger: Ledger, record: r.Record) -> Ledger:
             # ISO dates sort as days do. A day that is told again keeps the baseline that it began with.
             if record.day > ledger.day.name:
                 ledger.day = Day(record.day, record.baseline, record.baseline_usd)
+                for venue, account, symbol, ticks in record.marks:
+                    position = ledger.positions.setdefault((venue, account, symbol), Position())
+                    position.day_floor, position.day_parts = position.lots * ticks, 0
         case r.Marked():
             loss = -exact_sum(record.realised_usd, record.unrealised_usd)
             ledger.day = msgspec.structs.replace(ledger.day, max_loss_usd=max(ledger.day.max_loss_usd, loss))
@@ -326,13 +336,17 @@ def _trade(position: Position, signed_lots: int, ticks: int) -> None:
     position.cash -= signed_lots * ticks
     held = position.lots
     position.lots += signed_lots
-    closing, cost_parts = 0, position.all_cost_parts
+    closing = 0
     if held * signed_lots < 0:
         sign = 1 if signed_lots > 0 else -1
         closing = sign * min(abs(signed_lots), abs(held))
-        cost_parts -= cost_parts * abs(closing) // abs(held)
-    cost_parts += (signed_lots - closing) * ticks * PARTS
-    position.cost_floor, position.cost_parts = divmod(cost_parts, PARTS)
+    joining = (signed_lots - closing) * ticks * PARTS
+    cost, day_cost = position.all_cost_parts, position.day_floor * PARTS + position.day_parts
+    if closing:
+        cost -= cost * abs(closing) // abs(held)
+        day_cost -= day_cost * abs(closing) // abs(held)
+    position.cost_floor, position.cost_parts = divmod(cost + joining, PARTS)
+    position.day_floor, position.day_parts = divmod(day_cost + joining, PARTS)
 
 
 def _change(ledger: Ledger, market: Market, signed_lots: int, ticks: int, venue_ns: int, *, theirs: bool = False) -> None:

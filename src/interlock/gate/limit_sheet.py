@@ -109,13 +109,15 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Currency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a rate of a quote currency to the US dollar must be to be used."""
+    """What a rate of a quote currency to the US dollar must be to be used, and what may be lost in that currency on a day."""
 
     freshness_rate_ns: int
     min_sources_count: int
     max_disagreement_millionths: int
     lowest_rate_micro_usd: int
     highest_rate_micro_usd: int
+    max_daily_loss_micro_units: int = 0
+    """In the currency itself. A sheet in a journal of before there was this bound lets nothing be lost; a file must name it like every other."""
 
 
 class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +153,7 @@ class Limits(Protocol):
 
 _SUFFIXES = {
     "_micro_usd": ("_usd", 1_000_000, "an amount in USD"),
+    "_micro_units": ("_units", 1_000_000, "an amount in the currency of its table"),
     "_millionths": ("_bps", 100, "basis points"),
     "_ns": ("_ms", 1_000_000, "milliseconds"),
     "_lots": ("_lots", 1, "a whole number of lots"),

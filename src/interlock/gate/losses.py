@@ -1,5 +1,7 @@
 """Loss of the day and drawdown from the day's peak, as a fold of day rolls and marks. Micro-USD; losses rounded up, equity and gains down.
 
+What is lost in a currency is held against that currency's own limit beside the converted total, whatever was won in another.
+
 A realised loss counts at its worst of the day and never recovers before the roll; the first mark that shows it beyond its limit latches. A loss that
 is only so by open positions denies while it lasts; after several independent marks in a row have shown it, it has latched. A latch outlives the
 day. A restart changes none of it, but what is known must be marked anew.
@@ -20,6 +22,18 @@ DAILY_LOSS = "loss"
 """The name of the latch; what asks for it outlives the day and ends only when a person clears it."""
 
 
+WHOLE_MILLIONTHS = 1_000_000
+"""The share of its limit at which a loss in a currency stands when nothing of that limit is left."""
+
+
+class Lost(msgspec.Struct, frozen=True, array_like=True):
+    """What was lost in a currency, in millionths of its unit: of what is realised the worst of the day, and now, open positions with it."""
+
+    currency: str
+    worst_realised_micro: int
+    now_micro: int
+
+
 class Losses(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the fold. Times are CLOCK_BOOTTIME; `marked_boot_ns` is None while the equity is not known in this process life."""
 
@@ -33,10 +47,12 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
     breaches_count: int = 0
     breached_boot_ns: int | None = None
     latched: bool = False
+    by_currency: tuple[Lost, ...] = ()
+    """By name of the currency."""
 
     def digest_parts(self) -> tuple[object, ...]:
         """All parts as plain data, for comparing and hashing folds."""
-        return msgspec.structs.astuple(self)
+        return (*msgspec.structs.astuple(self)[:-1], tuple(msgspec.structs.astuple(one) for one in self.by_currency))
 
 
 def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
@@ -49,10 +65,43 @@ def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
         return _marked(state, record, sheet)
     if isinstance(record, records.LimitsTightened):
         lost = state.worst_realised_micro_usd > sheet.account.max_daily_loss_micro_usd
-        return msgspec.structs.replace(state, latched=state.latched or lost)
+        return msgspec.structs.replace(
+            state, latched=state.latched or lost or any(_over(one, one.worst_realised_micro, sheet) for one in state.by_currency)
+        )
     if isinstance(record, records.LatchCleared) and record.name == DAILY_LOSS:
         return msgspec.structs.replace(state, latched=False, breaches_count=0, breached_boot_ns=None)
     return state
+
+
+def currency_loss(state: Losses, sheet: LimitSheet) -> tuple[int, str]:
+    """The greatest loss in a currency as a share of that currency's limit, in millionths and rounded up, and that currency; (0, "") without one.
+
+    A currency that the sheet does not name is the dollar, whose limit is the converted total: a result in any other cannot be marked.
+    """
+    worst, where = 0, ""
+    for one in state.by_currency:
+        lost, limit = max(one.worst_realised_micro, one.now_micro), sheet.currencies.get(one.currency)
+        if lost <= 0 or limit is None:
+            continue
+        most = limit.max_daily_loss_micro_units
+        share = -(-lost * WHOLE_MILLIONTHS // most) if most else WHOLE_MILLIONTHS + 1
+        if share > worst:
+            worst, where = share, one.currency
+    return worst, where
+
+
+def _over(one: Lost, lost_micro: int, sheet: LimitSheet) -> bool:
+    limit = sheet.currencies.get(one.currency)
+    return limit is not None and lost_micro > limit.max_daily_loss_micro_units
+
+
+def _by_currency(state: Losses, mark: records.Marked) -> tuple[Lost, ...]:
+    """As `worst_realised_micro_usd` and `now_micro_usd`. What an earlier mark of the day named stays, should this one not name it."""
+    found = {one.currency: Lost(one.currency, one.worst_realised_micro, 0) for one in state.by_currency}
+    for currency, realised, unrealised in mark.by_currency:
+        before = found[currency].worst_realised_micro if currency in found else 0
+        found[currency] = Lost(currency, max(before, _up(-realised)), _up(-(realised + unrealised)))
+    return tuple(found[currency] for currency in sorted(found))
 
 
 def _marked(state: Losses, mark: records.Marked, sheet: LimitSheet) -> Losses:
@@ -60,9 +109,11 @@ def _marked(state: Losses, mark: records.Marked, sheet: LimitSheet) -> Losses:
     loss = _up(-(mark.realised_usd + mark.unrealised_usd))
     realised = max(state.worst_realised_micro_usd, _up(-mark.realised_usd))
     equity = -_up(-mark.equity_usd)
+    currencies = _by_currency(state, mark)
     peak = equity if state.peak_equity_micro_usd is None else max(state.peak_equity_micro_usd, equity)
     count, breached_ns = state.breaches_count, state.breached_boot_ns
-    if loss <= limit.max_daily_loss_micro_usd and peak - equity <= limit.max_drawdown_micro_usd:
+    within = loss <= limit.max_daily_loss_micro_usd and not any(_over(one, one.now_micro, sheet) for one in currencies)
+    if within and peak - equity <= limit.max_drawdown_micro_usd:
         count, breached_ns = 0, None
     elif breached_ns is None or not (mark.boot_ns - breached_ns < limit.mark_spacing_ns):
         count, breached_ns = count + 1, mark.boot_ns
@@ -76,7 +127,11 @@ def _marked(state: Losses, mark: records.Marked, sheet: LimitSheet) -> Losses:
         marked_boot_ns=mark.boot_ns,
         breaches_count=count,
         breached_boot_ns=breached_ns,
-        latched=state.latched or realised > limit.max_daily_loss_micro_usd or count >= limit.unrealised_breach_marks_count,
+        latched=state.latched
+        or realised > limit.max_daily_loss_micro_usd
+        or any(_over(one, one.worst_realised_micro, sheet) for one in currencies)
+        or count >= limit.unrealised_breach_marks_count,
+        by_currency=currencies,
     )
 
 

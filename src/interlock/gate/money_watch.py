@@ -240,8 +240,9 @@ def _reckoned(
         return rolled
     ledger = state.ledger
     if rolled is not None:
-        # As it will be once the roll is folded.
+        # As it will be once the roll is folded: all positions are reckoned from where they stand.
         ledger = msgspec.structs.replace(ledger, day=Day(rolled.day, rolled.baseline, rolled.baseline_usd))
+        found = msgspec.structs.replace(found, unrealised={})
     mark = profit.marked(ledger, found, rates, now.boot_ns)
     if isinstance(mark, Unmarked):
         return mark

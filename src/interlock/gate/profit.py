@@ -30,10 +30,13 @@ class Worth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """All results since the journal began, by currency; `unrealised` of the positions as they stand."""
+    """All results since the journal began, by currency; `unrealised` of the positions as they stand, since the day's baseline or since they were
+    taken, whichever is later; `marks` the price in ticks at which each is reckoned.
+    """
 
     total: dict[str, Decimal]
     unrealised: dict[str, Decimal]
+    marks: dict[Market, int] = {}
 
 
 class Unmarked(msgspec.Struct, frozen=True):
@@ -46,6 +49,7 @@ def results(ledger: Ledger, worths: Mapping[Instrument, Worth], quotes: Mapping[
     """Results by currency. `quotes` holds (bid, ask) in ticks for each instrument in which a position is held."""
     total: dict[str, Decimal] = {}
     unrealised: dict[str, Decimal] = {}
+    marks: dict[Market, int] = {}
     missing = []
     for market, position in sorted(ledger.positions.items()):
         worth = worths.get((market[0], market[2]))
@@ -58,13 +62,14 @@ def results(ledger: Ledger, worths: Mapping[Instrument, Worth], quotes: Mapping[
             if not 0 < bid <= ask:
                 missing.append(f"quote of {_name(market)}")
                 continue
-            marked = position.lots * (bid if position.lots > 0 else ask)
+            marks[market] = bid if position.lots > 0 else ask
+            marked = position.lots * marks[market]
         _add(total, worth.currency, worth.tick_lot * (position.cash + marked))
-        _add(unrealised, worth.currency, worth.tick_lot * (marked - position.cost))
+        _add(unrealised, worth.currency, worth.tick_lot * (marked - position.day_cost))
     for (_, _, currency, kind), amount in sorted(ledger.flows.items()):
         if kind not in EXTERNAL:
             _add(total, currency, amount)
-    return Unmarked(tuple(missing)) if missing else Results(total, unrealised)
+    return Unmarked(tuple(missing)) if missing else Results(total, unrealised, marks)
 
 
 def day_rolled(found: Results, usd: Mapping[str, tuple[Decimal, Decimal]], day: str, boot_ns: int, wall_ns: int) -> r.DayRolled | Unmarked:
@@ -72,7 +77,9 @@ def day_rolled(found: Results, usd: Mapping[str, tuple[Decimal, Decimal]], day: 
     total = _to_usd(found.total, usd)
     if isinstance(total, Unmarked):
         return total
-    return r.DayRolled(boot_ns=boot_ns, day=day, baseline=tuple(sorted(found.total.items())), baseline_usd=total, wall_ns=wall_ns)
+    baseline = tuple(sorted(found.total.items()))
+    marks = tuple((*market, ticks) for market, ticks in sorted(found.marks.items()))
+    return r.DayRolled(boot_ns=boot_ns, day=day, baseline=baseline, baseline_usd=total, wall_ns=wall_ns, marks=marks)
 
 
 def marked(ledger: Ledger, found: Results, usd: Mapping[str, tuple[Decimal, Decimal]], boot_ns: int) -> r.Marked | Unmarked:
@@ -91,7 +98,8 @@ def marked(ledger: Ledger, found: Results, usd: Mapping[str, tuple[Decimal, Deci
     if isinstance(unrealised, Unmarked):
         return unrealised
     equity = exact_sum(ledger.day.baseline_usd, exact_sum(realised, unrealised))
-    return r.Marked(boot_ns=boot_ns, realised_usd=realised, unrealised_usd=unrealised, equity_usd=equity)
+    by_currency = tuple((name, amount, found.unrealised.get(name, Decimal(0))) for name, amount in sorted(since.items()))
+    return r.Marked(boot_ns=boot_ns, realised_usd=realised, unrealised_usd=unrealised, equity_usd=equity, by_currency=by_currency)
 
 
 def _name(market: Market) -> str:

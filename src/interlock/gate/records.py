@@ -21,7 +21,7 @@ from interlock.gate.limit_sheet import LimitSheet
 DUPLICATE_ID = "duplicate client id"
 """The reason of a `SendUnknown` whose id the venue already knows: somebody has sent it before."""
 
-SCHEMA = 4
+SCHEMA = 5
 """Raised when a kind or field is added or changed; segments carry it."""
 
 
@@ -662,6 +662,8 @@ class DayRolled(Record, frozen=True, kw_only=True, tag="day"):
     baseline: tuple[tuple[str, Decimal], ...]
     baseline_usd: Decimal
     wall_ns: int
+    marks: tuple[tuple[str, str, str, int], ...] = ()
+    """(venue, account, symbol, ticks): at what each position went into the baseline; journals before schema 5 have none."""
 
 
 class Marked(Record, frozen=True, kw_only=True, tag="mark"):
@@ -670,6 +672,8 @@ class Marked(Record, frozen=True, kw_only=True, tag="mark"):
     realised_usd: Decimal
     unrealised_usd: Decimal
     equity_usd: Decimal
+    by_currency: tuple[tuple[str, Decimal, Decimal], ...] = ()
+    """(currency, realised, unrealised), each in that currency; journals before schema 5 have none."""
 
 
 # Reconciliation

@@ -52,6 +52,10 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
             "now_usd": _usd(state.losses.now_micro_usd),
             "worst_usd": _usd(state.losses.worst_micro_usd),
             "drawdown_usd": _usd(state.losses.drawdown_micro_usd),
+            "by_currency": [
+                {"currency": one.currency, "now_units": _usd(one.now_micro), "worst_realised_units": _usd(one.worst_realised_micro)}
+                for one in state.losses.by_currency
+            ],
             "unmarked": list(unmarked),
         },
         "accounts": dict(parts.setup.accounts),

@@ -81,6 +81,7 @@ WAYS: dict[str, Way] = {
     "max_disagreement_millionths": Way.DOWN,
     "lowest_rate_micro_usd": Way.UP,
     "highest_rate_micro_usd": Way.DOWN,
+    "max_daily_loss_micro_units": Way.DOWN,
     # [strategies]
     "max_orders_count": Way.DOWN,
     "orders_window_ns": Way.SAME,

@@ -63,6 +63,7 @@ UNITS: Final = {
     "min_liquidation_distance": Unit.MILLIONTHS,
     "freshness_mark": Unit.NS,
     "max_daily_loss_usd": Unit.MICRO_USD,
+    "max_currency_loss": Unit.MILLIONTHS,
     "max_drawdown_usd": Unit.MICRO_USD,
     "loss_latch": Unit.HOLDS,
     "max_messages": Unit.COUNT,

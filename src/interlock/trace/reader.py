@@ -28,7 +28,7 @@ _BATCH: Final = struct.Struct("<4sIQQII32s32sI")
 _CRC_AT: Final = _BATCH.size - 4
 _MAGIC: Final = b"ILKB"
 _RECORDS, _SEAL = 0, 1
-_NEWEST_SCHEMA: Final = 4
+_NEWEST_SCHEMA: Final = 5
 _CHUNK: Final = 1 << 20
 
 
@@ -38,6 +38,7 @@ class _Header(NamedTuple):
     length: int
     incarnation: bytes
     chain: bytes
+    schema: int
 
 
 class _Batch(NamedTuple):
@@ -62,7 +63,7 @@ class JournalReader:
         self._first: int | None = None
         self._file: io.RawIOBase | io.BytesIO = io.BytesIO()
         self._path = directory
-        self._header = _Header(1, 1, 0, b"", bytes(32))
+        self._header = _Header(1, 1, 0, b"", bytes(32), _NEWEST_SCHEMA)
         self._offset = _BLOCK
         self._number = 1
         self._chain = bytes(32)
@@ -165,7 +166,7 @@ class JournalReader:
             raise self._damaged(
                 0, f"expected the segment of record {self._first} with {length} bytes, found record {first} and {size} bytes"
             )
-        return _Header(first, number, length, incarnation, chain)
+        return _Header(first, number, length, incarnation, chain, schema)
 
     def _replaced(self) -> bool:
         """Whether another file took the segment's name: a new writer repeats the only batch of one in a segment of its own."""
@@ -199,15 +200,15 @@ class JournalReader:
                     self._offset, f"expected a batch of records, found one of kind {batch.kind} that does not fall into them"
                 )
             self._judge(batch)
-            # The first batch may be a dead writer's, repeated; who wrote it cannot be told from here.
-            writer = "" if self._at_start else self._header.incarnation.hex()
+            # The first batch may be a dead writer's, repeated; who wrote it, and in which schema, cannot be told from here.
+            writer, schema = ("", 0) if self._at_start else (self._header.incarnation.hex(), self._header.schema)
             self._at_start = False
             self._offset += batch.size
             self._number, self._chain = batch.number + 1, batch.chain
             self.batches += 1
             for lsn, record in enumerate(records, batch.first_lsn):
                 self.lsn = lsn
-                yield self._entry(lsn, batch.number, writer, record)
+                yield self._entry(lsn, batch.number, writer, schema, record)
 
     def _judge(self, batch: _Batch) -> None:
         lsn = self.lsn + 1
@@ -236,14 +237,14 @@ class JournalReader:
             return None
         return _Batch(kind, number, first, count, previous, chain, payload, size)
 
-    def _entry(self, lsn: int, batch: int, incarnation: str, record: bytes) -> Entry:
+    def _entry(self, lsn: int, batch: int, incarnation: str, schema: int, record: bytes) -> Entry:
         try:
             fields = msgspec.msgpack.decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._damaged(self._offset, f"expected record {lsn} as msgpack, found bytes that are none ({error})") from error
         if not isinstance(fields, dict) or not isinstance(fields.get("k"), str) or not all(isinstance(name, str) for name in fields):
             raise self._damaged(self._offset, f'expected record {lsn} as a map with its kind under "k", found another thing')
-        return Entry(lsn, batch, incarnation, fields.pop("k"), fields)
+        return Entry(lsn, batch, incarnation, fields.pop("k"), fields, schema)
 
     # bytes
 

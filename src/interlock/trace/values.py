@@ -12,13 +12,17 @@ Key = tuple[str, int]
 
 
 class Entry(NamedTuple):
-    """One record of the journal and where it stands. `incarnation` is its writer's, hexadecimal; empty where that cannot be told."""
+    """One record of the journal and where it stands. `incarnation` is its writer's, hexadecimal; empty where that cannot be told.
+
+    `schema` is that of the segment it stands in; 0 where a segment may repeat what an older writer left.
+    """
 
     lsn: int
     batch: int
     incarnation: str
     kind: str
     fields: Fields
+    schema: int
 
     @property
     def boot_ns(self) -> int:

@@ -349,8 +349,14 @@ FIELDS: Final[Mapping[str, Mapping[str, Holds]]] = {
         "nonce": _text,
     },
     "foreign": {**_MARKET, "client_id": _text, "venue_order_id": _text, "own_prefix": _flag, "tolerated": _flag},
-    "day": {"day": _text, "baseline": _list(_text, _amount), "baseline_usd": _amount, "wall_ns": _time},
-    "mark": {"realised_usd": _amount, "unrealised_usd": _amount, "equity_usd": _amount},
+    "day": {
+        "day": _text,
+        "baseline": _list(_text, _amount),
+        "baseline_usd": _amount,
+        "wall_ns": _time,
+        "marks": _list(_text, _text, _text, _whole),
+    },
+    "mark": {"realised_usd": _amount, "unrealised_usd": _amount, "equity_usd": _amount, "by_currency": _list(_text, _amount, _amount)},
     "snap": {
         "venue": _text,
         "account": _text,
@@ -376,6 +382,8 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "foreign": {"tolerated": False},
     "wire": {"sign_wall_ns": 0, "receive_window_ns": 0},
     "expect": {"nonce": ""},
+    "day": {"marks": []},
+    "mark": {"by_currency": []},
     "ledger": {"symbol": "", "lots": 0, "ticks": 0, "actor": "", "nonce": ""},
 }
 """Fields that a writer may leave out, and what their absence says."""
@@ -410,6 +418,7 @@ REQUIRED_LIMITS: Final = frozenset(
         "min_liquidation_distance",
         "freshness_mark",
         "max_daily_loss_usd",
+        "max_currency_loss",
         "max_drawdown_usd",
         "loss_latch",
         "max_messages",
@@ -421,6 +430,9 @@ REQUIRED_LIMITS: Final = frozenset(
     }
 )
 """The limits that every permit must have been judged by."""
+
+LATER_LIMITS: Final = {"max_currency_loss": 5}
+"""Those of them that came later, with the schema of records from which on they are required."""
 
 
 def complete(kind: str, fields: dict[str, Any]) -> str:
