@@ -117,6 +117,7 @@ def situation(endpoint: Endpoint = Endpoint.LOOPBACK, **parts: object) -> Situat
         "minimums": {"bybit/BTCUSDT": Decimal(50), "bybit/ETHUSDT": Decimal(5)},
         "read_only": False,
         "killed": False,
+        "lease_held": True,
         "state_version": 0,
         "used_nonces": frozenset(),
         "boot_ns": BOOT_NS,

@@ -352,6 +352,7 @@ class FlipWorld:
             minimums=self.market.minimums(now.boot_ns),
             read_only=parts.readings.read_only,
             killed=state.lattice.kill is not Kill.NONE,
+            lease_held=parts.guard.lease_held(),
             state_version=state.lattice.version,
             used_nonces=state.lattice.nonces | state.arming.used,
             boot_ns=now.boot_ns,

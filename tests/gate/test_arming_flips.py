@@ -265,6 +265,7 @@ def _checks() -> None:
     kill = says(Role.LOWER, lambda _: f.Kill(source="flip"))
     flip("killed before", "kill", Moment.ASK, Step.ASK, "killed", kill)
     flip("stopped before", "stop word", Moment.ASK, Step.ASK, "killed", _heed_a_stop)
+    flip("the lease lost before", "lease", Moment.ASK, Step.ASK, "lease", lambda world: world.lease.release())
 
 
 # The answer
@@ -332,6 +333,7 @@ def _answers() -> None:
     # A kill takes the challenge away, so that nothing is left to answer.
     answer("killed meanwhile", "kill", "challenge", kill)
     answer("stopped meanwhile", "stop word", "challenge", _heed_a_stop)
+    answer("the lease lost meanwhile", "lease", "lease", lambda world: world.lease.release())
     read_only: Do = lambda world: setattr(world.readings, "read_only", True)  # noqa: E731
     answer("read-only meanwhile", "read-only", "read_only", read_only)
     answer("the disk fails under the grant", "disk", "journal", FlipWorld.refuse_disk, ("check_journal",))

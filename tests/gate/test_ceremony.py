@@ -169,6 +169,8 @@ def outside(name: str, **parts: object) -> tuple[Check, ...]:
 
 ON_REAL: list[tuple[dict[str, object], dict[str, object], set[str]]] = [
     ({}, {"killed": True}, {"killed"}),
+    ({}, {"lease_held": False}, {"lease"}),
+    ({}, {"lease_held": None}, {"lease"}),
     ({}, {"read_only": True}, {"read_only"}),
     ({}, {"read_only": None}, {"read_only"}),
     ({"seen_version": 3}, {}, {"stale_version"}),
@@ -329,6 +331,7 @@ def test_the_right_answer_makes_the_grant() -> None:
         ({}, {"binding": binding(incarnation="life-b")}, "binding_changed"),
         ({}, {"binding": binding(symbols=(("bybit", "BTCUSDT", "m9"),))}, "binding_changed"),
         ({}, {"killed": True}, "killed"),
+        ({}, {"lease_held": False}, "lease"),
     ],
 )
 def test_a_wrong_answer_makes_none(typed: dict[str, str], parts: dict[str, object], rule: str) -> None:

@@ -59,6 +59,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     read_only_said: Refusal | None = None
     """What exactly READ_ONLY_ENFORCED was found to be, where orders are forbidden by it."""
     killed: bool
+    lease_held: bool
+    """Whether this process has the account to itself."""
     state_version: int
     used_nonces: frozenset[str]
     boot_ns: int
@@ -165,6 +167,9 @@ def _refuse(wish: Wish, cap_usd: Decimal | None, situation: Situation) -> tuple[
             "read_only", "expected READ_ONLY_ENFORCED=false in the gate's own environment, found otherwise; orders are forbidden"
         )
         refusals.append(situation.read_only_said or generic)
+    if situation.lease_held is not True:
+        told = "expected the account's lock to be held by this process, found it lost; end this gate, see who else is at the account, start anew"
+        refusals.append(Refusal("lease", told))
     stale = refuse_version(wish.seen_version, situation.state_version)
     if stale is not None:
         refusals.append(stale)

@@ -66,6 +66,7 @@ class ArmingView:
             read_only=parts.readings.read_only,
             read_only_said=self._read_only,
             killed=state.lattice.kill is not Kill.NONE,
+            lease_held=parts.guard.lease_held(),
             state_version=state.lattice.version,
             used_nonces=state.lattice.nonces | state.arming.used,
             boot_ns=now.boot_ns,
@@ -139,6 +140,8 @@ class ArmingView:
         found = []
         if state.lattice.kill is not Kill.NONE:
             found.append(Refusal("killed", "KILL in this process life; start the gate anew"))
+        if not parts.guard.lease_held():
+            found.append(Refusal("lease", "the account's lock is lost; end this gate, see who else is at the account, start anew"))
         if readings.read_only is not False:
             found.append(self._read_only or Refusal("read_only", "orders are forbidden"))
         for part in self._config.venues:
