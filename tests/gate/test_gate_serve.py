@@ -305,3 +305,26 @@ def test_the_environment_of_the_gate_is_a_short_list(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
         end_all(tmp_path)
+
+
+def test_a_gate_that_has_lost_the_accounts_lock_sends_nothing_and_is_not_armed_again(tmp_path: Path) -> None:
+    with serving(tmp_path) as gate:
+        gate.armed()
+        client_id = gate.intent()[1]["client_id"]
+        until(lambda: gate.open_at_venue() == [client_id])
+        sent = gate.raising()
+        assert (client_id, 0) in sent, "the control"
+        open_files = [fd.readlink() for fd in Path(f"/proc/{gate.process.pid}/fd").iterdir()]
+        (lock,) = [file for file in open_files if file.name.startswith("interlock-bybit-")]
+        lock.rename(tmp_path / "taken away")
+        try:
+            until(lambda: "second_writer" in [one["name"] for one in gate.report()["latches"]])
+            until(lambda: not gate.open_at_venue())
+            assert gate.intent()[1]["result"] == "DENY"
+            code, told = gate.arm()
+            assert code == 1
+            assert "lease" in [one["rule"] for one in told["refusals"]]
+            assert "lease" in [one["rule"] for one in gate.report()["why_not"]]
+            assert gate.raising() == sent
+        finally:
+            (tmp_path / "taken away").rename(lock)
