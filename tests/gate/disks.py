@@ -49,17 +49,19 @@ class Inode:
         self.size = max(self.size, offset + len(data))
         for index in range(offset // SECTOR, (offset + len(data) - 1) // SECTOR + 1):
             begin = index * SECTOR
-            sector = bytearray(self.sector(index))
             low, high = max(offset, begin), min(offset + len(data), begin + SECTOR)
-            sector[low - begin : high - begin] = data[low - offset : high - offset]
-            self.pending[index] = bytes(sector)
+            piece = data[low - offset : high - offset]
+            if len(piece) < SECTOR:
+                sector = bytearray(self.sector(index))
+                sector[low - begin : high - begin] = piece
+                piece = bytes(sector)
+            self.pending[index] = piece
 
     def settle(self, layer: dict[int, bytes]) -> None:
+        if layer:
+            self.durable.extend(bytes(max(0, (max(layer) + 1) * SECTOR - len(self.durable))))
         for index, data in layer.items():
-            begin = index * SECTOR
-            if len(self.durable) < begin + SECTOR:
-                self.durable.extend(bytes(begin + SECTOR - len(self.durable)))
-            self.durable[begin : begin + SECTOR] = data
+            self.durable[index * SECTOR : (index + 1) * SECTOR] = data
 
     def sync(self) -> None:
         self.settle(self.pending)
