@@ -261,6 +261,8 @@ def test_the_summary_accounts_for_every_data_set(
     tmp_path: Path, present: bool, required: bool, exit_code: int, books: str, trades: str
 ) -> None:
     shutil.copy(REPOSITORY / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "tests").mkdir()
+    shutil.copy(REPOSITORY / "tests" / "host.py", tmp_path / "tests")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = data(name)\n", encoding="utf-8")
     (tmp_path / "test_it.py").write_text(TESTS_THAT_READ_DATA, encoding="utf-8")
     if present:
