@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,7 +93,12 @@ def fill(client_id: str, lots: int) -> r.Filled:
 
 
 def mark(realised: str, unrealised: str) -> r.Marked:
-    return r.Marked(boot_ns=4, realised_usd=Decimal(realised), unrealised_usd=Decimal(unrealised), equity_usd=Decimal(1000))
+    return r.Marked(
+        boot_ns=4,
+        realised_usd=Decimal(realised),
+        unrealised_usd=Decimal(unrealised),
+        equity_usd=1000 + Decimal(realised) + Decimal(unrealised),
+    )
 
 
 def writer(folder: Path) -> Journal:
@@ -110,6 +116,17 @@ def test_earned_for_traded_is_the_edge_and_what_is_not_known_is_said_to_be(tmp_p
     assert found.edge_bps == Decimal(20)
     assert [one.limit for one in found.tightest] == ["max_orders", "max_order_lots"], "the most used first, and only what counts something"
     assert (found.from_lsn, found.last_lsn, found.problem) == (1, 6, "")
+    told.close()
+    journal.close()
+
+
+def test_what_was_earned_goes_on_over_midnight(tmp_path: Path) -> None:
+    """The result of a mark begins anew with its day, its equity does not: 5 lost, and then one won."""
+    journal, told = writer(tmp_path / "j"), JournalTold(tmp_path / "j")
+    tomorrow = msgspec.structs.replace(mark("0", "1"), equity_usd=Decimal(996))
+    for record in (mark("0", "0"), mark("-5", "0"), tomorrow):
+        journal.commit(r.encode(record))
+    assert told.read().pnl_usd == -4
     told.close()
     journal.close()
 

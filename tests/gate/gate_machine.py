@@ -30,6 +30,7 @@ from interlock.gate import records as r
 from interlock.gate.core import DENY, PERMIT
 from interlock.gate.frames import Decided, Decision, Frame, Proposal
 from interlock.gate.journal import JournalFailed, JournalFull
+from interlock.gate.limit_sheet import LimitSheet
 from interlock.gate.readings import Now
 from interlock.gate.state import GateState
 from interlock.gate.venue_reads import fingerprint_of
@@ -53,12 +54,12 @@ HOUR_NS = 3_600 * S
 class World:
     """One venue, one host, at most one process life at a time. `folder` is an empty folder of the real disk for the stop word and for `finish`."""
 
-    def __init__(self, folder: Path, venue: str = "bybit") -> None:
+    def __init__(self, folder: Path, venue: str = "bybit", sheet: LimitSheet | None = None) -> None:
         self.venue = venue
         self.folder = folder
         self.network = MemoryNetwork((venue,), start_ns=aw.WALL_NS)
         self.disk = SteppedDisk()
-        self.sheet = sheet_for(venue)
+        self.sheet = sheet_for(venue) if sheet is None else sheet
         self.host_boot = "kernel-1"
         self.connects = True
         self.life: Life | None = None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.gate.gate_life import S
+from tests.gate.gate_life import S, sheet_for
 from tests.gate.gate_machine import World
 from tests.gate.order_records import ACCOUNT
 
@@ -42,7 +43,10 @@ def books(world: World, kind: str, currency: str, amount: str, symbol: str = "")
 @pytest.mark.parametrize("told", [True, False])
 def test_three_days_with_all_that_happens_to_an_account(tmp_path: Path, told: bool) -> None:
     verdicts = 0
-    with World(tmp_path) as world:
+    # What is charged in a third currency needs a limit of it, as in any file.
+    plain = sheet_for("bybit")
+    sheet = msgspec.structs.replace(plain, currencies={**plain.currencies, "BNB": plain.currencies["USDT"]})
+    with World(tmp_path, sheet=sheet) as world:
         world.ready(lifetime_ns=24 * HOUR_NS)
         for hour in range(72):
             side = Side.BUY if hour % 2 == 0 else Side.SELL

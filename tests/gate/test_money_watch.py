@@ -434,7 +434,7 @@ def test_a_day_is_not_rolled_twice_by_a_boot_or_a_clock_that_went_back() -> None
     assert [type(one) for one in folded(state, usual(), Now(NOW, NOON.wall_ns - DAY))] == [r.Marked]
     assert state.ledger.day.name == "2024-10-04"
     state.apply(aw.boot("life-d"))
-    assert [type(one) for one in folded(state, usual(), Now(NOW, NOON.wall_ns + DAY))] == [r.DayRolled, r.Marked]
+    assert [type(one) for one in folded(state, usual(), Now(NOW, NOON.wall_ns + DAY))] == [r.Marked, r.DayRolled, r.Marked]
     assert state.ledger.day.name == "2024-10-05"
 
 
@@ -535,11 +535,48 @@ def test_a_rate_that_is_lost_after_the_roll_stops_the_marks() -> None:
     assert unmarked(state, readings(lc.quote(490_000, 490_001)), WORTHS, NOON) == ("USD rate of USDT",)
 
 
+def test_what_is_lost_behind_the_last_mark_of_a_day_is_of_that_day() -> None:
+    """Forty are lost for good between two marks of which the second is the next day's: the day that ends has them, and latches."""
+    state = state_of(o.fill(40, ticks=500_000))
+    folded(state, usual())
+    state.apply(o.fill(40, "t2", side=Side.SELL, ticks=490_000, venue_ns=11))
+    closing, rolled, mark = folded(state, usual(at=NOW + DAY), at(DAY))
+    assert isinstance(closing, r.Marked)
+    assert isinstance(rolled, r.DayRolled)
+    assert isinstance(mark, r.Marked)
+    assert (closing.realised_usd, mark.realised_usd, mark.unrealised_usd) == (Decimal("-40.4"), Decimal(0), Decimal(0))
+    assert (state.losses.latched, state.losses.day, state.losses.now_micro_usd) == (True, rolled.day, 0)
+
+
+def test_a_day_ends_only_where_its_result_can_be_told() -> None:
+    """What had been won is gone again: the new day's baseline comes to nothing and needs no rate, the result of the old one does."""
+    state = state_of(o.fill(2, ticks=490_000))
+    folded(state, usual())
+    fallen = lc.quote(490_000, 490_001, at=NOW + DAY)
+    assert records_due(state, readings(fallen), WORTHS, at(DAY)) == ()
+    assert unmarked(state, readings(fallen), WORTHS, at(DAY)) == ("USD rate of USDT",)
+    told = folded(state, readings(fallen, lc.rate(at=NOW + DAY)), at(DAY))
+    assert [type(one) for one in told] == [r.Marked, r.DayRolled, r.Marked], "the control"
+
+
+def test_what_stands_beyond_the_limit_when_the_day_ends_latches() -> None:
+    """Nobody could mark over midnight; the one mark that was missed is told before the roll."""
+    state = state_of(o.fill(40, ticks=500_000))
+    folded(state, usual())
+    fallen = readings(lc.quote(490_000, 490_001, at=NOW + DAY), lc.rate(at=NOW + DAY))
+    closing, *_ = folded(state, fallen, at(DAY))
+    assert isinstance(closing, r.Marked)
+    assert closing.unrealised_usd < -30
+    assert state.losses.latched is True
+
+
 def test_what_was_won_overnight_is_no_loss_of_the_new_day() -> None:
     """Twenty dollars of gain are held over midnight, twice what a day may lose: it is neither latched nor denied, until it falls."""
     state = state_of(o.fill(20, ticks=490_000))
     folded(state, usual())
-    _, mark = folded(state, usual(at=NOW + DAY), at(DAY))
+    closing, rolled, mark = folded(state, usual(at=NOW + DAY), at(DAY))
+    assert isinstance(closing, r.Marked)
+    assert isinstance(rolled, r.DayRolled)
     assert isinstance(mark, r.Marked)
     assert (mark.realised_usd, state.losses.latched, state.losses.now_micro_usd) == (Decimal(0), False, 0)
     (later,) = folded(state, usual(at=NOW + DAY + S), at(DAY + S))

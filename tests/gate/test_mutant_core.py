@@ -321,7 +321,16 @@ def test_losses_that_tripped_are_told_with_their_figures() -> None:
     state.apply(r.Marked(boot_ns=NOW.boot_ns, realised_usd=lost, unrealised_usd=Decimal(0), equity_usd=Decimal(0)))
     (found,) = [one for one in latches(consequences(state, NOW)) if one.name == Cause.LOSS.value]
     assert (found.scope, found.subject, found.level, found.evidence) == (Scope.ALL, "", Level.REDUCE_ONLY, {})
-    assert found.reason.startswith("1000000000 micro-USD lost at worst")
+    assert found.reason == "1000000000 micro-USD lost at worst, 1000000000 below the peak, on "
+
+
+def test_a_loss_in_one_currency_is_told_with_it_where_the_total_says_nothing() -> None:
+    state = armed_state()
+    none = Decimal(0)
+    by_currency = (("KRW", Decimal(3), none), ("USDT", Decimal(-11), none))
+    state.apply(r.Marked(boot_ns=NOW.boot_ns, realised_usd=none, unrealised_usd=none, equity_usd=none, by_currency=by_currency))
+    (found,) = [one for one in latches(consequences(state, NOW)) if one.name == Cause.LOSS.value]
+    assert found.reason == "0 micro-USD lost at worst, 1000000000 below the peak, 11000000 millionths of a USDT for good, on "
 
 
 # Denials

@@ -294,13 +294,15 @@ def test_a_loss_in_a_currency_is_held_against_its_own_limit_whatever_another_won
         (("KRW", "-0.0000001", "0"), (1, "KRW"), 0, False),
         (("KRW", "7", "-7"), (0, ""), 0, False),
         (("USDT", "-5", "0"), (500_000, "USDT"), 0, False),
-        (("USD", "-900", "0"), (0, ""), 0, False),
+        (("USD", "-9", "0"), (900_000, "USD"), 0, False),
+        (("USD", "-10.000001", "0"), (1_000_001, "USD"), 1, True),
+        (("XYZ", "-0.000001", "0"), (1_000_001, "XYZ"), 1, True),
     ],
 )
 def test_the_share_of_a_currency_is_rounded_up_and_what_is_open_only_counts(
     told: tuple[str, str, str], share: tuple[int, str], breaches: int, latched: bool
 ) -> None:
-    """The dollar is not in the sheet: its limit is that of the total, which these marks leave alone."""
+    """The dollar is not in the sheet: its limit is as high as that of the total, which these marks leave alone. Of XYZ nothing may be lost."""
     sheet = two_currencies()
     state = lost(sheet, told)
     assert (losses.currency_loss(state, sheet), state.breaches_count, state.latched) == (share, breaches, latched)
@@ -316,6 +318,23 @@ def test_what_a_currency_lost_for_good_stays_until_the_day_ends() -> None:
     assert state.by_currency == (losses.Lost("KRW", 8 * M, 0), losses.Lost("USDT", 9 * M, 9 * M))
     next_day = records.DayRolled(boot_ns=4, day="2026-01-02", baseline=(), baseline_usd=Decimal(100), wall_ns=0)
     assert losses.apply(state, next_day, sheet).by_currency == ()
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2025-12-31"])
+def test_a_day_that_is_told_again_or_late_takes_nothing_back(day: str) -> None:
+    state = marked(("-9", "100"))
+    roll = records.DayRolled(boot_ns=4, day=day, baseline=(), baseline_usd=Decimal(500), wall_ns=0)
+    assert losses.apply(state, roll, LOSSES) == state
+    after = losses.apply(state, msgspec.structs.replace(roll, day="2026-01-02"), LOSSES)
+    assert (after.now_micro_usd, after.peak_equity_micro_usd) == (0, 500 * M), "the control"
+
+
+@pytest.mark.parametrize(("last", "latched"), [(("-11", "100"), True), (("-10", "100"), False), (("0", "89"), True)])
+def test_a_day_that_ends_in_breach_has_it_for_good(last: tuple[str, str], latched: bool) -> None:
+    state = marked(last)
+    assert state.latched is False
+    roll = records.DayRolled(boot_ns=4, day="2026-01-02", baseline=(), baseline_usd=Decimal(100), wall_ns=0)
+    assert losses.apply(state, roll, LOSSES).latched is latched
 
 
 def test_a_tighter_limit_of_a_currency_latches_what_was_lost_before() -> None:

@@ -617,6 +617,10 @@ def test_a_boot_begins_with_the_sheet_of_the_start_and_tells_what_is_looser_unti
         assert looser_than_before(state.limits.forgone, state.sheet) == (
             f"symbols.{SYMBOL}.max_order_lots: expected at most 1, which is in force, found 2",
         )
+    # What an older version was tightened to lacks the limits that came later, and none is looser than those.
+    older = with_value(with_value(lc.SHEET, "currencies", "max_daily_loss_micro_units", 0), "assets", "max_group_loss_micro_usd", 0)
+    assert looser_than_before(older, lc.SHEET) == ()
+    assert len(looser_than_before(with_value(lc.SHEET, "currencies", "max_daily_loss_micro_units", 1), lc.SHEET)) == 1, "the control"
     drill, grant = (r.Armed(boot_ns=3, grant=aw_grant(purpose), wall_ns=1) for purpose in (r.Purpose.DRILL, r.Purpose.TRADE))
     state.apply(drill)
     assert state.limits.forgone == TIGHTER

@@ -150,6 +150,16 @@ def test_a_fill_that_is_not_as_the_venue_made_it_fails_the_run(made: Sequence[r.
     assert said in detail
 
 
+def test_what_a_run_earned_goes_on_over_midnight(tmp_path: Path) -> None:
+    """The result of a mark begins anew with its day, its equity does not: 5 lost, and then one won."""
+    marks = [
+        r.Marked(boot_ns=at, realised_usd=Decimal(realised), unrealised_usd=Decimal(0), equity_usd=Decimal(equity))
+        for at, (realised, equity) in enumerate([(0, 1000), (-5, 995), (0, 995), (1, 996)], start=1)
+    ]
+    assert Recorded(tmp_path, marks).kpi()["pnl_usd"] == "-4"
+    assert Recorded(tmp_path / "same day", marks[:2]).kpi()["pnl_usd"] == "-5"
+
+
 def test_an_execution_of_an_order_that_the_journal_never_sent_fails_the_run(tmp_path: Path) -> None:
     kpi = Recorded(tmp_path, [*SENT[:2], intent(OTHER), TWO[0], READ], [executed(TWO[0]), executed(TWO[2])]).kpi()
     assert kpi["failed"] == [FILLS]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from interlock.trace.vocabulary import REQUIRED_LIMITS
+from interlock.trace.vocabulary import BOUNDS, REQUIRED_LIMITS
 
 Map = dict[str, Any]
 Steps = list[Map]
@@ -197,7 +197,7 @@ def intent(client_id: str, at: float, revision: int = 0, lots: int = 10, side: i
 
 
 def permit(client_id: str, at: float, revision: int = 0, lots: int = 10, **changes: Any) -> Map:
-    evaluations = [{"limit": name, "value": "0", "bound": "0"} for name in sorted(REQUIRED_LIMITS - {"max_order_lots"})]
+    evaluations = [{"limit": name, "value": "0", "bound": BOUNDS.get(name, "0")} for name in sorted(REQUIRED_LIMITS - {"max_order_lots"})]
     evaluations.append({"limit": "max_order_lots", "value": str(lots), "bound": "1000"})
     fields: Map = {
         "client_id": client_id,

@@ -301,6 +301,16 @@ def evaluated(**changes: str) -> list[Map]:
     return [{**one, "value": changes.get(one["limit"], one["value"])} for one in j.permit(cid(1), 2)["evaluations"]]
 
 
+def shared(value: str, bound: str) -> list[Map]:
+    """As evaluated, with another share of a currency's limit."""
+    return [{**one, "value": value, "bound": bound} if one["limit"] == "max_currency_loss" else one for one in evaluated()]
+
+
+def told_again(**changes: Any) -> Map:
+    """The roll of the honest journal, later once more."""
+    return j.r("day", 31, **{"day": "2027-01-15", "baseline": [["USDT", "1"]], "baseline_usd": "1", "wall_ns": WALL + 31 * S, **changes})
+
+
 def bound_to(**binding: Any) -> Map:
     grant: Map = j.arm(**binding)["grant"]
     return grant
@@ -502,6 +512,11 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ),
     (
         "S16",
+        "another price in a baseline",
+        lambda: inserted(j.honest, -1, told_again(marks=[["bybit", "desk", "BTCUSDT", 9]])),
+    ),
+    (
+        "S16",
         "a day that went back",
         lambda: inserted(j.honest, -1, j.r("day", 31, day="2027-01-14", baseline=[], baseline_usd="0", wall_ns=WALL + 31 * S)),
     ),
@@ -557,6 +572,7 @@ PLANTED: list[tuple[str, str, Callable[[], Steps]]] = [
     ("S29", "a sweep that the venue refused", lambda: edited(drilling, "drill", {"kind": "sweep"}, authenticated=False)),
     ("S29", "a limit that was not evaluated", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated()[1:])),
     ("S29", "a limit that did not hold", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated(shock="1"))),
+    ("S29", "a share of more than the whole", lambda: edited(j.honest, "permit", ONE, evaluations=shared("1900000", "2000000"))),
     ("S29", "a limit that is not known", lambda: edited(j.honest, "permit", ONE, evaluations=evaluated(shock="-1"))),
 ]
 
@@ -1103,3 +1119,8 @@ def test_the_lines_of_the_fake_venue_are_read(tmp_path: Path) -> None:
     assert [one.raising for one in lines] == [True, True, False, False, True]
     assert [len(one.keys) for one in lines] == [1, 2, 1, 0, 0]
     assert (lines[0].orders[0].lots, lines[0].orders[0].side) == (10, 1)
+
+
+def test_a_day_that_is_told_again_as_it_was_is_no_violation() -> None:
+    """The control of those that change it."""
+    assert verdict(inserted(j.honest, -1, told_again())) == []

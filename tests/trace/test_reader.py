@@ -175,9 +175,13 @@ def test_a_missing_segment_is_damage(tmp_path: Path) -> None:
         kinds(tmp_path)
 
 
-@pytest.mark.parametrize(("schema", "carried", "found"), [(5, False, True), (4, False, False), (5, True, False)])
-def test_a_limit_is_required_from_the_schema_on_that_brought_it(tmp_path: Path, schema: int, carried: bool, found: bool) -> None:
-    """The first batch of a segment may be an older writer's, repeated: of it the segment's schema says nothing."""
+@pytest.mark.parametrize(
+    ("schema", "carried", "found"),
+    [(5, "", True), (4, "", False), (5, LIFE[1], False), (5, LIFE[0], True)],
+    ids=["new", "old", "other", "own"],
+)
+def test_a_limit_is_required_from_the_schema_on_that_brought_it(tmp_path: Path, schema: int, carried: str, found: bool) -> None:
+    """The first batch of another writer's segment may be an older one, repeated: of it the segment's schema says nothing."""
     records = copy.deepcopy(honest())
     permit = next(one for one in records if one["k"] == "permit")
     permit["evaluations"] = [one for one in permit["evaluations"] if one["limit"] != "max_currency_loss"]
@@ -186,7 +190,7 @@ def test_a_limit_is_required_from_the_schema_on_that_brought_it(tmp_path: Path, 
     at = records.index(permit)
     if carried:
         writer.batch(records[:at])
-        writer.segment(LIFE[0], schema=schema)
+        writer.segment(carried, schema=schema)
         writer.batch([permit])
         writer.batch(records[at + 1 :])
     else:

@@ -111,7 +111,7 @@ class JournalTold:
             limits_boot_ns=0 if permit is None else permit.boot_ns,
             fills=self._fills,
             traded_usd=self._traded,
-            pnl_usd=None if marked is None or first is None or marked is first else _worth(marked) - _worth(first),
+            pnl_usd=None if marked is None or first is None or marked is first else marked.equity_usd - first.equity_usd,
             equity_usd=None if marked is None else marked.equity_usd,
             problem=problem,
         )
@@ -143,10 +143,6 @@ class JournalTold:
         words = words_of(record)
         if words:
             self._events.append(TimedEvent(lsn, record.boot_ns, words))
-
-
-def _worth(mark: r.Marked) -> Decimal:
-    return mark.realised_usd + mark.unrealised_usd
 
 
 def words_of(record: r.AnyRecord) -> str:

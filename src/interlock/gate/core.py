@@ -250,7 +250,11 @@ def consequences(state: GateState, now: Now) -> tuple[Record, ...]:
 
 def _lost(state: GateState) -> str:
     losses = state.losses
-    return f"{losses.worst_micro_usd} micro-USD lost at worst, {losses.drawdown_micro_usd} below the peak, on {losses.day}"
+    amounts = [f"{losses.worst_micro_usd} micro-USD lost at worst", f"{losses.drawdown_micro_usd} below the peak"]
+    amounts += [
+        f"{one.worst_realised_micro} millionths of a {one.currency} for good" for one in losses.by_currency if one.worst_realised_micro > 0
+    ]
+    return f"{', '.join(amounts)}, on {losses.day}"
 
 
 def _begun(order: Order, revision: int) -> bool:

@@ -3,8 +3,8 @@
 What is lost in a currency is held against that currency's own limit beside the converted total, whatever was won in another.
 
 A realised loss counts at its worst of the day and never recovers before the roll; the first mark that shows it beyond its limit latches. A loss that
-is only so by open positions denies while it lasts; after several independent marks in a row have shown it, it has latched. A latch outlives the
-day. A restart changes none of it, but what is known must be marked anew.
+is only so by open positions denies while it lasts; after several independent marks in a row have shown it, or when the day ends with it, it has
+latched. A latch outlives the day. A restart changes none of it, but what is known must be marked anew.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from interlock.gate import records
 from interlock.gate.limit_sheet import LimitSheet
+from interlock.gate.references import DOLLAR
 
 DAILY_LOSS = "loss"
 """The name of the latch; what asks for it outlives the day and ends only when a person clears it."""
@@ -60,7 +61,7 @@ def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
     if isinstance(record, records.Boot):
         return msgspec.structs.replace(state, marked_boot_ns=None, breached_boot_ns=None)
     if isinstance(record, records.DayRolled):
-        return Losses(day=record.day, peak_equity_micro_usd=-_up(-record.baseline_usd), latched=state.latched)
+        return _rolled(state, record)
     if isinstance(record, records.Marked):
         return _marked(state, record, sheet)
     if isinstance(record, records.LimitsTightened):
@@ -73,26 +74,34 @@ def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
     return state
 
 
-def currency_loss(state: Losses, sheet: LimitSheet) -> tuple[int, str]:
-    """The greatest loss in a currency as a share of that currency's limit, in millionths and rounded up, and that currency; (0, "") without one.
+def _rolled(state: Losses, roll: records.DayRolled) -> Losses:
+    """A day that ends in breach has it for good: no later mark can take it back. A day that is told again, or an older one, is none."""
+    if state.day and roll.day <= state.day:
+        return state
+    return Losses(day=roll.day, peak_equity_micro_usd=-_up(-roll.baseline_usd), latched=state.latched or state.breaches_count > 0)
 
-    A currency that the sheet does not name is the dollar, whose limit is the converted total: a result in any other cannot be marked.
-    """
+
+def currency_loss(state: Losses, sheet: LimitSheet) -> tuple[int, str]:
+    """The greatest loss in a currency as a share of that currency's limit, in millionths and rounded up, and that currency; (0, "") without one."""
     worst, where = 0, ""
     for one in state.by_currency:
-        lost, limit = max(one.worst_realised_micro, one.now_micro), sheet.currencies.get(one.currency)
-        if lost <= 0 or limit is None:
-            continue
-        most = limit.max_daily_loss_micro_units
+        lost, most = max(one.worst_realised_micro, one.now_micro), _most(one.currency, sheet)
         share = -(-lost * WHOLE_MILLIONTHS // most) if most else WHOLE_MILLIONTHS + 1
-        if share > worst:
+        if lost > 0 and share > worst:
             worst, where = share, one.currency
     return worst, where
 
 
 def _over(one: Lost, lost_micro: int, sheet: LimitSheet) -> bool:
-    limit = sheet.currencies.get(one.currency)
-    return limit is not None and lost_micro > limit.max_daily_loss_micro_units
+    return lost_micro > _most(one.currency, sheet)
+
+
+def _most(currency: str, sheet: LimitSheet) -> int:
+    """What a day may lose in it. Of the dollar, which a sheet need not name, as much as of everything; of what nobody bounded, nothing."""
+    limit = sheet.currencies.get(currency)
+    if limit is not None:
+        return limit.max_daily_loss_micro_units
+    return sheet.account.max_daily_loss_micro_usd if currency == DOLLAR else 0
 
 
 def _by_currency(state: Losses, mark: records.Marked) -> tuple[Lost, ...]:

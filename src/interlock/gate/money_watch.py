@@ -13,15 +13,13 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
-import msgspec
-
 from interlock.domain.clock import NS_PER_S
 from interlock.gate import profit
 from interlock.gate import references as refs
 from interlock.gate.exposure import Burden, Equity, Load, Place, Valuation, asset_interval, naked_since, naked_value
 from interlock.gate.foreign import NOTHING_UNMANAGED, Others, Unmanaged, active_symbols, at_either, burden_of
 from interlock.gate.lattice import common_level
-from interlock.gate.ledger import Day, EventKey, Ledger, unexpected_transfers
+from interlock.gate.ledger import EventKey, Ledger, unexpected_transfers
 from interlock.gate.limit_sheet import Limits, LimitSheet
 from interlock.gate.limits import widest
 from interlock.gate.market_watch import listing_worth
@@ -194,7 +192,10 @@ def naked_values(ledger: Ledger, references: References, sheet: LimitSheet, boot
 
 
 def records_due(state: GateState, readings: Readings, worths: Mapping[Instrument, Worth], now: Now) -> tuple[Record, ...]:
-    """The mark that is due, and before the first of a UTC day the roll; none while the result cannot be reckoned (`unmarked` says why)."""
+    """The mark that is due, and before the first of a UTC day the last of the day before and the roll.
+
+    None while the result cannot be reckoned (`unmarked` says why).
+    """
     if not mark_is_due(state, now.boot_ns):
         return ()
     found = _reckoned(state, readings, worths, now)
@@ -238,15 +239,16 @@ def _reckoned(
     rolled = _rolled(state.ledger, found, rates, day, now) if clock_is_sure or not state.ledger.day.name else None
     if isinstance(rolled, Unmarked):
         return rolled
-    ledger = state.ledger
+    told: list[Record] = []
+    if rolled is None or state.ledger.day.name:
+        # Also before a roll: what was lost since the last mark is of the day that ends. The roll takes it into the baseline, where nobody counts it.
+        mark = profit.marked(state.ledger, found, rates, now.boot_ns)
+        if isinstance(mark, Unmarked):
+            return mark
+        told.append(mark)
     if rolled is not None:
-        # As it will be once the roll is folded: all positions are reckoned from where they stand.
-        ledger = msgspec.structs.replace(ledger, day=Day(rolled.day, rolled.baseline, rolled.baseline_usd))
-        found = msgspec.structs.replace(found, unrealised={})
-    mark = profit.marked(ledger, found, rates, now.boot_ns)
-    if isinstance(mark, Unmarked):
-        return mark
-    return (mark,) if rolled is None else (rolled, mark)
+        told += [rolled, profit.first_marked(rolled)]
+    return tuple(told)
 
 
 def _rolled(

@@ -102,6 +102,13 @@ def marked(ledger: Ledger, found: Results, usd: Mapping[str, tuple[Decimal, Deci
     return r.Marked(boot_ns=boot_ns, realised_usd=realised, unrealised_usd=unrealised, equity_usd=equity, by_currency=by_currency)
 
 
+def first_marked(rolled: r.DayRolled) -> r.Marked:
+    """The record of the result at the moment of a roll: of nothing anything has been won or lost."""
+    none = Decimal(0)
+    by_currency = tuple((currency, none, none) for currency, _ in rolled.baseline)
+    return r.Marked(boot_ns=rolled.boot_ns, realised_usd=none, unrealised_usd=none, equity_usd=rolled.baseline_usd, by_currency=by_currency)
+
+
 def _name(market: Market) -> str:
     return "/".join(market)
 

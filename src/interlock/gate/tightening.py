@@ -93,6 +93,10 @@ WAYS: dict[str, Way] = {
 """By attribute of a parsed table, of the same name in all of them: how it may change."""
 
 
+_LATER = frozenset({"max_group_loss_micro_usd", "max_daily_loss_micro_units"})
+"""Limits that older sheets lack. No file may say 0 of them: where it stands, there was no such limit, and any is tighter than none."""
+
+
 class Change(NamedTuple):
     """One attribute that differs. `name` is that of the table within `table`, empty in [account]; `attribute` is empty where a whole table does."""
 
@@ -127,6 +131,8 @@ class Change(NamedTuple):
         """Why it is not tighter, with the value in force and the one found; empty if it is."""
         if not self.attribute:
             return f"{self.key}: expected the tables that are in force, found one {'missing' if self.now is None else 'more'}"
+        if self.was == 0 and self.attribute in _LATER:
+            return ""
         way = WAYS[self.attribute]
         if _tighter(way, self.was, self.now):
             return ""

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -277,14 +276,10 @@ def put_kpi(out: Path, kpi: Mapping[str, Any]) -> None:
 
 
 def _pnl(told: Told) -> str | None:
-    """What changed from the first mark to the last, realised and not, dollars."""
+    """What changed from the first mark to the last, realised and not, dollars. A mark's result begins anew with the day, its equity does not."""
     if told.marked is None or told.first_marked is None:
         return None
-
-    def worth(mark: r.Marked) -> Decimal:
-        return mark.realised_usd + mark.unrealised_usd
-
-    return str(worth(told.marked) - worth(told.first_marked))
+    return str(told.marked.equity_usd - told.first_marked.equity_usd)
 
 
 def invariants_of(

@@ -69,6 +69,7 @@ class JournalReader:
         self._chain = bytes(32)
         self._inode = 0
         self._at_start = True
+        self._inherits = True
         self._sealed = False
         self.lsn = 0
         """The last record that was read."""
@@ -144,7 +145,8 @@ class JournalReader:
                 self._file = self._path.open("rb", buffering=0)  # a buffer would show what a growing file was
         except (OSError, EOFError, lzma.LZMAError) as error:
             raise self._damaged(0, f"expected a segment that can be opened, found: {error}") from error
-        self._header = self._read_header()
+        before, self._header = self._header.incarnation, self._read_header()
+        self._inherits = self._header.incarnation != before
         self._inode = 0 if isinstance(self._file, io.BytesIO) else os.fstat(self._file.fileno()).st_ino
         self._offset = _BLOCK
         self._sealed = False
@@ -200,8 +202,10 @@ class JournalReader:
                     self._offset, f"expected a batch of records, found one of kind {batch.kind} that does not fall into them"
                 )
             self._judge(batch)
-            # The first batch may be a dead writer's, repeated; who wrote it, and in which schema, cannot be told from here.
-            writer, schema = ("", 0) if self._at_start else (self._header.incarnation.hex(), self._header.schema)
+            # The first batch may be a dead writer's, repeated; who wrote it, and in which schema, cannot be told from here. What a writer goes
+            # on with is its own.
+            writer = "" if self._at_start else self._header.incarnation.hex()
+            schema = 0 if self._at_start and self._inherits else self._header.schema
             self._at_start = False
             self._offset += batch.size
             self._number, self._chain = batch.number + 1, batch.chain

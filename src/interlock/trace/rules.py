@@ -15,7 +15,7 @@ from interlock.trace.rules_pair import answers_a_pair, s11_group, s11_pair, s20_
 from interlock.trace.rules_wire import s2_wire, s3_drill_wire, s3_wire, s4_wire, s8_wire, s16_wire, s17_wire, s20_wire
 from interlock.trace.state import INCARNATION_WIDTH, RANK, State
 from interlock.trace.values import Entry, Finding
-from interlock.trace.vocabulary import LATER_LIMITS, REQUIRED_LIMITS
+from interlock.trace.vocabulary import BOUNDS, LATER_LIMITS, REQUIRED_LIMITS
 
 Rule = Callable[[State, Entry, Facts], Iterator[Finding]]
 
@@ -316,7 +316,7 @@ def s16_day(state: State, entry: Entry, _: Facts) -> Iterator[Finding]:
     known = state.days.get(about["day"])
     if about["day"] < state.newest_day:
         yield Finding("S16", f"expected a day from {state.newest_day} on, found {about['day']}", lsn=entry.lsn)
-    elif known is not None and (known["baseline"], known["baseline_usd"]) != (about["baseline"], about["baseline_usd"]):
+    elif known is not None and any(known[name] != about[name] for name in ("baseline", "baseline_usd", "marks")):
         yield Finding("S16", f"expected the baseline of {about['day']} as it was fixed, found another one", lsn=entry.lsn)
 
 
@@ -379,6 +379,8 @@ def s29(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:
         value, bound = one["value"], one["bound"]
         if not (value.isascii() and value.isdecimal() and bound.isascii() and bound.isdecimal() and int(value) <= int(bound)):
             yield Finding("S29", f"expected {one['limit']} from 0 to {bound}, found {value}", lsn=entry.lsn)
+        if bound != BOUNDS.get(one["limit"], bound):
+            yield Finding("S29", f"expected {one['limit']} judged by {BOUNDS[one['limit']]}, found {bound}", lsn=entry.lsn)
 
 
 def s29_drill(_: State, entry: Entry, __: Facts) -> Iterator[Finding]:

@@ -431,6 +431,9 @@ REQUIRED_LIMITS: Final = frozenset(
 )
 """The limits that every permit must have been judged by."""
 
+BOUNDS: Final = {"max_currency_loss": "1000000"}
+"""Those whose bound no sheet moves: a share of a limit, in millionths."""
+
 LATER_LIMITS: Final = {"max_currency_loss": 5}
 """Those of them that came later, with the schema of records from which on they are required."""
 
