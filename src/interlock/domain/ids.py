@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from interlock.domain.errors import UsageError
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
+"""Two digits at a time, because an id is made with every decision."""
 TAG_WIDTH = 4
 EPOCH_WIDTH = 7
 SEQUENCE_WIDTH = 9
@@ -23,11 +25,11 @@ ID_WIDTH = TAG_WIDTH + EPOCH_WIDTH + SEQUENCE_WIDTH + INCARNATION_WIDTH
 def _encode(value: int, width: int, what: str) -> str:
     if not 0 <= value < 36**width:
         raise UsageError(f"client id {what}: expected 0 <= value < 36^{width}, found {value}")
-    out = []
-    for _ in range(width):
-        value, digit = divmod(value, 36)
-        out.append(_DIGITS[digit])
-    return "".join(reversed(out))
+    text = ""
+    while value:
+        value, pair = divmod(value, 36 * 36)
+        text = _PAIRS[pair] + text
+    return text[-width:].zfill(width)
 
 
 @dataclass(frozen=True, slots=True)
