@@ -35,6 +35,20 @@ orders = st.lists(
 positions = st.fixed_dictionaries({BTC: st.integers(-5, 5), SPOT_KEY: st.integers(-5, 5)})
 
 
+@given(
+    positions, st.lists(st.tuples(st.booleans(), st.sampled_from([Side.BUY, Side.SELL]), st.integers(1, 12), st.integers(0, 5)), max_size=9)
+)
+def test_all_orders_at_once_are_what_they_are_one_after_the_other(
+    held: dict[tuple[str, str, str], int], drawn: list[tuple[bool, Side, int, int]]
+) -> None:
+    """Also those of no lots, which stand for the other price of an amend."""
+    many = [OpenOrder(*(BTC if first else SPOT_KEY), side, ticks, lots) for first, side, ticks, lots in drawn]
+    one_by_one = exposure_of(held, [], {}, {})
+    for order in many:
+        one_by_one = one_by_one.with_order(order)
+    assert exposure_of(held, many, {}, {}) == one_by_one
+
+
 def outcomes(held: dict[tuple[str, str, str], int], many: list[OpenOrder]) -> list[tuple[dict[tuple[str, str, str], int], list[OpenOrder]]]:
     found = []
     for chosen in product([False, True], repeat=len(many)):

@@ -248,10 +248,28 @@ def exposure_of(
 ) -> Exposure:
     """Sums positions (signed lots) and orders by instrument and account. To be kept until one of them changes."""
     loads = {key: Load(position) for key, position in positions.items() if position != 0}
+    open_by: dict[Key, list[OpenOrder]] = {}
     for order in orders:
-        key = (order.venue, order.account, order.symbol)
-        loads[key] = loads.get(key, NOTHING).with_order(order.side, order.ticks, order.lots)
+        open_by.setdefault((order.venue, order.account, order.symbol), []).append(order)
+    for key, found in open_by.items():
+        loads[key] = _loaded(loads.get(key, NOTHING).position, found)
     return Exposure(loads, dict(equity), dict(naked_since_boot_ns), frozenset(attended), dict(burdens or {}))
+
+
+def _loaded(position: int, orders: Iterable[OpenOrder]) -> Load:
+    """As `Load.with_order` for one after the other, without a load for each: every decision does this with all that is open."""
+    buys = sells = count = highest_buy = highest_sell = lowest_sell = 0
+    for order in orders:
+        count += 1
+        ticks = order.ticks
+        if order.side > 0:
+            buys += order.lots
+            highest_buy = max(highest_buy, ticks)
+        else:
+            lowest_sell = min(lowest_sell, ticks) if sells else ticks
+            sells += order.lots
+            highest_sell = max(highest_sell, ticks)
+    return Load(position, buys, sells, count, highest_buy, highest_sell, lowest_sell)
 
 
 def long_value(load: Load, ask_ticks: int, valuation: Valuation) -> int:
