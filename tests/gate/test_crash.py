@@ -531,7 +531,7 @@ def test_a_gate_that_dies_while_it_recovers_is_recovered_all_the_same(scenes: Sc
     scene.fill_what_rests()
     before = scene.gate.raising()
     second = scene.again("--die-at", at, "--how", how)
-    assert (second.process.wait(15) == -signal.SIGKILL) is (how in DEATHS)
+    assert (second.process.wait(60) == -signal.SIGKILL) is (how in DEATHS)
     assert second.struck() == {at}
     scene.again()
     scene.settled()
