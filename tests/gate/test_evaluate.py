@@ -441,8 +441,8 @@ def mark(realised: str, unrealised: str, at: int, equity: str = "0") -> records.
     return records.Marked(boot_ns=at, realised_usd=Decimal(realised), unrealised_usd=Decimal(unrealised), equity_usd=Decimal(equity))
 
 
-def day(baseline: str = "0") -> records.DayRolled:
-    return records.DayRolled(boot_ns=0, day="2026-01-01", baseline=(), baseline_usd=Decimal(baseline), wall_ns=0)
+def day(baseline: str = "0", name: str = "2026-01-01") -> records.DayRolled:
+    return records.DayRolled(boot_ns=0, day=name, baseline=(), baseline_usd=Decimal(baseline), wall_ns=0)
 
 
 def lost(*given: records.Record) -> Losses:
@@ -500,10 +500,10 @@ def test_a_latch_of_losses_outlives_boots_and_days_until_a_person_clears_it() ->
     before = [day(), mark("-11", "0", S)]
     state = lost(*before, boot(5))
     assert (state.latched, state.worst_realised_micro_usd, state.marked_boot_ns) == (True, 11 * USD, None)
-    assert lost(*before, day()).latched is True
-    assert lost(*before, day()).worst_realised_micro_usd == 0
+    assert lost(*before, day(name="2026-01-02")).latched is True
+    assert lost(*before, day(name="2026-01-02")).worst_realised_micro_usd == 0
     assert lost(*before, clear("other")).latched is True
-    assert lost(*before, day(), clear("loss")).latched is False
+    assert lost(*before, day(name="2026-01-02"), clear("loss")).latched is False
     assert lost(*before, records.Tick(boot_ns=9, wall_ns=0)) == lost(*before)
     assert lost(*before).digest_parts() != lost(day()).digest_parts()
 

@@ -184,7 +184,7 @@ def test_what_is_evaluated_again_is_what_the_permits_say(recorded: Recorded) -> 
         stood = read.of_id(permit.client_id).stood
         assert stood is not None
         embedded = {one.limit: one for one in permit.evaluations}
-        assert len(stood.again) == 10, stood.not_again
+        assert len(stood.again) == 11, stood.not_again
         assert [embedded[one.limit] for one in stood.again] == list(stood.again)
 
 
