@@ -72,7 +72,9 @@ def test_an_order_whose_answer_is_late_or_cut_is_found_and_never_sent_again(home
     after = there.rests(venue, share="0.984")
     assert (there.asked(client_id, "place"), there.asked(after, "place")) == ([PLACED[venue]], [PLACED[venue]])
     told = [record["k"] for record in there.records(client_id)]
-    assert told.count("unknown") == 1
+    # Who reads of it may come before the line gives its answer up: then it never was unknown.
+    assert told.count("unknown") <= 1
+    assert "report" in told
     assert "answer" not in told
     gone(there, venue, client_id, after)
     assert not there.latched()
