@@ -191,7 +191,8 @@ def test_money_that_moves_is_told_with_its_reason(bench: Bench) -> None:
         # The order may have been filled in several parts, each of which is told.
         assert {e["a"]["m"] for e in user.until(lambda e: e["a"]["m"] == "FUNDING_FEE")[:-1]} == {"ORDER"}
         bench.strike(Fault.REVERSE_FILL)
-        assert user.hear()["a"]["m"] == "ADJUSTMENT"
+        # The market's own funding may fall due in between.
+        assert {e["a"]["m"] for e in user.until(lambda e: e["a"]["m"] == "ADJUSTMENT")[:-1]} <= {"FUNDING_FEE"}
     kinds = [row["incomeType"] for row in bench.call("GET", "/fapi/v1/income").body]
     assert "FUNDING_FEE" in kinds
     assert "TRANSFER" in kinds

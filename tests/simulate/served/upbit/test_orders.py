@@ -1,5 +1,6 @@
 """Orders over the wire: every type and flag, every refusal, cancels of all kinds, cancel and new, self-matches, what is locked meanwhile."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -358,6 +359,7 @@ def test_orders_of_ones_own_meet_as_the_taker_says(bench: Bench, smp: str | None
 def test_a_market_order_meets_ones_own_only_as_far_as_it_goes(bench: Bench) -> None:
     bench.clock.stop()  # the market stands, so that nobody else reaches the nearer order first
     try:
+        bench.run(asyncio.sleep(0.5))  # it stands a minute ahead at most: what the market does until there comes to pass before
         best_ask = bench.best()[1]
         far = bench.place(side="ask", price=str(best_ask * Decimal("1.02") // 1000 * 1000), volume="0.001")["uuid"]
         near = bench.place(side="ask", price=str(best_ask + 4_000), volume="0.001", smp_type="none")["uuid"]
