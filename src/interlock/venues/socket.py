@@ -53,7 +53,10 @@ Connect = Callable[[Endpoint, str, Sequence[tuple[str, str]], OnFrame, OnEnd], A
 
 
 class _Listener(WSListener):
-    """Puts fragments together and tells whole messages. What a callback raises ends the connection and is told as its reason."""
+    """Puts fragments together and tells whole messages. What a callback raises ends the connection and is told as its reason.
+
+    `transport` is there once the connection is. One that nobody wants any more ends where it comes about, and tells nothing.
+    """
 
     def __init__(self, on_frame: OnFrame, on_end: OnEnd) -> None:
         super().__init__()
@@ -61,10 +64,26 @@ class _Listener(WSListener):
         self._on_end = on_end
         self._parts = bytearray()
         self._reason = ""
+        self._unwanted = False
         self.pongs = 0
+        self.transport: WSTransport | None = None
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """It has come about."""
+        self.transport = transport
+        if self._unwanted:
+            transport.disconnect(graceful=False)
+
+    def abandon(self) -> None:
+        """Nobody wants it any more: it ends now, or as soon as it has come about."""
+        self._unwanted = True
+        if self.transport is not None:
+            self.transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame came."""
+        if self._unwanted:
+            return
         kind = frame.msg_type
         if kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             data = frame.get_payload_as_bytes()
@@ -90,6 +109,8 @@ class _Listener(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """It is over."""
+        if self._unwanted:
+            return
         self._on_end(self._reason or "the connection was lost")
 
 
@@ -119,10 +140,12 @@ class _PicowsSocket:
 async def connect_picows(endpoint: Endpoint, path: str, headers: Sequence[tuple[str, str]], on_frame: OnFrame, on_end: OnEnd) -> Socket:
     """The `Connect` of every real connection. `path` has its query."""
     scheme = "wss" if endpoint.tls else "ws"
+    where = f"{endpoint.authority_host}{path.partition('?')[0]}"
+    listener = _Listener(on_frame, on_end)
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            transport, listener = await ws_connect(
-                lambda: _Listener(on_frame, on_end),
+            transport, _ = await ws_connect(
+                lambda request, response: listener,
                 f"{scheme}://{endpoint.authority_host}{path}",
                 ssl_context=endpoint.context(),
                 websocket_handshake_timeout=HANDSHAKE_S,
@@ -133,10 +156,17 @@ async def connect_picows(endpoint: Endpoint, path: str, headers: Sequence[tuple[
                 use_aiofastnet=False,
             )
     except TimeoutError:
-        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: no connection within {HANDSHAKE_S} s") from None
+        listener.abandon()
+        raise SocketBroken(f"{where}: no connection within {HANDSHAKE_S} s") from None
     except (OSError, WSError) as error:
-        raise SocketBroken(f"{endpoint.authority_host}{path.partition('?')[0]}: {_said(error)}") from error
-    assert isinstance(listener, _Listener)
+        raise SocketBroken(f"{where}: {_said(error)}") from error
+    except BaseException:
+        # The library leaves a connection open whose caller was cancelled while the venue was answering.
+        listener.abandon()
+        raise
+    if listener.transport is None:
+        # So the library says that the other side went away before it had answered.
+        raise SocketBroken(f"{where}: the venue closed it before it was open")
     return _PicowsSocket(transport, listener)
 
 
