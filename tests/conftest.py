@@ -101,6 +101,12 @@ def data_sets(item: pytest.Item) -> list[str]:
     return sorted({str(name) for marker in item.iter_markers("data") for name in marker.args})
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--second-chances", type=int, default=0, metavar="N", help="tests that each worker repeats though the host ran (tests/host.py)"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     required = os.environ.get("INTERLOCK_REQUIRE_DATA") == "1" and data_folder().is_dir()
     config.stash[LEDGER] = DataLedger(require=required)
@@ -108,14 +114,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or not config.getoption("numprocesses"):  # this process runs tests
         host = LinuxHost()
         config.add_cleanup(host.close)
-        config.pluginmanager.register(Verdicts(host, os.cpu_count() or 1), "interlock-host")
+        config.pluginmanager.register(Verdicts(host, os.cpu_count() or 1, config.getoption("second_chances")), "interlock-host")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was repeated, where the output ends: a test that is seen there often wants a look all the same."""
     lines = repeated(terminalreporter.getreports("rerun"))
     if lines:
-        terminalreporter.section("repeated, because the host stood still")
+        terminalreporter.section("repeated")
         for line in lines:
             terminalreporter.write_line(line)
 

@@ -5,6 +5,10 @@ test fail, and its failure says nothing of interlock. A failure while the host s
 and its second failure counts whatever the host does. On a host that ran, the first one counts. The end of the output names every test that was
 repeated, with what the host had done.
 
+Of many thousand tests that race with real processes one may lose on a host that ran, too. A developer wants to see that at once; where a whole run
+decides whether work goes on, `--second-chances N` lets each worker repeat so many of them, and the output says of each that it is a race, of the test
+or of what it tests, that is to be found and mended. More of them, or a second failure, fail the run.
+
 Stood still is one of: a process that sleeps for 20 ms woke 100 ms late or later; the hypervisor kept a tenth of the processors' time; somebody waited
 for a processor in two fifths of the test's time (the first line of `/proc/pressure/cpu`, which counts what our own workers take from each other);
 either for half a second at least. In four minutes of the long tests, in two workers on two processors, it was 37 ms at most, a twentieth, and an
@@ -25,6 +29,8 @@ from typing import Protocol
 import pytest
 
 SECTION = "the host"
+RAN = "it ran"
+RACE = "it ran, so this is a race, of the test or of what it tests; find it"
 LATE_S = 0.1
 STOLEN_SHARE = 0.1
 WAITING_SHARE = 0.4
@@ -137,12 +143,17 @@ def _waited_s() -> float:
 
 
 class Verdicts:
-    """The plugin: a test that fails while the host does not run it is repeated once, by pytest-rerunfailures, whose condition this is."""
+    """The plugin: a test that fails while the host does not run it is repeated once, by pytest-rerunfailures, whose condition this is.
 
-    def __init__(self, host: Host, processors: int) -> None:
+    `second_chances` is how many that fail while it runs are repeated too.
+    """
+
+    def __init__(self, host: Host, processors: int, second_chances: int = 0) -> None:
         self._host = host
         self._processors = processors
+        self._second_chances = second_chances
         self._begin = host.reading()
+        self._test = self._had_one = ""
         self._why = ""
 
     def no_verdict(self) -> bool:
@@ -154,8 +165,9 @@ class Verdicts:
         for item in items:
             item.add_marker(pytest.mark.flaky(reruns=1, condition=self.no_verdict))
 
-    def pytest_runtest_logstart(self) -> None:
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test begins, the first or the second time."""
+        self._test = nodeid
         self._begin = self._host.reading()
         self._why = ""
 
@@ -165,7 +177,11 @@ class Verdicts:
         if report.failed:
             late_s = self._host.latest_since(self._begin.at_s)
             self._why = why_no_verdict(self._begin, self._host.reading(), late_s, self._processors)
-            report.sections.append((SECTION, self._why or "it ran"))
+            if not self._why and self._second_chances and self._had_one != self._test:
+                self._second_chances -= 1
+                self._had_one = self._test
+                self._why = RACE
+            report.sections.append((SECTION, self._why or RAN))
         return report
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.host import LinuxHost, Reading, Verdicts, repeated, why_no_verdict
+from tests.host import RACE, LinuxHost, Reading, Verdicts, repeated, why_no_verdict
 
 CALM = Reading(at_s=100.0, stolen_s=7.0, waited_s=50.0)
 
@@ -40,10 +40,10 @@ def test_it():
 """
 
 
-def ran(pytester: pytest.Pytester, source: str, host: ToldHost) -> pytest.HookRecorder:
+def ran(pytester: pytest.Pytester, source: str, host: ToldHost, second_chances: int = 0) -> pytest.HookRecorder:
     """Run a file of tests with the plugin, in this process."""
     pytester.makepyfile(source)
-    return pytester.inline_run("-p", "no:randomly", "-p", "no:cacheprovider", plugins=[Verdicts(host, 2)])
+    return pytester.inline_run("-p", "no:randomly", "-p", "no:cacheprovider", plugins=[Verdicts(host, 2, second_chances)])
 
 
 def outcomes(result: pytest.HookRecorder) -> list[str]:
@@ -60,6 +60,23 @@ def test_a_failure_on_a_host_that_stood_still_is_repeated(pytester: pytest.Pytes
     assert repeated(result.getreports("pytest_runtest_logreport")) == [
         "test_a_failure_on_a_host_that_stood_still_is_repeated.py::test_it: a process woke 250 ms late"
     ]
+
+
+def test_a_race_has_a_second_chance_where_that_is_asked_for(pytester: pytest.Pytester) -> None:
+    result = ran(pytester, FAILS_FIRST, ToldHost(0.0), second_chances=1)
+    assert outcomes(result) == ["rerun", "passed"]
+    assert repeated(result.getreports("pytest_runtest_logreport")) == [
+        f"test_a_race_has_a_second_chance_where_that_is_asked_for.py::test_it: {RACE}"
+    ]
+
+
+def test_what_is_broken_fails_whatever_chances_it_has(pytester: pytest.Pytester) -> None:
+    assert outcomes(ran(pytester, FAILS, ToldHost(0.0, 0.0), second_chances=5)) == ["rerun", "failed"]
+
+
+def test_of_many_races_only_so_many_have_a_second_chance(pytester: pytest.Pytester) -> None:
+    many = FAILS_FIRST + FAILS_FIRST.replace("tries", "again").replace("test_it", "test_other")
+    assert outcomes(ran(pytester, many, ToldHost(0.0, 0.0), second_chances=1)) == ["rerun", "passed", "failed"]
 
 
 def test_the_second_failure_counts_whatever_the_host_does(pytester: pytest.Pytester) -> None:
