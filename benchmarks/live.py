@@ -25,6 +25,7 @@ from typing import Any
 from tests.gate.serving import Serving, serving, start
 
 from benchmarks import machine
+from benchmarks.gate_kill import kill_times
 from benchmarks.live_exchange import frames_of
 from benchmarks.loopback import round_trips
 from benchmarks.peers import NAUTILUS, environment
@@ -38,6 +39,8 @@ _LIMITS = _ROOT / "src" / "interlock" / "gate" / "examples" / "limits.toml"
 LEVELS = (36, 8)
 GAP_MS = 20
 ROUNDS = 5
+KILL_ORDERS = 60
+"""As many as a gate may have open by the shipped limits."""
 _TIMEOUT_S = 300
 _WIDE = {"max_messages_count = 200": 1_000_000, "max_orders_count = 60": 1_000_000, "max_identical_orders_count = 30": 1_000_000}
 """What would end a bench of its own accord: so many orders are not what those limits are for."""
@@ -188,6 +191,7 @@ def measure(folder: Path, *, rounds: int, hot: int, spaced: int) -> dict[str, An
                     versions["ccxt"] = other["version"]
         gate.die()
         recovered = recovery_ms(folder / "gate", limits, 5)
+    kills = kill_times(folder / "kills", KILL_ORDERS, rounds)
     figures: dict[str, Any] = {}
     for (way, levels, pace, what), found in samples.items():
         floor = medians["floor", levels, pace, "to_written"]
@@ -203,6 +207,7 @@ def measure(folder: Path, *, rounds: int, hot: int, spaced: int) -> dict[str, An
         "raw_fdatasync": shares(raw["fdatasync"]),
         "peers": {name: shares(found) for name, found in peers.items()},
         "versions": versions,
+        "kill": kills,
         "recovery_ms": {"median": median(recovered), "worst": max(recovered)},
         "gap_ms": GAP_MS,
         "rounds": rounds,
@@ -233,6 +238,9 @@ def table(found: dict[str, Any]) -> str:
     }
     for name, one in others.items():
         lines.append(f"{name:<34}{one['p50_us']:>9.1f}{one['p99_us']:>9.1f}{one['p999_us']:>9.1f}")
+    kill = found["kill"]
+    for name, title in (("gate_closed", "gate closed"), ("first_cancel", "first cancel"), ("confirmed_zero", "nothing open"), ("final", "FINAL")):
+        lines.append(f"kill of {kill['orders']} orders, {title}: {kill[name]['median_ms']} ms (worst {kill[name]['worst_ms']} ms)")
     lines.append(f"a killed gate is ready again after {found['recovery_ms']['median']} ms (worst {found['recovery_ms']['worst']} ms)")
     return "\n".join(lines)
 

@@ -49,11 +49,11 @@ def report(parts: Parts, why_not: tuple[Refusal, ...], drill_symbols: tuple[str,
         "references": _references(parts),
         "loss": {
             "day": state.losses.day,
-            "now_usd": _usd(state.losses.now_micro_usd),
-            "worst_usd": _usd(state.losses.worst_micro_usd),
-            "drawdown_usd": _usd(state.losses.drawdown_micro_usd),
+            "now_usd": _whole(state.losses.now_micro_usd),
+            "worst_usd": _whole(state.losses.worst_micro_usd),
+            "drawdown_usd": _whole(state.losses.drawdown_micro_usd),
             "by_currency": [
-                {"currency": one.currency, "now_units": _usd(one.now_micro), "worst_realised_units": _usd(one.worst_realised_micro)}
+                {"currency": one.currency, "now_units": _whole(one.now_micro), "worst_realised_units": _whole(one.worst_realised_micro)}
                 for one in state.losses.by_currency
             ],
             "unmarked": list(unmarked),
@@ -89,7 +89,7 @@ def _shared(parts: Parts) -> list[dict[str, Any]]:
                     "venue": venue,
                     "account": account,
                     "unmanaged_assets": list(limits.unmanaged_assets),
-                    "theirs_usd": "not known" if burden is None or burden.gross < 0 else _usd(burden.gross),
+                    "theirs_usd": "not known" if burden is None or burden.gross < 0 else _whole(burden.gross),
                     "kill": "cancels everybody's orders on the account",
                 }
             )
@@ -128,8 +128,8 @@ def _hold(hold: Any) -> dict[str, Any]:
     return {"name": hold.name, "scope": hold.scope.value, "subject": hold.subject, "level": hold.level.value}
 
 
-def _usd(micro_usd: int) -> str:
-    return str(Decimal(micro_usd) / 1_000_000)
+def _whole(millionths: int) -> str:
+    return str(Decimal(millionths) / 1_000_000)
 
 
 def _limits(parts: Parts) -> dict[str, Any]:
