@@ -28,7 +28,8 @@ def now_ns() -> int:
 def frames_of(levels: int, count: int) -> list[bytes]:
     """Topic orderbook.50 of Bybit: the whole book, then `count` frames of so many levels.
 
-    The best prices stay, their sizes change with every frame; of the other levels some go and those that are gone come back.
+    The best prices stay, their sizes change with every frame; of the other levels some go and those that are gone come back. Bids fall and asks rise,
+    as the venue sends them.
     """
     chance = Random(f"{SEED} {levels}")
     sides = [{CENTRE_TICKS + sign * (at + 1): 1_000 for at in range(DEPTH)} for sign in (-1, 1)]
@@ -41,7 +42,7 @@ def frames_of(levels: int, count: int) -> list[bytes]:
             for ticks in changed:
                 gone = ticks != first and side[ticks] and chance.random() < 0.2
                 side[ticks] = 0 if gone else side[ticks] % 9_000 + chance.randint(1, 900)
-            said.append([(ticks, side[ticks]) for ticks in changed])
+            said.append([(ticks, side[ticks]) for ticks in sorted(changed, key=lambda ticks: abs(ticks - CENTRE_TICKS))])
         found.append(_frame(number, "delta", said))
     return found
 
