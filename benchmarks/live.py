@@ -239,7 +239,12 @@ def table(found: dict[str, Any]) -> str:
     for name, one in others.items():
         lines.append(f"{name:<34}{one['p50_us']:>9.1f}{one['p99_us']:>9.1f}{one['p999_us']:>9.1f}")
     kill = found["kill"]
-    for name, title in (("gate_closed", "gate closed"), ("first_cancel", "first cancel"), ("confirmed_zero", "nothing open"), ("final", "FINAL")):
+    for name, title in (
+        ("gate_closed", "gate closed"),
+        ("first_cancel", "first cancel"),
+        ("confirmed_zero", "nothing open"),
+        ("final", "FINAL"),
+    ):
         lines.append(f"kill of {kill['orders']} orders, {title}: {kill[name]['median_ms']} ms (worst {kill[name]['worst_ms']} ms)")
     lines.append(f"a killed gate is ready again after {found['recovery_ms']['median']} ms (worst {found['recovery_ms']['worst']} ms)")
     return "\n".join(lines)

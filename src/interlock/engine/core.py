@@ -23,7 +23,7 @@ from interlock.venues.hot import Columns, HotFeed
 Said = Columns | Reject
 OnSnapshot = Callable[[str, bytes], Taken | Reject]
 _ANSWERS = msgspec.msgpack.Decoder(list[tuple[int, str]])
-_OF_BOOKS = (RowKind.DEPTH, RowKind.CLEAR)
+_OF_BOOKS = (int(RowKind.DEPTH), int(RowKind.CLEAR))
 _ACTIONS = msgspec.msgpack.Encoder()
 
 
@@ -108,7 +108,7 @@ class Core:
         if reading.first:
             rows["instrument"][: said.rows] += reading.first
         found: list[Action] = []
-        if is_apart(said.venue_ns, now_ns) and rows["kind"][said.rows - 1] in _OF_BOOKS:
+        if is_apart(said.venue_ns, now_ns) and int(rows["kind"][said.rows - 1]) in _OF_BOOKS:
             # The levels are kept, for the next frame tells what is different from them; but nothing is decided on them.
             found = self.side.fresh(int(rows["instrument"][0]), False, now_ns)
         return found + self.side.rows(rows, said.rows, now_ns)

@@ -32,6 +32,7 @@ from interlock.simulate.full import response_event, send_intents
 from interlock.simulate.hold import Holds
 from interlock.simulate.layout import (
     MEMORY_TYPE,
+    MESSAGES,
     REQUEST_CANCEL,
     RESPONSE_ACCEPTED,
     RESPONSE_CANCELLED,
@@ -39,6 +40,7 @@ from interlock.simulate.layout import (
     RESPONSE_FILL,
     RESPONSE_REJECTED,
     ROWS,
+    span_of,
     word_of,
 )
 from interlock.simulate.settings import ReplaySettings
@@ -61,8 +63,17 @@ _ENDED = {
     OrderState.NOT_SENT: RESPONSE_REJECTED,
     OrderState.ABSENT: RESPONSE_REJECTED,
 }
-_OF_BOOKS = (RowKind.DEPTH, RowKind.CLEAR)
+_DEPTH, _CLEAR = int(RowKind.DEPTH), int(RowKind.CLEAR)
 _RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
+# A record's field by its name costs plain Python as much as a dozen of these words.
+_NOW, _WAKE, _INSTRUMENTS, _ALSO_WAKE = [word_of("moment", 0, name) for name in ("now_ns", "wake", "instruments", "also_wake")]
+_REQUEST_HEAD, _REQUEST_TAIL, _ORDERS_N = [word_of("control", 0, name) for name in ("request_head", "request_tail", "orders_n")]
+_REQUEST = [word_of("requests", 0, name) for name in ("seq", "kind", "slot")]
+_ORDER = [word_of("orders", 0, name) for name in ("instrument", "side", "tif", "ticks", "lots", "reduce_only")]
+_REQUEST_WORDS, _ORDER_WORDS = span_of("requests")[1], span_of("orders")[1]
+_INSTRUMENT, _STATUS, _LEAVES = [word_of("orders", 0, name) for name in ("instrument", "status", "leaves_lots")]
+_RESPONSE_TAIL = word_of("control", 0, "response_tail")
+_RESPONSES, _RESPONSE_WORDS = span_of("responses")
 _OF_UNKNOWN_OUTCOME = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
 
 
@@ -98,10 +109,10 @@ class TakeBack:
 Action = Place | TakeBack | EdgeCollapse
 
 
-@compiled(types.int64(_MEMORY, ROWS, INT_ARRAY, types.int64))
-def take_rows(memory: Any, rows: Any, depth: Any, n: int) -> int:
-    """Apply the rows of a frame; returns wake bits. A level that has no cell is left out: the ladder
-    is made anew when the price nears its ends."""
+@compiled(types.UniTuple(types.int64, 3)(_MEMORY, ROWS, INT_ARRAY, types.int64))  # type: ignore[no-untyped-call]
+def take_rows(memory: Any, rows: Any, depth: Any, n: int) -> tuple[int, int, int]:
+    """Apply the rows of a frame, at least one; returns (wake bits, instrument of the first row, whether the last is of a book). A level that has no
+    cell is left out: the ladder is made anew when the price nears its ends."""
     world = memory[0]
     wake = 0
     for i in range(n):
@@ -112,7 +123,8 @@ def take_rows(memory: Any, rows: Any, depth: Any, n: int) -> int:
             if offset < 0 or offset >= book.cells * book.cell_ticks or offset % book.cell_ticks != 0:
                 continue
         wake |= strategy_side.on_row(world, depth, row)
-    return wake
+    last = rows[n - 1].kind
+    return wake, rows[0].instrument, int(last in (_DEPTH, _CLEAR))
 
 
 @dataclass(slots=True)
@@ -175,9 +187,9 @@ class OurSide:
         """The rows of one frame of market data. The array may be used again by the caller afterwards."""
         if count == 0:
             return []
-        self._pending |= take_rows(self.world.memory, self._read_only(rows), self.world.depth, count)
-        k = int(rows["instrument"][0])
-        if rows["kind"][count - 1] in _OF_BOOKS:
+        wake, k, of_book = take_rows(self.world.memory, self._read_only(rows), self.world.depth, count)
+        self._pending |= wake
+        if of_book:
             self._book_ns[k] = now_ns
         bid, ask = (self._words[at] for at in self._tops[k])
         self._follow_price(k, bid, ask, now_ns)
@@ -206,7 +218,7 @@ class OurSide:
             return [TakeBack(client_id)]
         order.client_id = client_id
         self._by_id[client_id] = order
-        k = int(self.world.orders[order.slot]["instrument"])
+        k = self._of_slot(order, _INSTRUMENT)
         self._holds.permitted(k)
         found: list[Action] = [TakeBack(client_id)] if order.take_back else []
         early = self._early.pop(client_id, None)
@@ -222,7 +234,7 @@ class OurSide:
         order = self._of(seq)
         if order is None:
             return []
-        k = int(self.world.orders[order.slot]["instrument"])
+        k = self._of_slot(order, _INSTRUMENT)
         self._holds.denied(k, now_ns)
         self._respond(order, RESPONSE_REJECTED, 0, now_ns)
         return self._decide(now_ns)
@@ -333,7 +345,7 @@ class OurSide:
             for at, (ticks, lots) in enumerate(asks.items(), start=len(bids)):
                 rows[at]["side"], rows[at]["ticks"], rows[at]["lots"] = -1, ticks, lots
             rows.flags.writeable = False
-            self._pending |= take_rows(world.memory, rows, world.depth, len(rows))
+            self._pending |= take_rows(world.memory, rows, world.depth, len(rows))[0]
 
     def _change(self, k: int, bar: Bar, standing: bool, now_ns: int) -> list[Action]:
         self._set(k, bar, standing)
@@ -355,9 +367,8 @@ class OurSide:
         """Call the kernel if what happened wakes it, and gather what it wants; again for what follows from that."""
         if not self._pending & self._mask:
             return []
-        world = self.world
-        moment = world.moment[0]
-        moment["now_ns"], moment["wake"], moment["instruments"], moment["also_wake"] = now_ns, self._pending, len(self.instruments), 0
+        world, words = self.world, self._words
+        words[_NOW], words[_WAKE], words[_INSTRUMENTS], words[_ALSO_WAKE] = now_ns, self._pending, len(self.instruments), 0
         self._pending = 0
         self.decisions += 1
         count = self._strategy.kernel(
@@ -365,45 +376,34 @@ class OurSide:
         )
         if count:
             send_intents(world.memory, count, now_ns)
-        self._mask = self._own_mask | int(moment["also_wake"])
+        self._mask = self._own_mask | words[_ALSO_WAKE]
         return self._gather(now_ns) if count else []
 
     def _gather(self, now_ns: int) -> list[Action]:
         """What our own limits let through, taken off the wire of the replay's memory."""
-        world, control = self.world, self.world.control[0]
-        ring = world.requests
+        words = self._words
         found: list[Action] = []
         refused: list[_Order] = []
-        under_way = [ring[at % len(ring)] for at in range(int(control["request_head"]), int(control["request_tail"]))]
+        under_way = [
+            [words[field + at % MESSAGES * _REQUEST_WORDS] for field in _REQUEST]
+            for at in range(words[_REQUEST_HEAD], words[_REQUEST_TAIL])
+        ]
         # By number and not as the replay's wire has them, by venue: the gate takes the numbers of proposals only as they rise.
-        for message in sorted(under_way, key=lambda one: (int(one["seq"]), int(one["kind"]))):
-            slot, seq = int(message["slot"]), int(message["seq"])
-            if int(message["kind"]) == REQUEST_CANCEL:
+        for seq, kind, slot in sorted(under_way):
+            if kind == REQUEST_CANCEL:
                 order = self._orders[slot]
                 if order.client_id:
                     found.append(TakeBack(order.client_id))
                 order.take_back = True
                 continue
             order = self._orders[slot] = _Order(slot, seq)
-            record = world.orders[slot]
-            k = int(record["instrument"])
+            k, side, tif, ticks, lots, reduce_only = [words[field + slot * _ORDER_WORDS] for field in _ORDER]
             if self._holds.holds(k, now_ns):
                 refused.append(order)
                 continue
-            found.append(
-                Place(
-                    slot=slot,
-                    seq=seq,
-                    instrument=k,
-                    side=int(record["side"]),
-                    tif=int(record["tif"]),
-                    ticks=int(record["ticks"]),
-                    lots=int(record["lots"]),
-                    reduce_only=bool(record["reduce_only"]),
-                )
-            )
-        control["request_head"] = control["request_tail"]
-        control["orders_n"] = 0
+            found.append(Place(slot, seq, k, side, tif, ticks, lots, bool(reduce_only)))
+        words[_REQUEST_HEAD] = words[_REQUEST_TAIL]
+        words[_ORDERS_N] = 0
         for order in refused:
             self._respond(order, RESPONSE_REJECTED, 0, now_ns)
         # What was held back ourselves is no news that the kernel should act upon at once.
@@ -429,12 +429,12 @@ class OurSide:
         more = said.filled_lots - order.told_filled_lots
         if more > 0:
             order.told_filled_lots = said.filled_lots
-            leaves = int(self.world.orders[order.slot]["leaves_lots"])
+            leaves = self._of_slot(order, _LEAVES)
             if leaves > 0:
                 self._respond(order, RESPONSE_FILL, min(more, leaves), now_ns)
         if self._orders.get(order.slot) is not order:
             return
-        if said.state in _RESTS and int(self.world.orders[order.slot]["status"]) == STATUS_SENT:
+        if said.state in _RESTS and self._of_slot(order, _STATUS) == STATUS_SENT:
             self._respond(order, RESPONSE_ACCEPTED, 0, now_ns)
         elif said.state is OrderState.FILLED:
             self._respond(order, RESPONSE_CANCELLED, 0, now_ns)  # of what executions have not told of yet
@@ -442,16 +442,22 @@ class OurSide:
             self._respond(order, _ENDED[said.state], 0, now_ns)
 
     def _respond(self, order: _Order, kind: int, lots: int, now_ns: int) -> None:
-        world, control = self.world, self.world.control[0]
-        ring, tail = world.responses, int(control["response_tail"])
-        record = world.orders[order.slot]
-        ring[tail % len(ring)] = (now_ns, kind, order.slot, order.seq, 0, int(record["instrument"]), lots, 0)
-        control["response_tail"] = tail + 1
-        self._pending |= response_event(world.memory)
-        control["orders_n"] = 0
-        if int(record["status"]) == STATUS_FREE:
+        words = self._words
+        tail = words[_RESPONSE_TAIL]
+        at = _RESPONSES + tail % MESSAGES * _RESPONSE_WORDS
+        for said in (now_ns, kind, order.slot, order.seq, 0, self._of_slot(order, _INSTRUMENT), lots, 0):
+            words[at] = said
+            at += 1
+        words[_RESPONSE_TAIL] = tail + 1
+        self._pending |= response_event(self.world.memory)
+        words[_ORDERS_N] = 0
+        if self._of_slot(order, _STATUS) == STATUS_FREE:
             self._orders.pop(order.slot, None)
             self._by_id.pop(order.client_id, None)
+
+    def _of_slot(self, order: _Order, field: int) -> int:
+        """A field of the kernel's record of an order."""
+        return self._words[field + order.slot * _ORDER_WORDS]
 
     def _of(self, seq: int) -> _Order | None:
         return next((one for one in self._orders.values() if one.seq == seq), None)

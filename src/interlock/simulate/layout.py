@@ -360,3 +360,11 @@ def word_of(block: str, index: int, field: str) -> int:
     record = dtype.base
     assert record.fields is not None
     return int(offset + index * record.itemsize + record.fields[field][1]) // 8
+
+
+def span_of(block: str) -> tuple[int, int]:
+    """(place in `World.words` of the first record of a block, words from each record to the next). Raises KeyError for unknown names."""
+    fields = MEMORY.fields
+    assert fields is not None
+    dtype, offset = fields[block][:2]
+    return int(offset) // 8, dtype.base.itemsize // 8
