@@ -103,7 +103,7 @@ def proposals(venue: str, count: int, first: int) -> tuple[f.Proposal, ...]:
     )
 
 
-def test_a_collapse_of_the_edge_takes_sixty_orders_back_within_two_seconds(tmp_path: Path) -> None:
+def test_a_collapse_of_the_edge_takes_sixty_orders_back_within_a_second(tmp_path: Path) -> None:
     sheet = tmp_path / "limits.toml"
     sheet.write_text(two_venues(), encoding="utf-8")
     with serving(tmp_path / "gate", limits=sheet) as gate:
@@ -144,7 +144,7 @@ def test_a_collapse_of_the_edge_takes_sixty_orders_back_within_two_seconds(tmp_p
         zero_ms = (max(order.updated_ns for order in views) - began_ns) / 1e6
         times = f"the last cancel was on the wire after {on_the_wire_ms:.1f} ms, nothing was open after {zero_ms:.1f} ms"
         assert 0 < on_the_wire_ms <= 1_000, times
-        assert 0 < zero_ms <= on_the_wire_ms + 1_000, times
+        assert 0 < zero_ms <= 1_000, times
         until(lambda: not gate.report()["orders"]["live"])
         assert freezes_by_cause(journaled(gate)) == {"edge": 1}
         assert [latch["name"] for latch in gate.report()["latches"]] == ["edge"]
