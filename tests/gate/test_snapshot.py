@@ -367,3 +367,15 @@ def test_a_snapshot_is_due_at_rest_between_records_and_at_last_in_any_case() -> 
     for waiting in (o.LOST, (*o.OPENED, o.cancel()), (o.intent(), o.permit())):
         assert not snapshot.quiet(fold(*waiting))
     assert snapshot.quiet(fold(*o.OPENED))
+
+
+def test_a_journal_that_must_be_read_whole_says_which_folder_is_to_be_put_back() -> None:
+    disk = beside(fold(*LIFE))
+    writer, _ = write(disk, *(r.Tick(boot_ns=5, wall_ns=number) for number in range(60)))
+    del writer
+    first = min(path for path in disk.files if path.suffix == SUFFIX)
+    del disk.files[first]
+    with pytest.raises(
+        DamagedState, match=r"no snapshot that can be used .* put the missing segments back, packed ones into journal/archive"
+    ):
+        recover(disk, FOLDER, schema=r.SCHEMA)

@@ -16,7 +16,7 @@ from typing import Final
 from interlock.domain.errors import BadInput, DamagedState
 from interlock.gate.journal.disk import Disk
 from interlock.gate.journal.format import START, Batch, Mark
-from interlock.gate.journal.segments import Place, SegmentReader, Torn, damaged, find_segments, open_reader
+from interlock.gate.journal.segments import ARCHIVE, Place, SegmentReader, Torn, damaged, find_segments, open_reader
 from interlock.gate.journal.snapshots import newest_promise, place_of, snapshot_files
 
 ERROR_MARKER: Final = "io-error"
@@ -67,8 +67,8 @@ def recover(disk: Disk, directory: Path, *, schema: int, consume: Consume = igno
     begin = place_of(places, after.lsn + 1)
     if begin is None:
         raise DamagedState(
-            f"{directory}: expected a segment with record {after.lsn + 1}, found the first record in {places[0].path.name}; bring the missing "
-            "segments back, packed ones into the archive folder"
+            f"{directory}: expected a segment with record {after.lsn + 1}, found the first record in {places[0].path.name}, and no snapshot that "
+            f"can be used instead of what is missing; put the missing segments back, packed ones into {directory / ARCHIVE}"
         )
     walk = _Walk(after, consume)
     with closing(_readers(disk, places[begin:], schema)) as readers:
