@@ -268,6 +268,10 @@ def test_a_snapshot_shortens_the_boot_and_changes_nothing(tmp_path: Path) -> Non
         journal.close()
         verify = ("journal", "verify", str(directory), "--limits", str(example_limits()))
         assert command(*verify)[0] == 0
+        other = tmp_path / "other.toml"
+        other.write_text(example_limits().read_text(encoding="utf-8").replace("max_daily_loss_usd = 10", "max_daily_loss_usd = 9"), "utf-8")
+        code, told = command("journal", "verify", str(directory), "--limits", str(other))
+        assert (code, "--limits: expected the limits that the snapshot of record" in str(told)) == (2, True)
         again = start(tmp_path)
         try:
             assert "snapshot" not in (tmp_path / "gate.stderr").read_text(encoding="utf-8")

@@ -260,7 +260,7 @@ def marked(*marks: tuple[str, str]) -> Losses:
 
 
 def test_before_the_first_mark_nothing_is_lost_and_nothing_is_known() -> None:
-    expected = ("", 0, 0, 0, None, 0, None, 0, None, False, ())
+    expected = ("", 0, 0, 0, None, 0, None, 0, None, False, "", False, ())
     assert Losses().digest_parts() == expected
     assert marked().digest_parts() == ("2026-01-01", *expected[1:4], 100 * M, *expected[5:])
 

@@ -45,10 +45,12 @@ def two_strategies(**more: Any) -> LimitSheet:
 def test_the_longest_window_of_the_sheet_is_remembered_whichever_it_is(which: str) -> None:
     short = changed(SHEET, "strategies", "demo", orders_window_ns=S, identical_orders_window_ns=2 * S)
     short = changed(short, "venues", "bybit", messages_window_ns=3 * S)
-    assert throttles.begin(short).window_ns == 3 * S
+    assert throttles.begin(short).window_ns == MINUTE
     table, name, key = ("venues", "bybit", "messages_window_ns") if which == "messages" else ("strategies", "demo", f"{which}_window_ns")
     key = "identical_orders_window_ns" if which == "identical" else key
-    assert throttles.begin(changed(short, table, name, **{key: 9 * S})).window_ns == 9 * S
+    spans = ((MINUTE, MINUTE), (MINUTE + 1, 10 * MINUTE), (10 * MINUTE, 10 * MINUTE), (10 * MINUTE + 1, LONGEST_WINDOW_NS))
+    for window_ns, remembered_ns in (*spans, (LONGEST_WINDOW_NS, LONGEST_WINDOW_NS)):
+        assert throttles.begin(changed(short, table, name, **{key: window_ns})).window_ns == remembered_ns
 
 
 def test_an_amend_counts_as_the_order_that_it_makes() -> None:

@@ -1,4 +1,4 @@
-"""Snapshots: the same state again, disarmed, or none; and the journal has the last word."""
+"""Snapshots: the same state again, disarmed, or none, also under other limits; and the journal has the last word."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -14,15 +14,18 @@ from tests.gate import order_records as o
 from tests.gate.core_world import World, armed_state, proposal
 from tests.gate.disks import FakeDisk
 
-from interlock.domain.errors import DamagedState
+from interlock.domain.errors import DamagedState, UsageError
 from interlock.domain.orders import OrderState, Side
 from interlock.gate import records as r
 from interlock.gate import snapshot
 from interlock.gate.arming import Phase, phase
-from interlock.gate.core import PERMIT
+from interlock.gate.core import PERMIT, consequences
+from interlock.gate.evaluate import Denied
 from interlock.gate.journal import Mark, Options, SnapshotFile, archive, recover, write_snapshot
 from interlock.gate.journal.segments import SUFFIX
 from interlock.gate.journal.writer import SegmentWriter
+from interlock.gate.limit_sheet import LimitSheet, sheet_hash
+from interlock.gate.readings import Now
 from interlock.gate.records import Endpoint, Level, Record, Scope
 from interlock.gate.retention import LEAST_NS, RETAIN_NS
 from interlock.gate.state import NOTED, NOTED_COUNT, GateState
@@ -30,7 +33,10 @@ from interlock.gate.state import NOTED, NOTED_COUNT, GateState
 S = OrderState
 FOLDER = Path("journal")
 SMALL = Options(segment_bytes=16 * 512, batch_bytes=4 * 512, reserve_bytes=512)
+S_NS = 1_000_000_000
 OTHER_SHEET = lc.changed(lc.SHEET, "account", max_daily_loss_micro_usd=1)
+LOOSER_SHEET = lc.changed(lc.SHEET, "account", max_daily_loss_micro_usd=1 << 50, max_drawdown_micro_usd=1 << 50)
+SHEETS = (lc.SHEET, OTHER_SHEET, LOOSER_SHEET)
 
 ORDERS: list[Record] = [
     *(
@@ -211,16 +217,30 @@ def test_bytes_that_are_no_snapshot_of_here_are_not_believed() -> None:
         (msgspec.msgpack.encode([*envelope(blob), 1]), "bytes of a snapshot"),
         (changed(blob, 0, "other"), "parts that a state has here"),
         (changed(blob, 1, snapshot.RULES + 1), "by rules"),
-        (changed(blob, 2, "other"), "under the limits"),
         (changed(blob, 3, more), "parts of a state"),
         (changed(blob, 3, less), "parts of a state"),
         (changed(blob, 3, b""), "parts of a state"),
     ):
         with pytest.raises(snapshot.Unfit, match=why):
             snapshot.decode(bad, lc.SHEET)
-    with pytest.raises(snapshot.Unfit, match="under the limits"):
-        snapshot.decode(blob, OTHER_SHEET)
     same(snapshot.decode(blob, lc.SHEET), fold(*o.OPENED))
+
+
+def test_a_snapshot_that_remembers_less_or_more_than_the_limits_ask_for_is_not_believed() -> None:
+    """What was sent is remembered for a minute, ten or an hour, by the longest window of the limits: only then do two folds forget alike."""
+    blob = snapshot.encode(fold(*o.OPENED))
+    for window_ns, fits in ((S_NS, True), (60 * S_NS, True), (60 * S_NS + 1, False), (3_600 * S_NS, False)):
+        sheet = lc.changed(
+            lc.changed(lc.SHEET, "strategies", "demo", identical_orders_window_ns=S_NS), "venues", "bybit", messages_window_ns=S_NS
+        )
+        sheet = lc.changed(sheet, "strategies", "demo", orders_window_ns=window_ns)
+        if fits:
+            assert snapshot.decode(blob, sheet).digest() == fold(*o.OPENED).digest()
+        else:
+            with pytest.raises(
+                snapshot.Unfit, match=r"what was sent in the last .* ms, as long as the limits count, found one of 60000 ms"
+            ):
+                snapshot.decode(blob, sheet)
 
 
 def test_a_sum_that_no_snapshot_can_hold_makes_none() -> None:
@@ -294,8 +314,9 @@ def test_a_snapshot_that_does_not_fit_is_ignored_and_it_is_told_why() -> None:
     for record in LIFE:
         other.apply(record)
     disk = beside(other)
-    assert "under the limits" in refused(disk)
-    assert "under the limits" in snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
+    # Whether it is the fold of the journal can be told only under the limits that it was made under.
+    with pytest.raises(UsageError, match=f"--limits: expected the limits .*{sheet_hash(OTHER_SHEET)}, found {sheet_hash(lc.SHEET)}"):
+        snapshot.verify_snapshot(disk, FOLDER, lc.SHEET)
     assert snapshot.verify_snapshot(disk, FOLDER, OTHER_SHEET) == ""
     assert "record schema" in refused(beside(fold(*LIFE)), r.SCHEMA + 1)
 
@@ -367,6 +388,196 @@ def test_a_snapshot_is_due_at_rest_between_records_and_at_last_in_any_case() -> 
     for waiting in (o.LOST, (*o.OPENED, o.cancel()), (o.intent(), o.permit())):
         assert not snapshot.quiet(fold(*waiting))
     assert snapshot.quiet(fold(*o.OPENED))
+
+
+# Under other limits than it was made under
+
+
+def boot_under(sheet: LimitSheet, number: int, boot_ns: int = 1) -> r.Boot:
+    return msgspec.structs.replace(aw.boot(f"life-{number}"), limits=sheet_hash(sheet), boot_ns=boot_ns)
+
+
+def mark(realised: str, unrealised: str = "0", boot_ns: int = 1) -> r.Marked:
+    return r.Marked(boot_ns=boot_ns, realised_usd=Decimal(realised), unrealised_usd=Decimal(unrealised), equity_usd=Decimal(100))
+
+
+def roll(day: str, boot_ns: int = 1) -> r.DayRolled:
+    return r.DayRolled(boot_ns=boot_ns, day=day, baseline=(), baseline_usd=Decimal(100), wall_ns=1)
+
+
+def cleared(state: GateState, boot_ns: int) -> r.LatchCleared:
+    nonce = f"{boot_ns:032x}"
+    return r.LatchCleared(
+        boot_ns=boot_ns, name="loss", scope=Scope.ALL, subject="", actor="me", nonce=nonce, state_version=state.lattice.version
+    )
+
+
+def take(state: GateState, journal: list[Record], record: Record, *, dies: bool = False) -> list[str]:
+    """As a gate does: the record, and the latches that it calls for, unless it dies before them; their names."""
+    state.apply(record)
+    journal.append(record)
+    names = []
+    while not dies and (found := consequences(state, Now(record.boot_ns, 1))):
+        for latch in found:
+            assert isinstance(latch, r.LatchSet)
+            names.append(latch.name)
+            state.apply(latch)
+            journal.append(latch)
+    return names
+
+
+def folded(sheet: LimitSheet, journal: list[Record]) -> GateState:
+    state = GateState(sheet)
+    for record in journal:
+        state.apply(record)
+    return state
+
+
+def begun(sheet: LimitSheet, blob: bytes, journal: list[Record], kept: int) -> GateState:
+    """As a boot under `sheet` does: from a snapshot of the first `kept` records, and the rest of the journal."""
+    state = snapshot.decode(blob, sheet)
+    for record in journal[kept:]:
+        state.apply(record)
+    return state
+
+
+events = st.sampled_from(["won", "lost little", "lost", "down", "roll", "clear", "tick"])
+lives = st.lists(
+    st.tuples(st.sampled_from(SHEETS), st.lists(st.tuples(events, st.booleans()), max_size=8), st.booleans()), min_size=1, max_size=5
+)
+
+
+def event_of(kind: str, state: GateState, now_ns: int) -> Record:
+    match kind:
+        case "roll":
+            return roll(f"2026-01-{1 + now_ns // (60 * S_NS):02d}", now_ns)
+        case "clear":
+            return cleared(state, now_ns)
+        case "tick":
+            return r.Tick(boot_ns=now_ns, wall_ns=1)
+    realised, unrealised = {"won": ("9", "0"), "lost little": ("-5", "0"), "lost": ("-11", "0"), "down": ("0", "-11")}[kind]
+    return mark(realised, unrealised, now_ns)
+
+
+@settings(max_examples=300)
+@given(lives)
+def test_a_life_under_whatever_limits_begins_with_the_state_of_the_whole_journal(
+    found: list[tuple[LimitSheet, list[tuple[str, bool]], bool]],
+) -> None:
+    """Also where the life before died between a mark and its latch."""
+    journal: list[Record] = []
+    kept, blob, now_ns = 0, snapshot.encode(GateState(found[0][0])), 0
+    for number, (sheet, happened, dies) in enumerate(found):
+        now_ns += S_NS
+        state, whole = begun(sheet, blob, journal, kept), folded(sheet, journal)
+        for one in (state, whole):
+            one.apply(boot_under(sheet, number, now_ns))
+        assert state.digest() == whole.digest()
+        same(state, whole)
+        journal.append(boot_under(sheet, number, now_ns))
+        for at, (kind, keep) in enumerate(happened):
+            now_ns += S_NS
+            take(state, journal, event_of(kind, state, now_ns), dies=dies and at == len(happened) - 1)
+            if keep:
+                kept, blob = len(journal), snapshot.encode(state)
+        same(state, folded(sheet, journal))
+
+
+def test_before_its_boot_is_folded_a_state_still_says_by_which_limits_it_was_judged() -> None:
+    """The control of the one above: limits do make another state of the same records."""
+    journal: list[Record] = [boot_under(lc.SHEET, 1), roll("2026-01-01"), mark("-9")]
+    assert len({folded(sheet, journal).digest() for sheet in (lc.SHEET, OTHER_SHEET)}) == 2
+    journal.append(boot_under(OTHER_SHEET, 2))
+    assert len({folded(sheet, journal).digest() for sheet in (lc.SHEET, OTHER_SHEET)}) == 1
+
+
+def test_what_an_earlier_day_lost_is_not_judged_by_limits_that_came_later() -> None:
+    journal: list[Record] = []
+    first = GateState(lc.SHEET)
+    for record in (boot_under(lc.SHEET, 1), roll("2026-01-01"), mark("-9"), roll("2026-01-02"), mark("0")):
+        assert take(first, journal, record) == []
+    for second in (folded(OTHER_SHEET, journal), begun(OTHER_SHEET, snapshot.encode(first), journal, len(journal))):
+        more: list[Record] = []
+        assert take(second, more, boot_under(OTHER_SHEET, 2)) == []
+        assert take(second, more, mark("0")) == []
+        assert second.losses.latched is False
+        assert take(second, more, mark("-0.01")) == ["loss"], "the control: the tighter limit holds"
+
+
+def test_what_this_day_lost_is_held_against_the_new_limits_from_the_first_decision_on() -> None:
+    for lost, sheet, latched in (("-9", OTHER_SHEET, True), ("-9", LOOSER_SHEET, False), ("0", OTHER_SHEET, False)):
+        journal: list[Record] = []
+        first = GateState(lc.SHEET)
+        for record in (boot_under(lc.SHEET, 1), roll("2026-01-01"), mark(lost)):
+            take(first, journal, record)
+        second = begun(sheet, snapshot.encode(first), journal, len(journal))
+        assert take(second, journal, boot_under(sheet, 2)) == []
+        assert second.losses.worst_realised_micro_usd == -1_000_000 * int(lost)
+        known = msgspec.structs.replace(second.losses, marked_boot_ns=lc.NOW)
+        found = lc.judge(losses=known, sheet=sheet)
+        assert (found.rule if isinstance(found, Denied) else "") == "max_daily_loss_usd" * latched
+        # The first mark does not show the loss any more: what is lost for good stays lost until the day ends.
+        assert take(second, journal, mark("0")) == ["loss"] * latched
+
+
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_a_loss_that_has_latched_stays_so_under_whatever_limits_until_a_person_clears_it(sheet: LimitSheet) -> None:
+    journal: list[Record] = []
+    first = GateState(lc.SHEET)
+    take(first, journal, boot_under(lc.SHEET, 1))
+    take(first, journal, roll("2026-01-01"))
+    assert take(first, journal, mark("-11")) == ["loss"]
+    for second in (folded(sheet, journal), begun(sheet, snapshot.encode(first), journal, len(journal))):
+        more: list[Record] = []
+        assert take(second, more, boot_under(sheet, 2)) == []
+        take(second, more, roll("2026-01-02"))
+        assert second.losses.latched is True
+        assert [hold.name for hold in second.lattice.latches] == ["loss"]
+    assert take(second, more, cleared(second, 9)) == []
+    assert (second.losses.latched, second.lattice.latches) == (False, ())
+    assert take(second, more, boot_under(LOOSER_SHEET, 3)) == []
+    assert second.losses.latched is False
+
+
+def read_after(disk: FakeDisk, mark: Mark) -> list[Record]:
+    found: list[Record] = []
+    recover(disk, FOLDER, schema=r.SCHEMA, after=mark, consume=lambda _, data: found.append(r.decode(data)))
+    return found
+
+
+def test_only_the_latch_on_everything_is_that_of_the_daily_loss() -> None:
+    latch = r.LatchSet(boot_ns=1, name="loss", scope=Scope.ALL, subject="", level=Level.REDUCE_ONLY, reason="", actor="gate")
+    for scope, name, standing in ((Scope.ALL, "loss", True), (Scope.STRATEGY, "loss", False), (Scope.ALL, "feed", False)):
+        state = fold(boot_under(lc.SHEET, 1), msgspec.structs.replace(latch, scope=scope, name=name))
+        assert (state.losses.latched, state.losses.standing) == (standing, standing)
+
+
+def test_a_boot_under_other_limits_begins_with_the_snapshot_and_needs_no_archive() -> None:
+    disk = FakeDisk()
+    state = GateState(lc.SHEET)
+    journal: list[Record] = []
+    many = (boot_under(lc.SHEET, 1), roll("2026-01-01"), mark("-9"), *(r.Tick(boot_ns=5, wall_ns=number) for number in range(60)))
+    for record in many:
+        take(state, journal, record)
+    after = (r.Tick(boot_ns=6, wall_ns=1), mark("0", boot_ns=7))
+    writer, marks = write(disk, *journal)
+    write_snapshot(disk, FOLDER, snapshot.snapshot_file(state, marks[-1], r.SCHEMA))
+    write(disk, *after, writer=writer)
+    assert archive(disk, FOLDER, r.SCHEMA)
+    for path in [path for path in disk.files if path.suffix == ".xz"]:
+        del disk.files[path]
+    for sheet in SHEETS:
+        said: list[str] = []
+        loaded = snapshot.load(disk, FOLDER, r.SCHEMA, sheet, said.append)
+        assert loaded is not None
+        rest = read_after(disk, loaded.mark)
+        assert (rest, said) == (list(after), [])
+        whole = folded(sheet, [*journal, *after])
+        for record in rest:
+            loaded.state.apply(record)
+        for one in (loaded.state, whole):
+            one.apply(boot_under(sheet, 2))
+        same(loaded.state, whole)
 
 
 def test_a_journal_that_must_be_read_whole_says_which_folder_is_to_be_put_back() -> None:

@@ -19,15 +19,18 @@ import msgspec
 import pytest
 from tests.run.gate_host import ACK, Around, Host, ground, life, run
 
-from interlock.domain.errors import Refused, UsageError
+from interlock.domain.errors import DamagedState, Refused, UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import frames as f
 from interlock.gate.frames import Decided, Done, Proposal, Propose, Refusal, Role
-from interlock.gate.journal import Options, SystemDisk, open_journal
+from interlock.gate.journal import Options, SystemDisk, archive, open_journal
+from interlock.gate.limit_sheet import load, sheet_hash
 from interlock.gate.records import SCHEMA, Book, Level, Scope, Tick, encode
+from interlock.gate.snapshot import snapshot_file
 from interlock.run import gate_process
 from interlock.run.children import PASSED_ON
 from interlock.run.gate_config import GateConfig, read_gate_config, tags_of, write_gate_config
+from interlock.run.gate_journal import open_and_fold
 from interlock.run.gate_launch import example_limits, prepare
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
@@ -629,3 +632,47 @@ def test_a_pair_from_its_plan_to_the_end(tmp_path: Path) -> None:
         run(use(config, around, addresses))
     report = check(config.journal)
     assert not report.violations, [str(one) for one in report.violations]
+
+
+def test_a_start_with_other_limits_reads_no_more_than_what_came_after_the_snapshot(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    text = example_limits().read_text(encoding="utf-8")
+    limits.write_text(text, encoding="utf-8")
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around) as host:
+            await armed(host, addresses)
+            assert await propose(host, tif=TimeInForce.IOC, ticks=500_001) == ["PERMIT"]
+            await host.until(lambda: host.status().report["positions"] != [])
+            held = host.status().report["positions"]
+        opened = open_and_fold(config, SystemDisk(), load(config.limits), "0" * 32, fail)
+        opened.journal.flush()
+        kept = snapshot_file(opened.state, opened.journal.durable_mark, SCHEMA)
+        opened.journal.write_snapshot(kept.mark, kept.state_hash, kept.blob)
+        opened.journal.close()
+        assert archive(SystemDisk(), config.journal, SCHEMA)
+        away = (config.journal / "archive").rename(tmp_path / "away")
+
+        limits.write_text(text.replace("max_daily_loss_usd = 10", "max_daily_loss_usd = 9"), encoding="utf-8")
+        async with life(config, around) as host:
+            assert [line for line in host.said if "snapshot" in line] == []
+            assert host.status().report["positions"] == held
+            stands = host.status().report["limits"]
+            assert stands["began_with"] == sheet_hash(load(limits)) != sheet_hash(load(example_limits()))
+
+        # The control: without the snapshot what was archived is read, and must be there.
+        for path in config.journal.glob("*.snap"):
+            path.unlink()
+        with pytest.raises(DamagedState, match=f"put the missing segments back, packed ones into {config.journal}/archive"):
+            async with life(config, around):
+                pass
+        away.rename(config.journal / "archive")
+        async with life(config, around) as host:
+            assert host.status().report["positions"] == held
+
+    with ground(tmp_path, limits=limits) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def fail(said: str) -> None:
+    raise AssertionError(said)

@@ -41,7 +41,7 @@ def verify(directory: Directory, /, *, limits: Path | None = None, json: bool = 
     directory
         The journal's folder.
     limits
-        The limits that the gate ran under: the newest snapshot is then held against a fold of the whole journal.
+        The limits that the gate ran under when it made the newest snapshot, which is then held against a fold of the whole journal.
     json
         Print one JSON object instead of text.
     """

@@ -5,6 +5,10 @@ What is lost in a currency is held against that currency's own limit beside the 
 A realised loss counts at its worst of the day and never recovers before the roll; the first mark that shows it beyond its limit latches. A loss that
 is only so by open positions denies while it lasts; after several independent marks in a row have shown it, or when the day ends with it, it has
 latched. A latch outlives the day. A restart changes none of it, but what is known must be marked anew.
+
+What was lost is told by the records alone; only which marks breach is for the sheet to say. So a boot under another sheet keeps what was lost and
+every latch that stands in the journal, and lets go of what was merely judged by the sheet before: from there on the state is the same whichever sheet
+the records before it were folded under, and the first mark is held against the new one.
 """
 
 from __future__ import annotations
@@ -48,6 +52,10 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
     breaches_count: int = 0
     breached_boot_ns: int | None = None
     latched: bool = False
+    limits: str = ""
+    """The hash of the sheet that the process life began with."""
+    standing: bool = False
+    """Whether the latch stands in the journal: the part of `latched` that no sheet has a say in."""
     by_currency: tuple[Lost, ...] = ()
     """By name of the currency."""
 
@@ -59,7 +67,7 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
 def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
     """Fold one record in. Which marks breach, and which are independent of each other, is for the sheet to say."""
     if isinstance(record, records.Boot):
-        return msgspec.structs.replace(state, marked_boot_ns=None, breached_boot_ns=None)
+        return _booted(state, record)
     if isinstance(record, records.DayRolled):
         return _rolled(state, record)
     if isinstance(record, records.Marked):
@@ -70,15 +78,31 @@ def apply(state: Losses, record: records.Record, sheet: LimitSheet) -> Losses:
             state, latched=state.latched or lost or any(_over(one, one.worst_realised_micro, sheet) for one in state.by_currency)
         )
     if isinstance(record, records.LatchCleared) and record.name == DAILY_LOSS:
-        return msgspec.structs.replace(state, latched=False, breaches_count=0, breached_boot_ns=None)
+        return msgspec.structs.replace(state, latched=False, standing=False, breaches_count=0, breached_boot_ns=None)
+    if isinstance(record, records.LatchSet) and (record.name, record.scope) == (DAILY_LOSS, records.Scope.ALL):
+        return msgspec.structs.replace(state, latched=True, standing=True)
     return state
+
+
+def _booted(state: Losses, boot: records.Boot) -> Losses:
+    if boot.limits == state.limits:
+        return msgspec.structs.replace(state, marked_boot_ns=None, breached_boot_ns=None)
+    return msgspec.structs.replace(
+        state, marked_boot_ns=None, breached_boot_ns=None, breaches_count=0, latched=state.standing, limits=boot.limits
+    )
 
 
 def _rolled(state: Losses, roll: records.DayRolled) -> Losses:
     """A day that ends in breach has it for good: no later mark can take it back. A day that is told again, or an older one, is none."""
     if state.day and roll.day <= state.day:
         return state
-    return Losses(day=roll.day, peak_equity_micro_usd=-_up(-roll.baseline_usd), latched=state.latched or state.breaches_count > 0)
+    return Losses(
+        day=roll.day,
+        peak_equity_micro_usd=-_up(-roll.baseline_usd),
+        latched=state.latched or state.breaches_count > 0,
+        limits=state.limits,
+        standing=state.standing,
+    )
 
 
 def currency_loss(state: Losses, sheet: LimitSheet) -> tuple[int, str]:
@@ -140,6 +164,8 @@ def _marked(state: Losses, mark: records.Marked, sheet: LimitSheet) -> Losses:
         or realised > limit.max_daily_loss_micro_usd
         or any(_over(one, one.worst_realised_micro, sheet) for one in currencies)
         or count >= limit.unrealised_breach_marks_count,
+        limits=state.limits,
+        standing=state.standing,
         by_currency=currencies,
     )
 

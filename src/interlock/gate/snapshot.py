@@ -1,8 +1,12 @@
 """Snapshots of the gate's state: its bytes, whether they may be believed, and when to write one.
 
 A snapshot is a cache of the fold. It holds what records brought about and nothing that lives in memory alone, so that a state read from one is
-disarmed like every fold. It is used only if it was made by the same rules, of the same parts, under the same sheet of limits, and if the state
-read from it has the very digest that was written down; otherwise it is ignored, and it is told why. `verify_snapshot` folds the journal again.
+disarmed like every fold. It is used only if it was made by the same rules and of the same parts, and if the state read from it has the very digest
+that was written down; otherwise it is ignored, and it is told why. `verify_snapshot` folds the journal again.
+
+It may have been made under another sheet of limits than the one that the next life begins with: what a sheet had a say in ends with the boot under
+another one (`losses`), so that from there on it is the state of the whole journal. Only how long what was sent is remembered must be the same
+(`throttles.remembered_ns`), for nobody can remember again what was forgotten.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from interlock.domain.errors import Refused
+from interlock.domain.clock import NS_PER_MS
+from interlock.domain.errors import Refused, UsageError
 from interlock.gate import records
 from interlock.gate.arming import Arming, Machine
 from interlock.gate.attested import Attestations
@@ -29,7 +34,7 @@ from interlock.gate.losses import Losses
 from interlock.gate.order_state import Orders
 from interlock.gate.record_reading import read_record
 from interlock.gate.state import GateState, Group, Permitted
-from interlock.gate.throttles import Throttles
+from interlock.gate.throttles import Throttles, remembered_ns
 
 RULES: Final = 4
 """To be raised when the fold makes another state of the same records, though no part of it has another name or type."""
@@ -39,7 +44,7 @@ MOST_RECORDS_BETWEEN: Final = 2 * RECORDS_BETWEEN
 """How many there are at most; then one is written in the midst of work."""
 
 _APART: Final = frozenset({"machine", "given"})
-"""Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet that it began with only its hash."""
+"""Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet that it was folded under only its hash."""
 
 
 class Unfit(Refused):
@@ -106,21 +111,24 @@ def encode(state: GateState) -> bytes:
 
 
 def decode(blob: bytes, sheet: LimitSheet) -> GateState:
-    """The state that `encode` was given, disarmed. Raises Unfit for any other bytes, and for those of other rules, parts or limits."""
-    try:
-        found = _OPENER.decode(blob)
-    except msgspec.DecodeError as error:
-        raise Unfit(f"expected the bytes of a snapshot, found others ({error})") from error
+    """The state that `encode` was given, disarmed, for a life that begins with `sheet`.
+
+    Raises Unfit for any other bytes, for those of other rules or parts, and where the sheet asks for another memory of what was sent.
+    """
+    found = _opened(blob)
     if found.rules != RULES:
         raise Unfit(f"expected a snapshot by rules {RULES}, found rules {found.rules}")
     if found.layout != layout():
         raise Unfit("expected a snapshot of the parts that a state has here, found one of others")
-    if found.sheet != sheet_hash(sheet):
-        raise Unfit(f"expected a snapshot under the limits {sheet_hash(sheet)}, found one under {found.sheet}")
     try:
         body = _DECODER.decode(found.body)
     except msgspec.DecodeError as error:
         raise Unfit(f"expected the parts of a state, found others ({error})") from error
+    if body.throttles.window_ns != remembered_ns(sheet):
+        raise Unfit(
+            f"expected a snapshot that remembers what was sent in the last {remembered_ns(sheet) // NS_PER_MS} ms, as long as the limits count, "
+            f"found one of {body.throttles.window_ns // NS_PER_MS} ms"
+        )
     state = GateState(sheet)
     state.machine = Machine(arming=body.arming, lattice=body.lattice)
     for name in GateState.__slots__:
@@ -129,13 +137,20 @@ def decode(blob: bytes, sheet: LimitSheet) -> GateState:
     return state
 
 
+def _opened(blob: bytes) -> _Envelope:
+    try:
+        return _OPENER.decode(blob)
+    except msgspec.DecodeError as error:
+        raise Unfit(f"expected the bytes of a snapshot, found others ({error})") from error
+
+
 def snapshot_file(state: GateState, mark: Mark, schema: int) -> SnapshotFile:
     """A snapshot for `Journal.write_snapshot`: `state` must be the fold up to `mark` exactly. Raises as `encode`."""
     return SnapshotFile(mark, schema, bytes.fromhex(state.digest()), encode(state))
 
 
 def load(disk: Disk, directory: Path, schema: int, sheet: LimitSheet, say: Callable[[str], None]) -> Loaded | None:
-    """The state of the newest snapshot that fits the journal, or None; `say` is told why one is ignored.
+    """The state of the newest snapshot that fits the journal, or None; `say` is told why one is ignored. The life must begin with `sheet`.
 
     What follows is folded from `mark` on: `open_journal(..., after=mark)`. Raises DamagedState if the segment that a snapshot stands in is damaged.
     """
@@ -154,7 +169,7 @@ def load(disk: Disk, directory: Path, schema: int, sheet: LimitSheet, say: Calla
 def verify_snapshot(disk: Disk, directory: Path, sheet: LimitSheet) -> str:
     """Fold the journal anew up to its newest snapshot, archives included, and say how the two differ; empty if they agree, or if there is none.
 
-    `sheet` must be the one that the snapshot was made under. Raises as `recover`.
+    Raises UsageError if `sheet` is not the one that the snapshot was made under, and as `recover`.
     """
     found, ignored = latest_snapshot(disk, directory, records.SCHEMA)
     if found is None:
@@ -167,6 +182,11 @@ def verify_snapshot(disk: Disk, directory: Path, sheet: LimitSheet) -> str:
             again.apply(read_record(disk, directory, lsn, payload))
 
     try:
+        if (made_under := _opened(found.blob).sheet) != sheet_hash(sheet):
+            raise UsageError(
+                f"--limits: expected the limits that the {at} was made under, {made_under}, found {sheet_hash(sheet)}; give the file that the gate "
+                "ran under then, or leave it out"
+            )
         _believe(found, sheet)
         recover(disk, directory, schema=records.SCHEMA, consume=fold)
     except Unfit as error:

@@ -95,7 +95,8 @@ def group_of(record: GroupReserved) -> Group:
 class GateState:
     """All that the gate knows from its journal, and the one place where the limits in force are read (`sheet`).
 
-    `given` is the sheet that a process life begins with. Limits say what counts as a loss; a state under another sheet is another state.
+    `given` is the sheet that a process life begins with. Limits say which losses breach and how long what was sent is remembered; from the boot
+    under a sheet on, a state is the fold of the journal under that sheet, whichever one the lives before had.
     """
 
     __slots__ = (

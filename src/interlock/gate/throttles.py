@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from interlock.domain.clock import NS_PER_S
 from interlock.domain.orders import OrderState, TimeInForce
 from interlock.gate import records
 from interlock.gate.limit_sheet import LONGEST_WINDOW_NS, LimitSheet, Strategy
@@ -26,6 +27,7 @@ ORDERS_RATE = "order_burst"
 IDENTICAL_ORDERS = "repeated_order"
 """Names of the latches that these throttles ask for; a person who clears one begins its count anew."""
 
+_REMEMBERED_NS = (60 * NS_PER_S, 600 * NS_PER_S, LONGEST_WINDOW_NS)
 _TRIM_AT = 512
 _FILLS_REMEMBERED = 4096
 EVERYWHERE = ""
@@ -62,7 +64,7 @@ class Throttles(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The state of the fold. Times are in rising order; those older than `window_ns` may be dropped."""
 
     window_ns: int = LONGEST_WINDOW_NS
-    """The longest window that may be asked about; `begin` knows it."""
+    """How long what was sent is remembered: no window that may be asked about is longer; `begin` knows it."""
     kernel_boot_id: str = ""
     incarnation: str = ""
     tickets: dict[str, Ticket] = {}
@@ -94,11 +96,19 @@ class LatchRequest(msgspec.Struct, frozen=True):
 
 
 def begin(sheet: LimitSheet) -> Throttles:
-    """The state before the first record, which remembers what this sheet can ask for and no more."""
+    """The state before the first record, which remembers what this sheet can ask for and not much more."""
+    return Throttles(window_ns=remembered_ns(sheet))
+
+
+def remembered_ns(sheet: LimitSheet) -> int:
+    """How long a fold under this sheet remembers what was sent: a minute, ten or an hour, the shortest that its windows fit in.
+
+    All that a sheet has to say in this fold. In few steps, so that under most sheets it is the same fold.
+    """
     windows = [strategy.orders_window_ns for strategy in sheet.strategies.values()]
     windows += [strategy.identical_orders_window_ns for strategy in sheet.strategies.values()]
     windows += [venue.messages_window_ns for venue in sheet.venues.values()]
-    return Throttles(window_ns=max(windows))
+    return next(span_ns for span_ns in _REMEMBERED_NS if max(windows) <= span_ns)
 
 
 def apply(state: Throttles, record: records.Record) -> Throttles:
