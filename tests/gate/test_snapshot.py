@@ -243,6 +243,21 @@ def test_a_snapshot_that_remembers_less_or_more_than_the_limits_ask_for_is_not_b
                 snapshot.decode(blob, sheet)
 
 
+def test_a_snapshot_in_slices_is_the_one_that_is_made_in_one() -> None:
+    state = fold(*BOOTS[:1], *REST, *o.OPENED, o.permit("b"), *ORDERS[-8:])
+    *slices, file = snapshot.in_slices(state, Mark(7, bytes(32)), r.SCHEMA)
+    assert slices == [None] * 7
+    assert file is not None
+    assert file == snapshot.snapshot_file(state, Mark(7, bytes(32)), r.SCHEMA)
+    assert file.state_hash.hex() == state.digest()
+    body = msgspec.msgpack.decode(envelope(file.blob)[3])
+    parts = [name for name in GateState.__slots__ if name not in ("machine", "given")]
+    for part in (state.arming, state.lattice, *(getattr(state, name) for name in parts)):
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(part)) in body
+    assert len(body) == len(parts) + 2
+    same(snapshot.decode(file.blob, lc.SHEET), state)
+
+
 def test_a_sum_that_no_snapshot_can_hold_makes_none() -> None:
     state = fold(*(o.fill(1 << 40, f"t{number}", ticks=1 << 30) for number in range(3)))
     assert len(state.digest()) == 64

@@ -12,7 +12,7 @@ another one (`losses`), so that from there on it is the state of the whole journ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,7 +26,7 @@ from interlock.gate.arming import Arming, Machine
 from interlock.gate.attested import Attestations
 from interlock.gate.drill import Drills
 from interlock.gate.in_force import InForce
-from interlock.gate.journal import Disk, Mark, SnapshotFile, latest_snapshot, recover
+from interlock.gate.journal import START, Disk, Mark, SnapshotFile, latest_snapshot, recover
 from interlock.gate.lattice import Lattice
 from interlock.gate.ledger import Ledger
 from interlock.gate.limit_sheet import LimitSheet, sheet_hash
@@ -45,6 +45,8 @@ MOST_RECORDS_BETWEEN: Final = 2 * RECORDS_BETWEEN
 
 _APART: Final = frozenset({"machine", "given"})
 """Parts of the state that are not taken as they are: of the machine only its two folds, of the sheet that it was folded under only its hash."""
+_LARGE: Final = frozenset({"orders", "ledger", "throttles"})
+"""Parts that take long to encode."""
 
 
 class Unfit(Refused):
@@ -105,9 +107,7 @@ def layout() -> str:
 
 def encode(state: GateState) -> bytes:
     """The bytes of a state. Raises OverflowError for a sum beyond 64 bits, and TypeError for a state that has got a part which is missing here."""
-    parts = {name: getattr(state, name) for name in GateState.__slots__ if name not in _APART}
-    body = _Body(arming=state.arming, lattice=state.lattice, **parts)
-    return _ENCODER.encode(_Envelope(layout(), RULES, sheet_hash(state.given), _ENCODER.encode(body)))
+    return snapshot_file(state, START, records.SCHEMA).blob
 
 
 def decode(blob: bytes, sheet: LimitSheet) -> GateState:
@@ -146,7 +146,31 @@ def _opened(blob: bytes) -> _Envelope:
 
 def snapshot_file(state: GateState, mark: Mark, schema: int) -> SnapshotFile:
     """A snapshot for `Journal.write_snapshot`: `state` must be the fold up to `mark` exactly. Raises as `encode`."""
-    return SnapshotFile(mark, schema, bytes.fromhex(state.digest()), encode(state))
+    *_, file = in_slices(state, mark, schema)
+    assert file is not None
+    return file
+
+
+def in_slices(state: GateState, mark: Mark, schema: int) -> Iterator[SnapshotFile | None]:
+    """`snapshot_file` a slice at a time: None after each, so that other work can be done between two, and at last the file.
+
+    The state must be the same from the first slice to the last; `GateState.records` tells whether it is.
+    """
+    parts = {name: getattr(state, name) for name in GateState.__slots__ if name not in _APART}
+    body = _Body(arming=state.arming, lattice=state.lattice, **parts)
+    plain: dict[str, bytes] = {}
+    prints: dict[str, tuple[object, ...]] = {}
+    for name in body.__struct_fields__:
+        plain[name] = _ENCODER.encode(getattr(body, name))
+        if name in _LARGE:
+            yield None
+            # What `fingerprint` makes of it, without encoding it once more.
+            prints[name] = (hashlib.sha256(plain[name]).hexdigest(),)
+            yield None
+    whole = _ENCODER.encode([msgspec.Raw(part) for part in plain.values()])
+    yield None
+    blob = _ENCODER.encode(_Envelope(layout(), RULES, sheet_hash(state.given), whole))
+    yield SnapshotFile(mark, schema, bytes.fromhex(state.digest_of(**prints)), blob)
 
 
 def load(disk: Disk, directory: Path, schema: int, sheet: LimitSheet, say: Callable[[str], None]) -> Loaded | None:
@@ -202,7 +226,7 @@ def quiet(state: GateState) -> bool:
 
 
 def due(state: GateState, *, last_lsn: int, durable_lsn: int, snapshot_lsn: int) -> bool:
-    """Whether to write a snapshot now. To be asked between two records by the thread that folds, which is held up while one is made.
+    """Whether to write a snapshot now. To be asked between two records by the thread that folds, which makes it.
 
     Only when everything that was folded is durable, for nothing else is a place in the journal; and unless it has become urgent, when it is quiet.
     """

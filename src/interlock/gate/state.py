@@ -279,6 +279,10 @@ class GateState:
 
     def digest(self) -> str:
         """SHA-256 of the whole state, hexadecimal; two folds of one journal agree."""
+        return self.digest_of(self.orders.digest_parts(), self.ledger.digest_parts(), self.throttles.digest_parts())
+
+    def digest_of(self, orders: tuple[object, ...], ledger: tuple[object, ...], throttles: tuple[object, ...]) -> str:
+        """`digest`, for who has reckoned the `digest_parts` of the three large parts already."""
         parts = (
             self.incarnation,
             self.boots,
@@ -296,9 +300,9 @@ class GateState:
             (self.limits.hash, self.limits.tightened_wall_ns),
             self.arming.digest_parts(),
             self.lattice.digest_parts(),
-            self.orders.digest_parts(),
-            self.ledger.digest_parts(),
-            self.throttles.digest_parts(),
+            orders,
+            ledger,
+            throttles,
             self.losses.digest_parts(),
             self.drills.digest_parts(),
             self.attestations.digest_parts(),

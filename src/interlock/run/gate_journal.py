@@ -81,15 +81,22 @@ class Snapshots:
         self._log = log
 
     async def keep(self) -> None:
-        """Write one if one is due."""
+        """Write one if one is due, and let the loop do other things while it is made: one that is outrun by a record is left for the next time."""
         keeper = self._keeper
         mark = keeper.journal.durable_mark
         if keeper.unwritten or not snapshot.due(
             keeper.state, last_lsn=keeper.journal.last_lsn, durable_lsn=mark.lsn, snapshot_lsn=self._lsn
         ):
             return
+        in_one = mark.lsn - self._lsn >= snapshot.MOST_RECORDS_BETWEEN
+        folded = keeper.state.records
         try:
-            file = snapshot.snapshot_file(keeper.state, mark, r.SCHEMA)
+            for file in snapshot.in_slices(keeper.state, mark, r.SCHEMA):
+                if file is None and not in_one:
+                    await asyncio.sleep(0)
+                    if keeper.state.records != folded:
+                        return
+            assert file is not None
             self._lsn = mark.lsn
             await asyncio.to_thread(keeper.journal.write_snapshot, file.mark, file.state_hash, file.blob)
         except (OSError, OverflowError) as error:
