@@ -14,6 +14,7 @@ from tests.gate.core_world import LIFE, World, armed_state, proposal
 
 from interlock.domain.orders import OrderState
 from interlock.gate import records as r
+from interlock.gate.account_lock import AccountName, take_local
 from interlock.gate.cancels import due
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import decide, want_cancels
@@ -223,6 +224,28 @@ def test_what_changes_after_the_permit_stops_the_write(tmp_path: Path, venue: Ad
         assert bench.state(client_id) is OrderState.NOT_SENT
         await asyncio.sleep(0.05)
         assert bench.witnessed(client_id) == []
+
+    with_bench(tmp_path, venue, use)
+
+
+def test_a_gate_that_lost_the_account_places_nothing_and_still_cancels(tmp_path: Path, venue: Addresses) -> None:
+    async def use(bench: Bench) -> None:
+        account = AccountName("bybit", "uid 4711")
+        lease = take_local(account, "one", tmp_path)
+        resting, written = bench.permit()
+        assert await written == ""
+        await bench.until(resting, OrderState.ACKED)
+        (tmp_path / account.file_name).unlink()
+        another = take_local(account, "another", tmp_path)
+        bench.switches.lease = lease.held()
+        late, written = bench.permit(ticks=399_999)
+        assert await written == "lease"
+        bench.keeper.take(*want_cancels(bench.keeper.state, (resting,), "the account is lost", "gate", bench.now()), now=bench.now())
+        bench.egress.cancel_due([resting])
+        await settle(lambda: bench.witnessed(resting) == ["place", "cancel"])
+        assert bench.witnessed(late) == []
+        for one in (lease, another):
+            one.release()
 
     with_bench(tmp_path, venue, use)
 
