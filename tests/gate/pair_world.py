@@ -47,8 +47,8 @@ def references(kind: Kind = Kind.PERPETUAL, at: int = NOW.boot_ns) -> References
     return lc.seen(SHEET, universe_of(facts_of_two(kind)), *quotes, lc.rate(at=at))
 
 
-def pair(kind: Kind = Kind.PERPETUAL) -> World:
-    """A gate with a living grant for the same coin on two venues."""
+def pair(kind: Kind = Kind.PERPETUAL, **wishes: Any) -> World:
+    """A gate with a living grant, of which `wishes` may ask for more or less, for the same coin on two venues."""
     bound = binding(symbols=SYMBOLS)
     state = GateState(SHEET)
     for record in records_until_run():
@@ -56,7 +56,7 @@ def pair(kind: Kind = Kind.PERPETUAL) -> World:
     zero = Decimal(0)
     state.apply(r.Marked(boot_ns=NOW.boot_ns - 1, realised_usd=zero, unrealised_usd=zero, equity_usd=Decimal(1_000)))
     minimums = {"bybit/BTCUSDT": Decimal(5), "other/BTC": Decimal(5)}
-    for event in aw.ceremony(aw.situation(binding=bound, minimums=minimums)):
+    for event in aw.ceremony(aw.situation(binding=bound, minimums=minimums), **wishes):
         state.happen(event)
     assert state.live is not None
     return World(
