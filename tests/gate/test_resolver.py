@@ -98,6 +98,62 @@ def test_an_answer_that_is_given_up_is_asked_for_at_once() -> None:
         assert b.venue.asked[0] == "order"
 
 
+def acknowledged(b: Bench, number: int) -> str:
+    a = b.place(number)
+    b.journal(rec.answer(S.ACKED, a))
+    return a
+
+
+def test_an_order_that_was_acknowledged_and_is_never_shown_comes_to_a_person() -> None:
+    with bench() as b:
+        a = acknowledged(b, 1)
+        of = resolver(b, rule_for("upbit", LAG, WINDOW))
+        rounds(b, of, 30)
+        assert b.order_state(a) is S.ACKED
+        assert b.venue.asked.count("order") > 5, "it was asked for all the while"
+        rounds(b, of, 1)
+        (doubted,) = (one for one in b.told(r.SendUnknown) if one.client_id == a)
+        assert (doubted.revision, doubted.reason) == (0, "acknowledged, not shown within 30 s")
+        assert b.order_state(a) is S.QUARANTINED
+        assert b.state.orders.by_id[a].reserved_lots == 10, "its worst case stays reserved"
+        b.journal(rec.released(S.REJECTED, client_id=a))
+        assert b.order_state(a) is S.REJECTED
+
+
+@pytest.mark.parametrize("after_s", [5, 20, 35, 200])
+def test_an_order_that_was_acknowledged_is_what_the_venue_shows_however_late(after_s: int) -> None:
+    with bench() as b:
+        a = acknowledged(b, 1)
+        of = resolver(b)
+        rounds(b, of, after_s)
+        b.venue.show(a)
+        rounds(b, of, 11)
+        assert b.order_state(a) is S.OPEN
+        assert not b.state.orders.violation_count
+        assert bool(b.told(r.SendUnknown)) is (after_s > 30)
+
+
+def test_what_was_acknowledged_and_is_doubted_is_never_proven_absent() -> None:
+    with bench() as b:
+        a = acknowledged(b, 1)
+        later_orders(b)
+        rounds(b, resolver(b), 200)
+        assert b.order_state(a) is S.QUARANTINED
+
+
+def test_the_time_of_an_acknowledgement_begins_with_it() -> None:
+    with bench() as b:
+        a = b.place(1)
+        of = resolver(b)
+        rounds(b, of, 40)
+        b.journal(rec.answer(S.ACKED, a))
+        rounds(b, of, 29)
+        assert b.order_state(a) is S.ACKED
+        b.venue.show(a, S.FILLED, filled=10)
+        rounds(b, of, 11)
+        assert b.order_state(a) is S.FILLED
+
+
 def test_an_amend_without_an_outcome_is_asked_for() -> None:
     with bench() as b:
         a = b.open(1)

@@ -1,7 +1,10 @@
 """What became of orders of which the gate does not know: asked for by name with growing pauses, until the venue shows them or absence is proven.
 
-"Not found" by itself ends nothing. It is followed by reads of the lists, which together may prove that the venue never took the order (`absence`);
-what cannot be proven, or not in time, is quarantined with its worst case reserved, and asked for further.
+An order that was acknowledged is not known to be taken. One that nothing shows for longer than `SHOWN_AFTER_NS` is UNKNOWN again, whatever was
+acknowledged: so it can come to quarantine, and a person can say how it ended. That ends nothing by itself.
+
+"Not found" by itself ends nothing either. It is followed by reads of the lists, which together may prove that the venue never took the order
+(`absence`); what cannot be proven, or not in time, is quarantined with its worst case reserved, and asked for further.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from interlock.gate.venue_reads import OrderList, VenueReads
 MOST_SIGHTINGS = 4
 """So many are kept of one order from each list with a later order of ours on it, and so many without."""
 LONGEST_REASON = 500
+SHOWN_AFTER_NS = 30 * NS_PER_S
+"""How long an order may stay acknowledged and be shown by no stream, query or list: some times as long as a stream's break and the lag of lists."""
 
 _LOST = frozenset({OrderState.UNKNOWN, OrderState.QUARANTINED})
 _WAITING = frozenset({OrderState.SENT, OrderState.ACKED})
@@ -40,6 +45,8 @@ class _Trail:
     looked: bool = False
     """Whether the lists were looked through for it."""
     unknown_since_boot_ns: int | None = None
+    acked_since_boot_ns: int | None = None
+    """Since when it was seen here to be acknowledged and no more."""
     not_found: bool = False
     sightings: dict[str, list[r.Sighting]] = field(default_factory=dict)
 
@@ -48,8 +55,9 @@ class Resolver:
     """Resolves the orders of one account, one bounded round at a time.
 
     `skew_hi_ns` is the far end of the interval that the venue's clock less ours lies in, None while that is not known: then nothing is proven.
-    `aftermath` is what reconciliation has proven since. An order without an answer is asked for after `answer_ns`; one that stays unknown longer than
-    `quarantine_after_ns` is quarantined. What is remembered here ends with the process: a new one begins its proofs anew.
+    `aftermath` is what reconciliation has proven since. An order without an answer is asked for after `answer_ns`; one that is acknowledged and not
+    shown within `shown_after_ns` is unknown, and one that stays unknown longer than `quarantine_after_ns` is quarantined. What is remembered here
+    ends with the process: a new one begins its proofs anew.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Resolver:
         skew_hi_ns: Callable[[], int | None],
         aftermath: Callable[[], Aftermath | None],
         answer_ns: int = 2 * NS_PER_S,
+        shown_after_ns: int = SHOWN_AFTER_NS,
         quarantine_after_ns: int = 60 * NS_PER_S,
         first_pause_ns: int = 250 * NS_PER_MS,
         longest_pause_ns: int = 10 * NS_PER_S,
@@ -76,6 +85,7 @@ class Resolver:
         self._skew_hi_ns = skew_hi_ns
         self._aftermath = aftermath
         self._answer_ns = answer_ns
+        self._shown_after_ns = shown_after_ns
         self._quarantine_after_ns = quarantine_after_ns
         self._first_pause_ns = first_pause_ns
         self._longest_pause_ns = longest_pause_ns
@@ -104,10 +114,12 @@ class Resolver:
         trails: dict[str, _Trail] = {}
         for client_id in self._watch.at_venue():
             order = self._keeper.state.orders.by_id[client_id]
+            trail = self._trails.get(client_id)
+            if trail is not None:
+                self._doubt(order, trail, now)
             state = _concern(order)
             if state is None:
                 continue
-            trail = self._trails.get(client_id)
             if trail is None or (trail.state is not state and state is OrderState.UNKNOWN):
                 wait_ns = 0 if state in _LOST else self._answer_ns
                 trail = _Trail(state, now.boot_ns + wait_ns, self._first_pause_ns, now.boot_ns)
@@ -122,6 +134,17 @@ class Resolver:
             if unknown_ns > self._quarantine_after_ns:
                 self._quarantine(client_id, trail, f"unknown for {unknown_ns // NS_PER_S} s", now)
         self._trails = trails
+
+    def _doubt(self, order: Order, trail: _Trail, now: Now) -> None:
+        """Take back what was made of an acknowledgement, where nothing has shown the order for too long."""
+        if order.state is not OrderState.ACKED:
+            trail.acked_since_boot_ns = None
+            return
+        if trail.acked_since_boot_ns is None:
+            trail.acked_since_boot_ns = now.boot_ns
+        if now.boot_ns - trail.acked_since_boot_ns > self._shown_after_ns:
+            reason = f"acknowledged, not shown within {self._shown_after_ns // NS_PER_S} s"
+            self._keeper.take(r.SendUnknown(boot_ns=now.boot_ns, client_id=order.client_id, revision=0, reason=reason), now=now)
 
     async def _fetch_owed(self) -> None:
         """Read the executions that orders were reported to have had and that were not seen."""
