@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.gate.flip_ports import until
 
 from interlock.engine.gate_line import GateLine
 from interlock.gate import frames as f
+from interlock.gate.sockets import Peer, Sockets, only_user
 
 COLLAPSED = f.Edge(strategy="making", measured_bps="-3", threshold_bps="0")
 Answer = Callable[[f.AnyFrame], f.Frame | None]
@@ -53,6 +55,42 @@ async def talk(folder: Path, answer: Answer, use: Callable[[GateLine, list[f.Any
         server.close()
         await asyncio.gather(work, return_exceptions=True)
     return lost
+
+
+def test_an_engine_of_another_strategy_is_told_why_and_proposes_nothing(tmp_path: Path) -> None:
+    asked: list[f.Frame] = []
+
+    async def handle(_role: f.Role, _peer: Peer, request: f.Frame) -> f.Frame:
+        asked.append(request)
+        if isinstance(request, f.Follow):
+            await asyncio.sleep(60)
+        return f.Done()
+
+    async def run(strategy: str) -> tuple[bool, list[str]]:
+        lost: list[str] = []
+        async with Sockets(tmp_path, "i" * 32, only_user(os.geteuid()), handle, strategies={"granted"}) as sockets:
+            line = GateLine(
+                sockets.paths[f.Role.INTENT],
+                on_followed=lambda _told, _body: None,
+                on_decided=lambda _numbers, _decided: None,
+                on_lost=lambda why, _under_way: lost.append(why),
+                strategy=strategy,
+            )
+            work = asyncio.ensure_future(line.run())
+            async with asyncio.timeout(30):
+                await until(lambda: line.there or bool(lost))
+            there = line.there
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+        return there, lost
+
+    there, lost = asyncio.run(run("another"))
+    assert not there
+    assert "expected an engine that decides by granted" in lost[0]
+    assert asked == []
+    there, lost = asyncio.run(run("granted"))
+    assert there
+    assert lost == []
 
 
 def edges(heard: list[f.AnyFrame]) -> int:

@@ -84,6 +84,47 @@ def with_gate(folder: Path, use: Callable[[Sockets, Gate], Any], uid: int = ME, 
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("told", "expected", "refused"),
+    [
+        ("b", {"a"}, True),
+        ("b", {"a", "c"}, True),
+        ("a", {"a"}, False),
+        ("a", {"a", "c"}, False),
+        ("", {"a"}, False),
+        ("b", set(), False),
+    ],
+)
+def test_an_engine_that_decides_by_something_else_is_refused_at_its_greeting(
+    tmp_path: Path, told: str, expected: set[str], *, refused: bool
+) -> None:
+    async def run() -> list[Any]:
+        gate = Gate()
+        said: list[str] = []
+        async with Sockets(tmp_path, LIFE, only_user(ME), gate, QUICK, said.append, strategies=expected) as sockets:
+            hello = frames.encode(Hello(protocol=PROTOCOL, role=Role.INTENT, strategy=told))
+            asked = hello + frames.encode(frames.Propose(proposals=()))
+            reader, writer = await asyncio.open_unix_connection(str(sockets.paths[Role.INTENT]))
+            writer.write(asked)
+            answers = []
+            for _ in range(1 if refused else 2):
+                length = frames.body_length(await reader.readexactly(frames.LENGTH_BYTES))
+                answers.append(frames.decode(await reader.readexactly(length)))
+            writer.close()
+        assert bool(said) is refused
+        assert bool(gate.asked) is not refused
+        return answers
+
+    first, *further = asyncio.run(run())
+    if refused:
+        assert isinstance(first, Refusal)
+        assert (first.rule, further) == ("other_strategy", [])
+        assert "found b: another kernel or other parameters" in first.detail
+    else:
+        assert isinstance(first, frames.Welcome)
+        assert further == [Done(report={"asked": "Propose"})]
+
+
 def client(sockets: Sockets, role: Role) -> Client:
     return Client(sockets.paths[role], role, frozenset({ME}), timeout_s=5)
 

@@ -449,6 +449,7 @@ def test_a_configuration_survives_its_file_and_a_wrong_one_is_named(tmp_path: Pa
         assert config.semantic_hash() == msgspec.structs.replace(config, checker_fd=9).semantic_hash()
         assert config.semantic_hash() != msgspec.structs.replace(config, venues=()).semantic_hash()
         assert config.strategy_hash() != msgspec.structs.replace(config, tags={}).strategy_hash()
+        assert config.strategy_hash() != msgspec.structs.replace(config, strategies={"demo": "a" * 64}).strategy_hash()
         told = json.loads(path.read_text(encoding="utf-8"))
     for change, what in (
         ({"surprise": 1}, "surprise"),

@@ -19,6 +19,7 @@ def serve(
     heartbeat: str | None = None,
     places: Path | None = None,
     entry: str | None = None,
+    strategy: list[str] | None = None,
     json: bool = False,
 ) -> int:
     """Start a gate with its sentinel and its checker, and a simulated venue where one is wanted; runs until SIGTERM or Ctrl-C.
@@ -45,6 +46,9 @@ def serve(
     entry
         With `--places`, how orders go out: `socket` (the default), over the venue's WebSocket where it has one for orders (Upbit has none) and
         cancels over HTTP too; or `rest`, all over HTTP.
+    strategy
+        `NAME=DIGEST`, once for each strategy of the limits that an engine proposes for: the digest of what it decides by, sources and parameters. A
+        grant is bound to it, and an engine that tells another one is refused. `interlock run` says it by itself.
     json
         Accepted as everywhere; the line is JSON in any case.
     """
@@ -66,4 +70,12 @@ def serve(
         raise UsageError(f"--entry: expected socket or rest, found {entry!r}")
     if entry is not None and places is None:
         raise UsageError("--entry: expected with --places alone; the fake venue has one way for orders")
-    launch(dir, limits, os.environ, heartbeat, places, endpoints[venue], Entry.SOCKET if entry is None else Entry(entry))
+    strategies = dict(_name_and_digest(one) for one in strategy or ())
+    launch(dir, limits, os.environ, heartbeat, places, endpoints[venue], Entry.SOCKET if entry is None else Entry(entry), strategies)
+
+
+def _name_and_digest(text: str) -> tuple[str, str]:
+    name, found, digest = text.partition("=")
+    if not found:
+        raise UsageError(f"--strategy: expected NAME=DIGEST, found {text!r}")
+    return name, digest

@@ -57,7 +57,7 @@ class _Connection:
         self.incarnation = ""
 
     @classmethod
-    async def open(cls, path: Path, server_uid: int) -> _Connection:
+    async def open(cls, path: Path, server_uid: int, strategy: str) -> _Connection:
         try:
             async with asyncio.timeout(ANSWER_S):
                 reader, writer = await asyncio.open_unix_connection(str(path))
@@ -66,7 +66,7 @@ class _Connection:
                 if peer.uid != server_uid:
                     connection.close()
                     raise GateLost(f"{path}: expected a gate of user {server_uid}, found one of user {peer.uid}; do not talk to it")
-                connection.send(Hello(protocol=PROTOCOL, role=Role.INTENT))
+                connection.send(Hello(protocol=PROTOCOL, role=Role.INTENT, strategy=strategy))
                 welcome, _ = await connection.answer()
         except (OSError, TimeoutError) as error:
             raise GateLost(f"{path}: {str(error) or 'no answer'}") from error
@@ -103,14 +103,24 @@ OnLost = Callable[[str, bool], None]
 class GateLine:
     """Keeps the connections while `run` runs. `propose` and `take_back` say whether there was a gate to be told; both return at once.
 
+    `strategy` is the digest of what the engine decides by, which the gate holds against what it was started for.
+
     The callbacks are called from the loop, in the order in which the gate said things on one connection.
     """
 
     def __init__(
-        self, path: Path, *, on_followed: OnFollowed, on_decided: OnDecided, on_lost: OnLost, server_uid: int | None = None
+        self,
+        path: Path,
+        *,
+        on_followed: OnFollowed,
+        on_decided: OnDecided,
+        on_lost: OnLost,
+        server_uid: int | None = None,
+        strategy: str = "",
     ) -> None:
         self._path = path
         self._uid = os.geteuid() if server_uid is None else server_uid
+        self._strategy = strategy
         self._on_followed = on_followed
         self._on_decided = on_decided
         self._on_lost = on_lost
@@ -169,7 +179,7 @@ class GateLine:
         opened: list[_Connection] = []
         try:
             for _ in range(3):
-                opened.append(await _Connection.open(self._path, self._uid))
+                opened.append(await _Connection.open(self._path, self._uid, self._strategy))
             proposing, cancelling, following = opened
             if len({one.incarnation for one in opened}) > 1:
                 raise GateLost("the gate began anew meanwhile")

@@ -17,7 +17,7 @@ import msgspec
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate.records import Book, Level, Scope
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Raised when a frame is added or changed; both sides must speak the same."""
 
 MAX_FRAME_BYTES = 1 << 20
@@ -43,10 +43,11 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="k", forbid_unk
 
 
 class Hello(Frame, frozen=True, kw_only=True, tag="hello"):
-    """The first frame of a client."""
+    """The first frame of a client. `strategy`: of an engine, the digest of what it decides by; empty of a person, who is no engine."""
 
     protocol: int
     role: Role
+    strategy: str = ""
 
 
 class Welcome(Frame, frozen=True, kw_only=True, tag="welcome"):

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,10 @@ Listen = Callable[[Path], tuple[socket.socket, int]]
 
 
 class Sockets:
-    """The listening sockets of a gate. `async with`; `paths` are there from the beginning to the end of it."""
+    """The listening sockets of a gate. `async with`; `paths` are there from the beginning to the end of it.
+
+    `strategies` are digests of what engines decide by: one that tells another is refused. Empty where nobody said what the gate was started for.
+    """
 
     def __init__(
         self,
@@ -137,6 +140,7 @@ class Sockets:
         patience: Patience | None = None,
         on_refused: Callable[[str], None] | None = None,
         listen: Listen = listen,
+        strategies: Collection[str] = (),
     ) -> None:
         self._folder = folder
         self._incarnation = incarnation
@@ -145,6 +149,7 @@ class Sockets:
         self._patience = patience or Patience()
         self._on_refused = on_refused or (lambda _detail: None)
         self._listen = listen
+        self._strategies = strategies
         self._listening: list[socket.socket] = []
         self._locks: list[int] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -286,6 +291,12 @@ class Sockets:
             return Refusal(rule="protocol", detail=f"expected protocol {PROTOCOL}, found {frame.protocol}; update the older side")
         if frame.role is not role:
             return Refusal(rule="role", detail=f"this is the {role.value} socket, not {frame.role.value}")
+        if frame.strategy and self._strategies and frame.strategy not in self._strategies:
+            return Refusal(
+                rule="other_strategy",
+                detail=f"expected an engine that decides by {', '.join(sorted(self._strategies))}, which this gate and its grants are for, found "
+                f"{frame.strategy}: another kernel or other parameters; start gate and engine anew from one configuration, and arm",
+            )
         return None
 
     async def _write(self, writer: asyncio.StreamWriter, frame: Frame) -> None:

@@ -27,6 +27,7 @@ from interlock.engine.lines import hot_lines
 from interlock.engine.warm import Warmed, warm_up
 from interlock.gate.account_lock import LOCK_FOLDER
 from interlock.market.compiled import source_digest
+from interlock.run.build import strategy_digest
 from interlock.run.config import load_config
 from interlock.run.event_loop import Collector, QuietSelector, quiet_loop
 from interlock.run.keyless import require_no_keys
@@ -152,6 +153,7 @@ async def _run(config: EngineConfig, collector: Collector) -> int:
             on_followed=lambda told, body: engines[0].on_followed(told, body),
             on_decided=lambda numbers, decided: engines[0].on_decided(numbers, decided),
             on_lost=lambda why, under_way: engines[0].on_lost(why, under_way),
+            strategy=strategy_digest(parsed.digest),
         )
     engine = Engine(
         plan.instruments,

@@ -78,7 +78,8 @@ class VenuePart(_Part, frozen=True, kw_only=True):
 
 
 class GateConfig(_Part, frozen=True, kw_only=True):
-    """The whole of it. `tags` are by strategy; `checker_fd` is where the checker's beats can be read, `ready_fd` where readiness is told."""
+    """The whole of it. `tags` are by strategy, as are `strategies`: of each that an engine was told to propose for, the digest of what that decides
+    by (`build.strategy_digest`); `checker_fd` is where the checker's beats can be read, `ready_fd` where readiness is told."""
 
     folder: Path
     sockets: Path
@@ -88,6 +89,7 @@ class GateConfig(_Part, frozen=True, kw_only=True):
     limits: Path
     venues: tuple[VenuePart, ...]
     tags: dict[str, str]
+    strategies: dict[str, str] = {}
     users: tuple[int, ...]
     checker_fd: int
     children: tuple[Child, ...] = ()
@@ -173,8 +175,8 @@ class GateConfig(_Part, frozen=True, kw_only=True):
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def strategy_hash(self) -> str:
-        """SHA-256 over the strategies that may propose, by name and tag."""
-        return hashlib.sha256(repr(sorted(self.tags.items())).encode()).hexdigest()
+        """SHA-256 over the strategies that may propose, by name and tag, and over what their engines decide by as far as that was told."""
+        return hashlib.sha256(repr((sorted(self.tags.items()), sorted(self.strategies.items()))).encode()).hexdigest()
 
 
 def tags_of(sheet: LimitSheet) -> dict[str, str]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import signal
+import string
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import msgspec
@@ -48,6 +50,7 @@ FORGOTTEN_S = 600
 WORST_STALL_NS = 1_500 * NS_PER_MS
 """The longest that a gate's loop stood still on a busy machine with two cores, rounded up; the sentinel waits three times as long."""
 START_S = 20.0
+DIGEST_WIDTH = 64
 LONGEST_SOCKET_BYTES = 100
 """The kernel takes 107; a few are for what stands beside a socket while it is made."""
 
@@ -60,10 +63,20 @@ def launch(
     places: Path | None = None,
     endpoint: Endpoint = Endpoint.LOOPBACK,
     entry: Entry = Entry.SOCKET,
+    strategies: Mapping[str, str] | None = None,
 ) -> NoReturn:
     """Start what a gate needs in `directory`, and become that gate. Raises like `prepare`."""
     credentials = Path(environ[CREDENTIALS]) if environ.get(CREDENTIALS) else None
-    config = prepare(directory, limits, heartbeat=heartbeat, places=places, endpoint=endpoint, credentials=credentials, entry=entry)
+    config = prepare(
+        directory,
+        limits,
+        heartbeat=heartbeat,
+        places=places,
+        endpoint=endpoint,
+        credentials=credentials,
+        entry=entry,
+        strategies=strategies or {},
+    )
     kept = {name: environ[name] for name in PASSED_ON if name in environ}
     os.execve(sys.executable, [sys.executable, "-P", "-m", "interlock.run.gate_process", str(config)], kept)
 
@@ -79,6 +92,7 @@ def prepare(
     credentials: Path | None = None,
     resolve: Resolve = resolve_here,
     entry: Entry = Entry.SOCKET,
+    strategies: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Start venue, sentinel and checker, or find those that run, and write down what the gate is to be told; the file of it.
 
@@ -86,6 +100,7 @@ def prepare(
     is where the sentinel tells the world that it lives. With `places` the gate trades there and no venue is started: on loopback a file of the first
     line of `interlock venues serve`, elsewhere one that names the endpoint. `credentials` is the folder of them that systemd gives; `resolve` finds
     the addresses of the hosts, before any of them is connected to. `entry` is the way of orders there.
+    `strategies` are digests of what engines decide by, by the strategy that they propose for.
 
     The descriptor of the checker's beats is open in this process. Raises UsageError and Refused, wrong limits, places and keys before anything was
     started or asked.
@@ -95,6 +110,7 @@ def prepare(
     sheet_path = (limits or example_limits()).resolve()
     sheet = load(sheet_path)
     tags = tags_of(sheet)
+    _require_known(strategies, tags)
     folder = directory.absolute()
     _require_same_endpoint(folder, endpoint)
     placed, witness = placed_parts(sheet, places, endpoint, credentials, resolve, entry)
@@ -127,6 +143,7 @@ def prepare(
         limits=sheet_path,
         venues=placed,
         tags=tags,
+        strategies=dict(strategies),
         users=(os.geteuid(),),
         checker_fd=-1,
         lock_fd=lock_fd,
@@ -139,6 +156,15 @@ def prepare(
     config = msgspec.structs.replace(config, checker_fd=checker.beats_fd, children=children, checker_pid=checker.pid, sentinel_pid=sentinel)
     write_gate_config(config, config.file)
     return config.file
+
+
+def _require_known(strategies: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    """Raise UsageError where a strategy is told that the limits do not have, or its digest is none."""
+    for name, digest in strategies.items():
+        if name not in tags:
+            raise UsageError(f"--strategy: expected one of the limits ({', '.join(sorted(tags))}), found {name!r}")
+        if len(digest) != DIGEST_WIDTH or set(digest) - set(string.hexdigits.lower()):
+            raise UsageError(f"--strategy {name}: expected {DIGEST_WIDTH} hexadecimal digits, found {digest!r}; `interlock run` tells them")
 
 
 def _require_same_endpoint(folder: Path, endpoint: Endpoint) -> None:

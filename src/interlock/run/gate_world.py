@@ -156,6 +156,7 @@ class GateWorld:
             self.desk,
             on_refused=lambda said: self._ports.log(f"refused: {said}"),
             listen=self._ports.listen,
+            strategies=frozenset(self._config.strategies.values()),
         )
         await self._sockets.__aenter__()
 

@@ -31,7 +31,8 @@ from interlock.domain.errors import BadInput, Refused, UsageError
 from interlock.gate.frames import GetStatus, Role, Status
 from interlock.gate.sockets import Client
 from interlock.run.at_stop import AtStop, reduce_positions
-from interlock.run.config import RunConfig
+from interlock.run.build import strategy_digest
+from interlock.run.config import RunConfig, load_config
 from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE, PAPER_FOLDER
 from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
@@ -266,6 +267,10 @@ def gate_words(run: LiveRun, places: Path) -> list[str]:
     """The command of the gate. On paper and in shadow `places` are those of the paper venue."""
     venue = "testnet" if run.mode is Mode.TESTNET else "served"
     words = ["gate", "serve", "--dir", str(run.gate_folder), "--venue", venue]
+    config = load_config(run.out / CONFIG_FILE)
+    assert config.live is not None
+    # What the engine will say of itself: it reads the same file.
+    words += ["--strategy", f"{config.live.strategy}={strategy_digest(config.digest)}"]
     return [*words, "--places", str(places), "--limits", str(run.out / LIMITS_FILE), "--json"]
 
 
