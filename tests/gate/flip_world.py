@@ -4,7 +4,8 @@ The venue answers reads from memory. Its order line is a socket of this process,
 the stop word, the lease and the clocks are fakes, and the clocks stand until they are moved. From the boot to the write one order goes the way
 that a person and an engine take, and at each moment of that way a test may change what it likes.
 
-What `run.gate_world` puts together for real is put together here in the same order; the tests with processes look at that one.
+What all rooms share, the way out and what calls for cancels are put together by `run.gate_rooms`, as for a real life. The rooms above them are put
+together here in the same order, because a test turns each by hand; the tests with processes look at those.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,6 @@ from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import frames as f
 from interlock.gate import life
 from interlock.gate import records as r
-from interlock.gate.absence import rule_for
 from interlock.gate.arm_desk import ArmDesk
 from interlock.gate.attendant import Attendant
 from interlock.gate.attested import leanings
@@ -39,33 +40,33 @@ from interlock.gate.checker_beats import CheckerBeats
 from interlock.gate.checks import Check, OwnCheck, Verdict
 from interlock.gate.clock_watch import skew_denial
 from interlock.gate.commands import Commands
-from interlock.gate.condition_watch import ConditionWatch, Seen, cancels_called_for, second_writers
+from interlock.gate.condition_watch import ConditionWatch, Seen, second_writers
 from interlock.gate.conditions import ACKNOWLEDGEMENT, read_only
 from interlock.gate.connection import OrderConnection
 from interlock.gate.core import PERMIT
 from interlock.gate.dead_man import DeadMan
 from interlock.gate.desk import Desk
 from interlock.gate.drill import drill_verdict
-from interlock.gate.egress import Egress
-from interlock.gate.exposure import universe_of
 from interlock.gate.following import Following
 from interlock.gate.frames import Role
 from interlock.gate.journal import Journal, JournalFailed, JournalFull, Options, open_journal
 from interlock.gate.lattice import Kill
 from interlock.gate.limit_sheet import sheet_hash
-from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
+from interlock.gate.market_watch import MarketWatch, listing_worth
 from interlock.gate.money_watch import MoneyWatch
 from interlock.gate.own_checks import VenueFinding, own_checks
-from interlock.gate.parts import Guard, Life, Parts
+from interlock.gate.parts import Life
 from interlock.gate.proposals import Proposals
-from interlock.gate.readings import Now, Readings, Setup
-from interlock.gate.references import nothing_seen
+from interlock.gate.readings import Now
 from interlock.gate.sockets import Peer
 from interlock.gate.state import GateState
-from interlock.gate.venue_fake import FakeWire
 from interlock.gate.venue_reads import ReadFailed
-from interlock.venues.budget import GATE, Meter
-from interlock.venues.fake import budget, wire
+from interlock.run.gate_config import GateConfig, VenuePart
+from interlock.run.gate_kits import kit_of
+from interlock.run.gate_ports import Ports
+from interlock.run.gate_rooms import called_for, share
+from interlock.run.gate_sentinel import SentinelLine
+from interlock.venues.fake import wire
 
 SHEET = lc.EXAMPLE_SHEET
 WHERE = ("bybit", "main")
@@ -205,33 +206,23 @@ class FlipWorld:
         )
         lsn = life.begin(keeper, about, {"bybit": "main"}, life.Kernels(state), disk_error=False, now=self.clock())
         await keeper.durable(lsn)
-        sends = FakeWire(WINDOW_NS)
-        setup = Setup(
-            accounts={"bybit": "main"},
-            wires={"bybit": sends},
-            absence={"bybit": rule_for("bybit", 200 * NS_PER_MS, WINDOW_NS)},
-            tags={"demo": "demo"},
-        )
-        guard = Guard(self.word, {"bybit": self.lease})
-        universe = universe_of([listing_facts("bybit", watch_venue.BTC)])
-        self.parts = parts = Parts(
+        config, ports = self._config(), self._ports()
+        self.parts = parts = share(
+            config,
+            ports,
             life=about,
-            setup=setup,
+            listings=self.listings,
+            leases={"bybit": self.lease},
             keeper=keeper,
-            readings=Readings(references=nothing_seen(universe), binding=_nothing_bound(self.endpoint)),
-            egresses={},
             word=self.word,
-            guard=guard,
-            clock=self.clock,
-            log=self.log.append,
-            tell_sentinel=lambda verb, ids: self.log.append(f"told the sentinel: {verb} {sorted(ids)}"),
-            min_lots={PLACE: watch_venue.BTC.min_lots},
+            sentinel=SentinelLine(ports.ask_sentinel, ports.log),
+            kits={part.venue: kit_of(part, ports.now, ports.nonce, lambda _: PLACE[1]) for part in config.venues},
+            read_only=None,
         )
+        parts.tell_sentinel = lambda verb, ids: self.log.append(f"told the sentinel: {verb} {sorted(ids)}")
         self.readings = readings = parts.readings
-        readings.binding = parts.binding(hashes_of(self.listings))
         readings.read_only = read_only(self.environ)
-        self.egress = Egress("bybit", sends, setup, keeper, readings, guard, self._connect, self.clock, meter=Meter(budget.LIMITS, GATE))
-        parts.egresses = {"bybit": self.egress}
+        self.egress = parts.egresses["bybit"]
         worths = {PLACE: listing_worth(watch_venue.BTC)}
         self.market = MarketWatch(readings, keeper.state, self.listings, clock=self.clock, take=parts.take)
         self.money = MoneyWatch(readings, keeper.state, worths, clock=self.clock)
@@ -241,11 +232,46 @@ class FlipWorld:
         proposals = Proposals(parts, DeadMan((), readings, _nobody, self.clock, 20 * NS_PER_S).assure)
         commands = Commands(parts, proposals)
         arm_desk = ArmDesk(parts, proposals, self._situation, "sentinel.sock", about.build)
-        self.attendant = Attendant(parts, lambda: cancels_called_for(keeper.state, self.clock(), universe=readings.references.universe))
+        self.attendant = Attendant(parts, partial(called_for, parts))
         following = Following(lambda: keeper.state, lambda: self.clock().boot_ns)
         self.desk = Desk(parts, proposals, commands, following, arm_desk, dict, self.attendant.enforce)
         await self.egress.restore()
         await self._settle_in()
+
+    def _config(self) -> GateConfig:
+        """What a life of this world would be told; nothing connects to the ports, which are no venue's."""
+        part = VenuePart(
+            venue="bybit",
+            account="main",
+            endpoint=self.endpoint,
+            symbols=(PLACE[1],),
+            dead_man=False,
+            orders_port=1,
+            stream_port=2,
+            receive_window_ns=WINDOW_NS,
+        )
+        nowhere = Path("/nowhere")
+        return GateConfig(
+            folder=nowhere,
+            sockets=nowhere,
+            memory=nowhere,
+            limits=nowhere,
+            venues=(part,),
+            tags={"demo": "demo"},
+            users=(PEER.uid,),
+            checker_fd=-1,
+        )
+
+    def _ports(self) -> Ports:
+        return Ports(
+            disk=self.disk,
+            connect=lambda _where, name: self._connect(name),
+            now=self.clock,
+            clocks=self.clock.all_three,
+            nonce=lambda: OLD_NONCE,
+            ask_sentinel=_nobody,
+            log=self.log.append,
+        )
 
     async def _settle_in(self) -> None:
         """What the watches find in the first second, so that prices are steady and everybody has been heard."""
@@ -619,10 +645,6 @@ def _rules(refusal: f.Refusal) -> frozenset[str]:
 def _named(reason: str) -> str:
     """Why a write did not happen, without what differs from case to case."""
     return next((name for name in ("journal", "no connection") if reason.startswith(name)), reason)
-
-
-def _nothing_bound(endpoint: r.Endpoint) -> r.Binding:
-    return r.Binding(incarnation="", host="", account="", endpoint=endpoint, build="", config="", strategy="", limits="", symbols=())
 
 
 async def _nobody(_request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -635,7 +635,8 @@ def _written() -> None:
     for moment in (Moment.PERMITTED, Moment.WIRED):
         for name, slot, rule, do in both:
             flip(f"{name}, {moment.name.lower()}", slot, moment, Step.WRITE, rule, do, ("order state",))
-    flip("armed anew", "disarm", Moment.PERMITTED, Step.WRITE, "another grant", _armed_anew, ("disarmed",))
+    # The end of its grant takes the order back, whatever is granted next.
+    flip("armed anew", "disarm", Moment.PERMITTED, Step.WRITE, "order state", _armed_anew, ("another grant", "disarmed"))
     flip("the disk fails before the write", "disk", Moment.PERMITTED, Step.WRITE, "journal", FlipWorld.refuse_disk)
     flip("nobody listens", "connection", Moment.PERMITTED, Step.WRITE, "no connection", sets(reachable=False))
 

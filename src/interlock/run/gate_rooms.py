@@ -29,7 +29,7 @@ from interlock.gate.foreign import Unmanaged
 from interlock.gate.keeper import Keeper
 from interlock.gate.market_watch import MarketWatch, hashes_of, listing_facts, listing_worth
 from interlock.gate.money_watch import MoneyWatch
-from interlock.gate.parts import Guard, Life, Parts
+from interlock.gate.parts import Guard, Life, Parts, Word
 from interlock.gate.proposals import Proposals
 from interlock.gate.readings import Readings, Setup
 from interlock.gate.reconcile import Managed
@@ -44,7 +44,6 @@ from interlock.run.gate_ports import Ports
 from interlock.run.gate_sentinel import SentinelLine
 from interlock.run.gate_venue import VenueDesk
 from interlock.run.gate_watch import GateWatch
-from interlock.sentinel.stop_word import StopWord
 from interlock.venues.budget import Spend
 
 SENTINEL_SILENT_NS = NS_PER_S
@@ -81,7 +80,7 @@ def share(
     listings: Mapping[Place, Listing],
     leases: Mapping[str, Lease],
     keeper: Keeper,
-    word: StopWord,
+    word: Word,
     sentinel: SentinelLine,
     kits: Mapping[str, VenueKit],
     read_only: Refusal | None,
@@ -189,7 +188,7 @@ def compose(
         for part in config.venues
         if (protection := kits[part.venue].protection) is not None
     }
-    attendant = Attendant(parts, partial(_called_for, parts))
+    attendant = Attendant(parts, partial(called_for, parts))
     proposals = Proposals(parts, dead_man.assure)
     commands = Commands(parts, proposals)
     keys = {part.venue: part.drilled_key for part in config.venues}
@@ -233,7 +232,7 @@ def _subscribed(kit: VenueKit) -> bool:
     return kit.stream.connected_since_boot_ns is not None
 
 
-def _called_for(parts: Parts) -> tuple[r.Record, ...]:
+def called_for(parts: Parts) -> tuple[r.Record, ...]:
     """The cancels that the state calls for, and the time: nothing that raises risk outlasts its grant, or the entering of its pair."""
     state, now = parts.keeper.state, parts.clock()
     universe = parts.readings.references.universe
