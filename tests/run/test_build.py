@@ -10,6 +10,7 @@ import pytest
 from tests.gate import arming_world as aw
 
 import interlock
+from interlock.cli.gate import serve
 from interlock.domain.errors import UsageError
 from interlock.gate.limit_sheet import load
 from interlock.gate.permission import Denial, May, permission
@@ -78,4 +79,12 @@ def test_what_is_no_digest_of_a_strategy_is_refused_before_anything_starts(tmp_p
     (known, *_) = tags_of(load(example_limits()))
     with pytest.raises(UsageError, match=said):
         prepare(tmp_path / "gate", None, strategies={name or known: digest for name, digest in strategies.items()})
+    assert not (tmp_path / "gate").exists()
+
+
+def test_a_digest_is_told_by_the_name_of_its_strategy(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--strategy: expected NAME=DIGEST, found 'demo'"):
+        serve(dir=tmp_path / "gate", strategy=["demo"])
+    with pytest.raises(UsageError, match="--strategy demo: expected 64 hexadecimal digits, found 'b=c'"):
+        serve(dir=tmp_path / "gate", strategy=["demo=b=c"])
     assert not (tmp_path / "gate").exists()
