@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,7 +23,9 @@ from interlock.gate import records as r
 from interlock.gate.journal import Options, SystemDisk, open_journal
 from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_OBSERVER, OF_PAPER
 from interlock.run.interrupt import StopWish
+from interlock.run.journal_told import read_told
 from interlock.run.live import LiveResult, Running, watch
+from interlock.run.live_figures import Figures
 from interlock.run.live_folder import LiveRun
 from interlock.run.live_kpi import Course, write_kpi
 from interlock.run.modes import Mode
@@ -107,7 +109,12 @@ class Recorded:
         return self.judged()
 
     def judged(self) -> dict[str, Any]:
-        return write_kpi(self.out, self.mode, "loopback", self.course, None, None, self.truth, final=True)
+        found = read_told(self.out / "journal")
+        return write_kpi(self.out, self.mode, "loopback", found, self.course, None, None, self.truth, final=True)
+
+    def shadowed(self, gate: Path) -> dict[str, Any]:
+        decisions, account = read_told(gate / "journal"), read_told(self.out / "journal")
+        return write_shadow_kpi(self.out, gate, decisions, account, self.course, None, None, self.truth, final=True)
 
 
 def verdict_on(kpi: dict[str, Any], name: str) -> tuple[str, str]:
@@ -342,13 +349,13 @@ def test_in_shadow_both_journals_and_the_observers_files_belong_to_it(tmp_path: 
     found = Recorded(tmp_path, TRADED, [executed(fill())])
     found.kpi()
     gate = tmp_path / "counterfactual"
-    said = write_shadow_kpi(tmp_path, gate, found.course, None, None, found.truth, final=True)
+    said = found.shadowed(gate)
     needed = ["observer-config.json", "observer.json", "counterfactual/journal/*.seg", "paper/places.json"]
     assert set(needed) <= set(verdict_on(said, "evidence complete")[1].removeprefix("missing or empty: ").split(", "))
     shutil.copytree(tmp_path / "journal", gate / "journal")
     for name in (*PAPERS, "counterfactual/log/sentinel.log", "counterfactual/log/checker.log", "observer.log", *needed[:2]):
         found.put(name)
-    said = write_shadow_kpi(tmp_path, gate, found.course, None, None, found.truth, final=True)
+    said = found.shadowed(gate)
     assert verdict_on(said, "evidence complete") == ("PASS", "every file is there")
 
 
@@ -389,7 +396,7 @@ class Watched:
     """A run whose processes live and do nothing, on a clock that is moved as it is looked at."""
 
     folder: Recorded
-    steps_s: Sequence[float]
+    steps_s: Iterable[float]
     clock: ManualClock = field(default_factory=ManualClock)
     seen: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
     """At each look: the seconds that have passed, and `kpi.json`."""
@@ -397,7 +404,7 @@ class Watched:
     def watch(self) -> Course:
         run = LiveRun(config=Path("c"), mode=Mode.LIVE, out=self.folder.out, places=None, seconds=None)
         idle = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
-        running = Running(run, {"read": str(self.folder.out / "none.sock")}, idle[0], idle[1])
+        running = Running(run, Figures(run), {"read": str(self.folder.out / "none.sock")}, idle[0], idle[1])
         stop = StopWish()
         steps = iter(self.steps_s)
 
@@ -439,6 +446,31 @@ def test_every_minute_the_figures_are_put_down_whole_and_judge_nothing_yet(tmp_p
     assert same == first
     assert (second["final"], second["ran_s"]) == (False, 120.0)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_checkpoint_does_not_read_again_what_was_read(tmp_path: Path) -> None:
+    """A day's journal takes a quarter of a minute. What was read is spoilt here, and only the whole reading at the end finds that."""
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    found.kpi()
+    watched = Watched(found, (60.0, 60.0))
+    steps = iter(watched.steps_s)
+
+    def spoilt() -> Iterator[float]:
+        yield next(steps)
+        segment = min((tmp_path / "journal").glob("*.seg"))
+        journal, _ = open_journal(SystemDisk(), tmp_path / "journal", schema=r.SCHEMA, incarnation=bytes([1] * 16), options=OPTIONS)
+        with closing(journal):
+            journal.commit(r.encode(fill("t2")))
+        content = bytearray(segment.read_bytes())
+        content[600] ^= 1
+        segment.write_bytes(content)
+        yield next(steps)
+
+    watched.steps_s = spoilt()
+    watched.watch()
+    fills = [None if kpi is None else kpi["fills"] for _, kpi in watched.seen]
+    assert fills == [1, 1, 2]
+    assert "journal verified" in found.judged()["failed"]
 
 
 def test_whoever_has_the_figures_open_keeps_a_whole_file_when_they_are_replaced(tmp_path: Path) -> None:

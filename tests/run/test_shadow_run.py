@@ -31,9 +31,9 @@ from interlock.gate.state import GateState
 from interlock.gate.venue_reads import KeyScope
 from interlock.run.config import load_config
 from interlock.run.interrupt import StopWish
+from interlock.run.journal_told import read_told
 from interlock.run.layers import resolve
 from interlock.run.live_folder import LiveRun, told_of
-from interlock.run.live_kpi import read_told
 from interlock.run.modes import Mode, choose_mode
 from interlock.run.observed import observed
 from interlock.run.observer import AccountObserver

@@ -1,6 +1,6 @@
 """What a run's journal tells a person who looks: the last events, the limits at the last permit, what was earned on what was traded.
 
-It reads along (`Follower`) from the newest two segments on; sums are of what it read, and say from which record.
+It reads along (`RecordFollower`) from the newest two segments on; sums are of what it read, and say from which record.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from interlock.domain.clock import NS_PER_S
-from interlock.domain.errors import DamagedState, InterlockError
 from interlock.gate import records as r
-from interlock.gate.journal import Follower, SystemDisk
-from interlock.gate.journal.segments import find_segments
-from interlock.gate.record_reading import read_record
+from interlock.gate.journal import SystemDisk
+from interlock.gate.record_following import RecordFollower
 from interlock.gate.told_limits import JudgedLimit, Unit, of_permit
 
 EVENTS: Final = 20
@@ -69,9 +67,7 @@ class JournalTold:
     """Reads along with a journal. `read` gives what is known now and never raises: what went wrong is told instead."""
 
     def __init__(self, folder: Path) -> None:
-        self._disk = SystemDisk()
-        self._folder = folder
-        self._follower: Follower | None = None
+        self._follower = RecordFollower(SystemDisk(), folder, newest=2)
         self._events: deque[TimedEvent] = deque(maxlen=EVENTS)
         self._worth: dict[str, tuple[Decimal, int]] = {}
         self._first: r.Marked | None = None
@@ -81,27 +77,14 @@ class JournalTold:
         self._traded = Decimal(0)
         self._lsns = (0, 0)
         self._lots: dict[str, int] = {}
-        self._damaged = ""
-        """Which record could not be read; nothing is read behind it. What else goes wrong may be the writer's next step, and is tried again."""
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
+        self._follower.close()
 
     def read(self) -> Told:
         """Read what has come."""
-        problem = self._damaged
-        try:
-            if self._follower is None:
-                places = find_segments(self._disk, self._folder)
-                self._follower = Follower(self._disk, self._folder, schema=r.SCHEMA, from_lsn=places[-2:][0].first_lsn if places else 1)
-            while not self._damaged and (found := self._follower.poll()):
-                for lsn, payload in found:
-                    self._take(lsn, self._record(lsn, payload))
-        except (InterlockError, OSError, ValueError) as error:
-            problem = f"{self._folder}: {error}"
+        problem = self._follower.poll(self._take)
         marked, first, permit = self._marked, self._first, self._permit
         return Told(
             from_lsn=self._lsns[0],
@@ -115,13 +98,6 @@ class JournalTold:
             equity_usd=None if marked is None else marked.equity_usd,
             problem=problem,
         )
-
-    def _record(self, lsn: int, payload: bytes) -> r.AnyRecord:
-        try:
-            return read_record(self._disk, self._folder, lsn, payload)
-        except DamagedState as error:
-            self._damaged = str(error)
-            raise
 
     def _take(self, lsn: int, record: r.AnyRecord) -> None:
         self._lsns = (self._lsns[0] or lsn, lsn)

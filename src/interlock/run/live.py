@@ -36,15 +36,15 @@ from interlock.run.config import RunConfig, load_config
 from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE, PAPER_FOLDER
 from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
+from interlock.run.live_figures import Figures
 from interlock.run.live_folder import LiveRun, told_of
-from interlock.run.live_kpi import Course, write_kpi
+from interlock.run.live_kpi import Course
 from interlock.run.live_plan import file_digest
 from interlock.run.modes import Mode, require_places, require_runnable
 from interlock.run.observed import endpoint_named
 from interlock.run.observer_child import ObserverChild, Stage
 from interlock.run.our_verbs import GATE_ENVIRONMENT, arm_by_script
 from interlock.run.run_folder import fill_folder, hold_folder, put, require_folder
-from interlock.run.shadow_kpi import write_shadow_kpi
 from interlock.run.spinning import cores, take_right
 from interlock.run.venue_child import ENVIRONMENT as ENGINE_ENVIRONMENT
 from interlock.run.venue_child import VenueChild
@@ -66,6 +66,7 @@ class Running:
     """A run that goes on: the processes, and where the gate is spoken to."""
 
     run: LiveRun
+    figures: Figures
     sockets: Mapping[str, str]
     gate: subprocess.Popen[bytes]
     engine: subprocess.Popen[bytes] | None
@@ -163,7 +164,9 @@ def _run(
     running: Running | None = None
     watched: int | None = None
     traded = run.places
+    figures = Figures(run)
     try:
+        figures.begin()
         if run.mode is Mode.SHADOW:
             # First, so that nothing else begins with a key that may do more than look.
             stage("looking at the key and the account", 0, 0)
@@ -178,7 +181,7 @@ def _run(
         stage("starting the gate", 0, 0)
         gate = _start_gate(run, traded, environ)
         sockets = _sockets(gate, run.out, stop, stage)
-        running = Running(run, sockets, gate, None, observer, run.truth())
+        running = Running(run, figures, sockets, gate, None, observer, run.truth())
         put(
             run.out / ENGINE_FOLDER / "config.json",
             msgspec.json.encode(engine_told(run, config.live.strategy, sockets, spin=config.live.spin)),
@@ -207,20 +210,14 @@ def _run(
             watched = observer.end()
         if paper is not None:
             paper.end()
+        figures.close()
     assert running is not None
     running.course.gate_exit = code
     running.course.observer_exit = watched
     running.course.restarts = running.restarts
     stage("writing the figures of the run", 0, 0)
-    kpi = _figures(running, last, final=True)
+    kpi = figures.final(running.course, running.engine_stands(), last, running.truth)
     return LiveResult(run.out, kpi, running.course.interrupted)
-
-
-def _figures(running: Running, status: Status | None, *, final: bool) -> dict[str, Any]:
-    run, engine = running.run, running.engine_stands()
-    if run.mode is Mode.SHADOW:
-        return write_shadow_kpi(run.out, run.gate_folder, running.course, engine, status, running.truth, final=final)
-    return write_kpi(run.out, run.mode.value, run.market[0].value, running.course, engine, status, running.truth, final=final)
 
 
 # The beginning
@@ -423,7 +420,7 @@ def watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: S
             stage("running", round(passed_s), 0 if seconds is None else round(seconds))
         if now_ns - checkpoint_ns >= CHECKPOINT_S * NS_PER_S:
             checkpoint_ns = now_ns
-            _figures(running, running.status(), final=False)
+            running.figures.checkpoint(running.course, running.engine_stands(), running.status(), running.truth)
         if on_look is not None:
             on_look(running, passed_s)
         time.sleep(LOOK_S if seconds is None else max(0.0, min(LOOK_S, seconds - passed_s)))

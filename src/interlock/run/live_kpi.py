@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from interlock.domain.clock import NS_PER_S, Clock
-from interlock.domain.errors import InterlockError
-from interlock.gate import records as r
 from interlock.gate.frames import Status
-from interlock.gate.journal import Recovered, SystemDisk, recover
-from interlock.gate.record_reading import read_record
 from interlock.run.at_stop import AtStop, Ended, Reduction
 from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_PAPER, Evidence
-from interlock.run.venue_fills import Execution, Trade, compare_fills
+from interlock.run.journal_told import Journaled, Told
+from interlock.run.venue_fills import compare_fills
 
 SCHEMA: Final = 1
 WALL_TOLERANCE: Final = 0.01
@@ -73,118 +69,11 @@ class Course:
         return (self.ended_ns - self.began_ns) / NS_PER_S
 
 
-@dataclass
-class Told:
-    """What a journal tells, counted."""
-
-    intents: int = 0
-    permits: int = 0
-    denials: Counter[str] = field(default_factory=Counter)
-    latches: Counter[str] = field(default_factory=Counter)
-    trips: Counter[str] = field(default_factory=Counter)
-    fills: int = 0
-    makers: int = 0
-    fees: Counter[str] = field(default_factory=Counter)
-    positions: Counter[str] = field(default_factory=Counter)
-    unknown: int = 0
-    marked: r.Marked | None = None
-    first_marked: r.Marked | None = None
-    reconciled: dict[str, bool] = field(default_factory=dict)
-    lives: int = 0
-    kills: int = 0
-    unsent: int = 0
-    wires: int = 0
-    own_strangers: int = 0
-    """Orders on the account whose ids look like ours and that no gate of this journal sent."""
-    proposed: set[str] = field(default_factory=set)
-    """The client ids of every intent, whatever became of it."""
-    traded: set[str] = field(default_factory=set)
-    """The venues to which an order was written."""
-    booked: dict[Trade, Execution] = field(default_factory=dict)
-    """Every fill that was not taken back."""
-    _venue_of: dict[str, str] = field(default_factory=dict)
-    """Of intents that were not sent yet, by client id."""
-
-    def take(self, record: r.AnyRecord) -> None:
-        """Count one record."""
-        match record:
-            case r.Boot():
-                self.lives += 1
-            case r.Intent() as intent:
-                self.intents += 1
-                self.proposed.add(intent.client_id)
-                self._venue_of[intent.client_id] = intent.venue
-            case r.Permit():
-                self.permits += 1
-            case r.Deny() as deny:
-                self.denials[deny.rule] += deny.count
-                self._venue_of.pop(deny.client_id, None)
-            case r.LatchSet() as latch:
-                self.latches[latch.name] += 1
-            case r.InterlockTripped() as trip:
-                self.trips[trip.name] += 1
-            case r.KillEffective():
-                self.kills += 1
-            case r.SendUnknown():
-                self.unknown += 1
-            case r.Unsent():
-                self.unsent += 1
-            case r.WireBegin() as wire:
-                self.wires += 1
-                venue = self._venue_of.pop(wire.client_id, None)
-                if venue is not None:
-                    self.traded.add(venue)
-            case r.CancelSent():
-                self.wires += 1
-            case r.Foreign() as foreign:
-                self.own_strangers += foreign.own_prefix
-            case r.Filled() as fill:
-                self.fills += 1
-                self.makers += fill.liquidity.value == "maker"
-                self.fees[fill.fee_currency] += fill.fee  # type: ignore[assignment]
-                self.positions[f"{fill.venue}:{fill.symbol}"] += int(fill.side) * fill.lots
-                trade = (fill.client_id, fill.venue, fill.symbol, fill.trade_id)
-                self.booked[trade] = Execution(int(fill.side), fill.ticks, fill.lots)
-            case r.FillReversed() as undone:
-                self._take_back((undone.venue, undone.symbol, undone.trade_id))
-            case r.Marked() as marked:
-                self.first_marked = self.first_marked or marked
-                self.marked = marked
-            case r.Reconciled() as reconciled:
-                self.reconciled[reconciled.venue] = reconciled.explained
-
-    def _take_back(self, where: tuple[str, str, str]) -> None:
-        trade = next((one for one in reversed(self.booked) if one[1:] == where), None)
-        if trade is not None:
-            del self.booked[trade]
-
-
-@dataclass(frozen=True)
-class Journaled:
-    """What a journal tells, if it can be read: `problem` is why not."""
-
-    told: Told
-    recovered: Recovered | None
-    problem: str
-
-
-def read_told(journal: Path) -> Journaled:
-    """Read a journal of a run, as far as it goes."""
-    told, disk = Told(), SystemDisk()
-
-    def take(lsn: int, payload: bytes) -> None:
-        told.take(read_record(disk, journal, lsn, payload))
-
-    try:
-        return Journaled(told, recover(disk, journal, schema=r.SCHEMA, consume=take), "")
-    except InterlockError as error:
-        return Journaled(told, None, str(error))
-
-
 def write_kpi(
     out: Path,
     mode: str,
     endpoint: str,
+    found: Journaled,
     course: Course,
     engine: Mapping[str, Any] | None,
     gate: Status | None,
@@ -192,9 +81,8 @@ def write_kpi(
     *,
     final: bool,
 ) -> dict[str, Any]:
-    """Write `kpi.json` of a run, and give what it says. While it runs the invariants are not judged yet. `truth` is where a simulated venue writes
-    what it executed, None where the venue is none."""
-    found = read_told(out / "journal")
+    """Write `kpi.json` of a run whose journal told `found`, and give what it says. While it runs the invariants are not judged yet. `truth` is where
+    a simulated venue writes what it executed, None where the venue is none."""
     evidence = ALWAYS + OF_GATE + (OF_PAPER if mode == PAPER else Evidence())
     verdict = verdict_of(invariants_of(out, course, found, found, truth, evidence) if final else None)
     kpi: dict[str, Any] = {
@@ -236,7 +124,7 @@ def course_figures(course: Course, found: Journaled) -> dict[str, Any]:
         "trouble": course.trouble,
         "gate_lives": found.told.lives,
         "gate_exit_code": course.gate_exit,
-        "journal_records": None if found.recovered is None else found.recovered.records,
+        "journal_records": None if found.problem else found.told.records,
     }
 
 

@@ -13,17 +13,16 @@ from typing import Any, Final
 from interlock.gate.frames import Status
 from interlock.run.evidence_files import ALWAYS, OF_GATE, OF_OBSERVER, OF_PAPER
 from interlock.run.folder_names import COUNTERFACTUAL
+from interlock.run.journal_told import Journaled
 from interlock.run.live_kpi import (
     SCHEMA,
     Course,
-    Journaled,
     course_figures,
     decided,
     invariants_of,
     judged,
     played,
     put_kpi,
-    read_told,
     told_of_stop,
     verdict_of,
 )
@@ -35,6 +34,8 @@ NOTHING_SENT: Final = "nothing was sent to the account"
 def write_shadow_kpi(
     out: Path,
     gate_folder: Path,
+    decisions: Journaled,
+    account: Journaled,
     course: Course,
     engine: Mapping[str, Any] | None,
     gate: Status | None,
@@ -42,9 +43,8 @@ def write_shadow_kpi(
     *,
     final: bool,
 ) -> dict[str, Any]:
-    """Write `kpi.json` of a run in shadow, and give what it says. `gate_folder` is where the counterfactual gate lives, `truth` what the paper
-    venue executed."""
-    decisions, account = read_told(gate_folder / "journal"), read_told(out / "journal")
+    """Write `kpi.json` of a run in shadow, and give what it says. `gate_folder` is where the counterfactual gate lives, whose journal told
+    `decisions`, `account` what that of the account did, `truth` what the paper venue executed."""
     invariants = None
     if final:
         evidence = ALWAYS + OF_GATE.within(COUNTERFACTUAL) + OF_PAPER + OF_OBSERVER
