@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from tests.run.live_ground import example
 
 from interlock.cli.main import main
 from interlock.domain.clock import NS_PER_S, ManualClock
+from interlock.domain.errors import UsageError
 from interlock.domain.orders import Liquidity, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.journal import Options, SystemDisk, open_journal
@@ -26,7 +27,7 @@ from interlock.run.interrupt import StopWish
 from interlock.run.journal_told import read_told
 from interlock.run.live import LiveResult, Running, watch
 from interlock.run.live_figures import Figures
-from interlock.run.live_folder import LiveRun
+from interlock.run.live_folder import LiveRun, require_untraded
 from interlock.run.live_kpi import Course, write_kpi
 from interlock.run.modes import Mode
 from interlock.run.shadow_kpi import write_shadow_kpi
@@ -371,6 +372,31 @@ def test_the_document_names_the_files_that_are_checked_and_no_others() -> None:
 
 
 # Exit codes
+
+# A folder that is gone on with
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder", "sent", "refused"),
+    [
+        (Mode.PAPER, "", True, True),
+        (Mode.PAPER, "", False, False),
+        (Mode.SHADOW, "counterfactual", True, True),
+        (Mode.SHADOW, "", True, False),
+        (Mode.LIVE, "", True, False),
+    ],
+)
+def test_on_paper_a_folder_that_tells_of_orders_is_not_gone_on_with(
+    mode: Mode, folder: str, sent: bool, refused: bool, tmp_path: Path
+) -> None:
+    """The paper venue has ended with its account. An order that was proposed and never sent is known to nobody else; nor is what is no run's."""
+    places = tmp_path / "places.json"
+    places.write_text("{}", encoding="utf-8")
+    Recorded(tmp_path / "run" / folder, SENT if sent else [intent()]).kpi()
+    run = LiveRun(config=Path("c"), mode=mode, out=tmp_path / "run", places=places, seconds=None)
+    with pytest.raises(UsageError, match=f"{run.out}: expected a new folder, .* a fresh folder with --out") if refused else nullcontext():
+        require_untraded(run)
+
 
 
 @pytest.mark.parametrize(("holds", "interrupted", "code"), [(True, False, 0), (True, True, 130), (False, False, 1), (False, True, 1)])

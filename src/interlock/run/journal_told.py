@@ -7,12 +7,13 @@ long. At the end it is read whole, because only that proves every batch and the 
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from interlock.domain.errors import InterlockError
 from interlock.gate import records as r
-from interlock.gate.journal import Recovered, SystemDisk, recover
+from interlock.gate.journal import Follower, Recovered, SystemDisk, recover
 from interlock.gate.record_following import RecordFollower
 from interlock.gate.record_reading import read_record
 from interlock.run.venue_fills import Execution, Trade
@@ -113,6 +114,19 @@ class Journaled:
     told: Told
     recovered: Recovered | None
     problem: str
+
+
+def has_sent(journal: Path) -> bool:
+    """Whether a journal tells of an order that was written to a venue. One that cannot be read tells of none: its gate says why."""
+    disk = SystemDisk()
+    with closing(Follower(disk, journal, schema=r.SCHEMA)) as follower:
+        try:
+            while found := follower.poll():
+                if any(isinstance(read_record(disk, journal, lsn, payload), r.WireBegin) for lsn, payload in found):
+                    return True
+        except InterlockError:
+            return False
+    return False
 
 
 def read_told(journal: Path) -> Journaled:

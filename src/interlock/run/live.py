@@ -37,7 +37,7 @@ from interlock.run.folder_names import CONFIG_FILE, ENGINE_FOLDER, LIMITS_FILE, 
 from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
 from interlock.run.live_figures import Figures
-from interlock.run.live_folder import LiveRun, told_of
+from interlock.run.live_folder import LiveRun, require_untraded, told_of
 from interlock.run.live_kpi import Course
 from interlock.run.live_plan import file_digest
 from interlock.run.modes import Mode, require_places, require_runnable
@@ -138,6 +138,7 @@ def run_live(
         raise BadInput(run.config, "live.limits", f"expected a file of limits at {limits}, found none")
     told = told_of(run, resolved)
     require_folder(run.out, resolved, told, prepared=run.prepared)
+    require_untraded(run)
     if run.places is not None and run.market[0] is Where.LOOPBACK:
         require_places(run.places, config)
     with hold_folder(run.out):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interlock.domain.errors import UsageError
 from interlock.gate.records import Endpoint
 from interlock.run.at_stop import AtStop
 from interlock.run.folder_names import COUNTERFACTUAL, PAPER_FOLDER, TRUTH_FILE
+from interlock.run.journal_told import has_sent
 from interlock.run.layers import Resolved
 from interlock.run.modes import Mode
 from interlock.run.observed import endpoint_named
@@ -72,3 +74,12 @@ def told_of(run: LiveRun, resolved: Resolved) -> dict[str, Any]:
         "profile": run.profile,
         "laid_over": resolved.given(),
     }
+
+
+def require_untraded(run: LiveRun) -> None:
+    """Raise UsageError for a run on paper in the folder of one that has sent orders: the account that they belong to has ended with its venue."""
+    if run.on_paper and has_sent(run.gate_folder / "journal"):
+        raise UsageError(
+            f"{run.out}: expected a new folder, found that of a run on paper that has sent orders; its venue ended with it, and another one knows "
+            "nothing of its orders and positions. Name a fresh folder with --out"
+        )
