@@ -172,6 +172,21 @@ class LiveGround:
                     return int(entry.name)
         raise AssertionError(f"no engine runs; {self.said()}")
 
+    def children(self) -> dict[int, str]:
+        """The processes that stand around in the run's folder, by id: venues, gate, sentinel, checker, engine, observer."""
+        names = {"venues": "venues", "interlock.run.gate_process": "gate", "interlock.sentinel": "sentinel", "interlock.trace": "checker"}
+        names |= {"interlock.run.engine_process": "engine", "interlock.run.observer_process": "observer"}
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_text(encoding="utf-8").split("\0")
+                except OSError:
+                    continue
+                if any(word.startswith(str(self.out)) for word in words) and "run" not in words:
+                    found[int(entry.name)] = next((names[word] for word in words if word in names), " ".join(words))
+        return found
+
     def secrets(self) -> list[bytes]:
         """What proves the keys of the simulated venues."""
         return [place["secret"].encode() for place in self.where.values() if isinstance(place, dict)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 import urllib.request
 from contextlib import nullcontext
@@ -93,3 +95,38 @@ def test_a_symbol_that_is_not_listed_ends_the_start(tmp_path: Path) -> None:
         assert code == 2
         assert "expected symbols that it lists" in told["error"]["message"]
         assert time.monotonic() - began < 60
+
+
+def asked_to_end(pid: int) -> bool:
+    """Whether a process that stands still has a SIGTERM waiting."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    waiting = next(line.split()[1] for line in lines if line.startswith("ShdPnd:"))
+    return bool(int(waiting, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted twice"])
+def test_nothing_of_a_paper_run_lives_on_when_its_supervisor_ends_in_no_order(how: str, tmp_path: Path) -> None:
+    """By kill -9, or by the second Ctrl-C while it waits for an engine that stands still."""
+    with live_ground(tmp_path, mode="paper") as ground:
+        run = ground.start("--for", "10m")
+        ground.until(lambda: ground.engine().get("counts", {}).get("permitted", 0) > 0)
+        # The control: all are found.
+        ground.until(lambda: sorted(ground.children().values()) == ["checker", "engine", "gate", "sentinel", "venues"])
+        ground.processes.remove(run)
+        engine = ground.engine_pid()
+        if how == "killed":
+            run.kill()
+        else:
+            os.kill(engine, signal.SIGSTOP)
+            run.send_signal(signal.SIGINT)
+            ground.until_any(lambda: asked_to_end(engine))
+            run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+        if how == "interrupted twice":
+            assert run.returncode == 130
+            os.kill(engine, signal.SIGCONT)
+        ground.until_any(lambda: ground.children() == {})
+        # And what it has left cannot be gone on with: its venue has ended, with the account that the journal tells of.
+        code, told = ground.end(ground.start("--for", "5s"))
+        assert (code, ground.children()) == (2, {}), told
+        assert f"{ground.out}: expected a new folder" in told["error"]["message"]

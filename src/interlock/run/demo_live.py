@@ -28,6 +28,7 @@ from interlock.run.live_report import write_report
 from interlock.run.modes import Mode
 from interlock.run.observer_child import Stage
 from interlock.run.our_verbs import arm_by_script, our_verb
+from interlock.run.parent_death import end_with_us
 from interlock.run.venue_child import ENVIRONMENT, VenueChild
 
 EXAMPLES: Final = Path(__file__).parent / "examples" / "live"
@@ -157,7 +158,15 @@ def _start_observer(out: Path, where: dict[str, Any], environ: Mapping[str, str]
     kept = {name: environ[name] for name in ENVIRONMENT if name in environ}
     with (folder / "engine.log").open("ab") as log:
         command = [sys.executable, "-P", "-m", "interlock.run.engine_process", str(folder / "config.json")]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=kept, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=kept,
+            start_new_session=True,
+            preexec_fn=end_with_us(),  # noqa: PLW1509 - this process has no threads
+        )
 
 
 def _signals(out: Path) -> dict[str, Any]:

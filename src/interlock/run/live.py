@@ -10,7 +10,6 @@ nothing new comes while the gate takes everything back.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import secrets
@@ -44,6 +43,7 @@ from interlock.run.modes import Mode, require_places, require_runnable
 from interlock.run.observed import endpoint_named
 from interlock.run.observer_child import ObserverChild, Stage
 from interlock.run.our_verbs import GATE_ENVIRONMENT, arm_by_script
+from interlock.run.parent_death import end_with_us
 from interlock.run.run_folder import fill_folder, hold_folder, put, require_folder
 from interlock.run.spinning import cores, take_right
 from interlock.run.venue_child import ENVIRONMENT as ENGINE_ENVIRONMENT
@@ -223,14 +223,6 @@ def _run(
 
 # The beginning
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
-
-
-def _end_with_us() -> None:
-    """In a child before it begins: a supervisor that is killed leaves nobody who watches, so its processes are asked to end in order."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
 
 def _start_paper(run: LiveRun, symbols: Sequence[str], environ: Mapping[str, str]) -> VenueChild:
     """Simulated venues whose market is the live one: the venues' own feeds, or those of the simulators that `places` names.
@@ -257,7 +249,7 @@ def _start_observer(run: LiveRun, environ: Mapping[str, str]) -> ObserverChild:
         endpoint=endpoint_named(run.places),
         counterfactual=run.gate_folder / "journal",
         config=file_digest(run.out / CONFIG_FILE),
-        before=_end_with_us,
+        before=end_with_us(),
     )
 
 
@@ -285,7 +277,7 @@ def _start_gate(run: LiveRun, places: Path, environ: Mapping[str, str]) -> subpr
             stderr=log,
             env=kept,
             start_new_session=True,
-            preexec_fn=_end_with_us,  # noqa: PLW1509 - this process has no threads
+            preexec_fn=end_with_us(),  # noqa: PLW1509 - this process has no threads
         )
 
 
@@ -366,7 +358,7 @@ def _start_engine(run: LiveRun, environ: Mapping[str, str]) -> subprocess.Popen[
             stderr=log,
             env=kept,
             start_new_session=True,
-            preexec_fn=_end_with_us,  # noqa: PLW1509 - this process has no threads
+            preexec_fn=end_with_us(),  # noqa: PLW1509 - this process has no threads
         )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from interlock.domain.errors import Refused, UsageError
 from interlock.run.interrupt import StopWish
+from interlock.run.parent_death import LEFT_ALONE, end_with_us
 
 ENVIRONMENT: Final = ("HOME", "INTERLOCK_CACHE_DIR", "LANG", "LC_ALL", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR", "TZ", "XDG_CACHE_HOME")
 """What reaches a child that holds no key."""
@@ -33,13 +34,19 @@ class VenueChild:
 
     @classmethod
     def start(cls, folder: Path, environ: Mapping[str, str], *options: str) -> VenueChild:
-        """Start it. It ends by `end`, and not by a Ctrl-C that is meant for us."""
+        """Start it. It ends by `end`, or some time after we die, and not by a Ctrl-C that is meant for us."""
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "interlock", "venues", "serve", "--dir", str(folder), "--json", *options]
         kept = {name: environ[name] for name in ENVIRONMENT if name in environ}
         with (folder / "venues.log").open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=kept, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=kept,
+                start_new_session=True,
+                preexec_fn=end_with_us(LEFT_ALONE),  # noqa: PLW1509 - whoever starts it has no threads
             )
         return cls(process, folder)
 

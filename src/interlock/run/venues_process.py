@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from interlock.domain.clock import SystemClock
 from interlock.domain.errors import BadInput
 from interlock.market.tape import Tape
 from interlock.run.following_venue import Followed, FollowedVenue
+from interlock.run.parent_death import LEFT_ALONE
 from interlock.simulate.fake_venue.witness import LineFile
 from interlock.simulate.served.faults import FaultSpec, read_faults
 from interlock.simulate.served.house import Addresses, House
@@ -25,6 +26,8 @@ from interlock.simulate.served.witness import Witness
 from interlock.venues.socket import connect_picows
 
 EXIT_DONE, EXIT_INTERRUPTED = 0, 130
+ALONE_S: Final = 20.0
+"""How long they go on when whoever started them has died: a gate that ends with it takes its orders back meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ async def _serve(
     stop: asyncio.Future[int] = loop.create_future()
     for number, code in ((signal.SIGTERM, EXIT_DONE), (signal.SIGINT, EXIT_INTERRUPTED)):
         loop.add_signal_handler(number, _once(stop, code))
+    loop.add_signal_handler(LEFT_ALONE, loop.call_later, ALONE_S, _once(stop, EXIT_DONE))
     clock = SystemClock()
     files = [LineFile(folder / name) for name in ("witness.jsonl", "truth.jsonl", "raw.jsonl")]
     witness = Witness(clock, *(file.write for file in files))
