@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from tests.run.live_ground import example
+from tests.run.small_disk import full
 
 from interlock.cli.main import main
 from interlock.domain.clock import NS_PER_S, ManualClock
-from interlock.domain.errors import UsageError
+from interlock.domain.errors import Refused, UsageError
 from interlock.domain.orders import Liquidity, OrderType, Side, TimeInForce
 from interlock.gate import records as r
 from interlock.gate.journal import Options, SystemDisk, open_journal
@@ -371,8 +372,6 @@ def test_the_document_names_the_files_that_are_checked_and_no_others() -> None:
     assert [one for one in checked if not any(one.startswith(name) for name in named)] == []
 
 
-# Exit codes
-
 # A folder that is gone on with
 
 
@@ -397,6 +396,8 @@ def test_on_paper_a_folder_that_tells_of_orders_is_not_gone_on_with(
     with pytest.raises(UsageError, match=f"{run.out}: expected a new folder, .* a fresh folder with --out") if refused else nullcontext():
         require_untraded(run)
 
+
+# Exit codes
 
 
 @pytest.mark.parametrize(("holds", "interrupted", "code"), [(True, False, 0), (True, True, 130), (False, False, 1), (False, True, 1)])
@@ -426,6 +427,10 @@ class Watched:
     clock: ManualClock = field(default_factory=ManualClock)
     seen: list[tuple[float, dict[str, Any] | None]] = field(default_factory=list)
     """At each look: the seconds that have passed, and `kpi.json`."""
+    said: list[str] = field(default_factory=list)
+    """What was being done, as a person is told."""
+    deaths: int = 0
+    """How often the engine is killed, once at a look."""
 
     def watch(self) -> Course:
         run = LiveRun(config=Path("c"), mode=Mode.LIVE, out=self.folder.out, places=None, seconds=None)
@@ -434,7 +439,12 @@ class Watched:
         stop = StopWish()
         steps = iter(self.steps_s)
 
-        def look(_: Running, passed_s: float) -> None:
+        def look(running: Running, passed_s: float) -> None:
+            if self.deaths:
+                self.deaths -= 1
+                assert running.engine is not None
+                running.engine.kill()
+                running.engine.wait()
             path = self.folder.out / "kpi.json"
             self.seen.append((passed_s, json.loads(path.read_bytes()) if path.exists() else None))
             step_s = next(steps, None)
@@ -443,10 +453,12 @@ class Watched:
 
         try:
             running.course.begin(self.clock, None)
-            watch(running, {}, clock=self.clock, stop=stop, stage=lambda *_: None, on_look=look)
+            watch(running, {}, clock=self.clock, stop=stop, stage=lambda what, *_: self.said.append(what), on_look=look)
             running.course.end(self.clock)
         finally:
-            for process in idle:
+            running.figures.close()
+            assert running.engine is not None
+            for process in (*idle, running.engine):
                 process.kill()
                 process.wait()
         running.course.gate_exit = 0
@@ -506,6 +518,67 @@ def test_whoever_has_the_figures_open_keeps_a_whole_file_when_they_are_replaced(
         Watched(found, (60.0,)).watch()
         assert json.loads(held.read()) == before
     assert json.loads((tmp_path / "kpi.json").read_bytes())["final"] is False
+
+
+def test_a_disk_that_is_full_ends_no_run_and_is_told_of(small_disk: Path) -> None:
+    found = Recorded(small_disk, TRADED, [executed(fill())])
+    found.kpi()
+    (small_disk / "kpi.json").unlink()
+    said: list[str] = []
+
+    def steps() -> Iterator[float]:
+        full(small_disk)
+        yield 60.0
+        (small_disk / "full").unlink()
+        yield 60.0
+
+    watched = Watched(found, steps(), said=said)
+    course = watched.watch()
+    none, still_none, written = (kpi for _, kpi in watched.seen)
+    assert (none, still_none) == (None, None)
+    assert written is not None, "the next turn has tried it again"
+    assert (written["fills"], written["trouble"], course.cut_short) == (
+        1,
+        ["the figures could not be written: No space left on device"],
+        "",
+    )
+    assert "running; trouble: the figures could not be written: No space left on device" in said
+
+
+def test_figures_that_cannot_be_put_down_at_the_end_are_one_error(small_disk: Path) -> None:
+    found = Recorded(small_disk, TRADED, [executed(fill())])
+    found.kpi()
+    figures = Figures(LiveRun(config=Path("c"), mode=Mode.LIVE, out=small_disk, places=None, seconds=None))
+    full(small_disk)
+    with pytest.raises(Refused, match="its figures could not be written: No space left on device"):
+        figures.final(found.course, None, None, found.truth)
+    (small_disk / "full").unlink()
+    assert figures.final(found.course, None, None, found.truth)["verdict"] == "PASS", "the control: with room they are"
+
+
+def test_what_the_engine_could_not_say_is_trouble_of_the_run(tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    found.kpi()
+    figures = Figures(LiveRun(config=Path("c"), mode=Mode.LIVE, out=tmp_path, places=None, seconds=None))
+    for times, trouble in ((0, []), (3, ["the engine could not write how it stands: No space left on device"])):
+        engine = {"unwritten": {"times": times, "last": "No space left on device" if times else ""}}
+        for _ in range(2):
+            figures.checkpoint(found.course, engine, None, None)
+        assert json.loads((tmp_path / "kpi.json").read_bytes())["trouble"] == trouble
+    figures.close()
+
+
+@pytest.mark.parametrize(("deaths", "failed"), [(20, []), (21, ["ended by its time or by hand"])])
+def test_an_engine_that_dies_again_and_again_ends_the_run_in_order(deaths: int, failed: list[str], tmp_path: Path) -> None:
+    found = Recorded(tmp_path, TRADED, [executed(fill())])
+    watched = Watched(found, [1.0] * 30, deaths=deaths)
+    found.course = watched.watch()
+    found.put("engine/engine.json")
+    kpi = found.kpi()
+    assert (kpi["failed"], kpi["verdict"], kpi["final"]) == (failed, "FAIL" if failed else "PASS", True)
+    told = "the engine ended 21 times, and is not started again"
+    assert [one for one in kpi["trouble"] if told in one] == ([f"{told}; see {tmp_path}/engine/engine.log"] if failed else [])
+    assert kpi["trouble"].count("the engine ended by itself with exit code -9") == deaths
 
 
 @pytest.mark.parametrize(("away_s", "failed"), [(66.0, ["heartbeat gap at most 65 s"]), (64.0, [])])

@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -160,20 +159,6 @@ def test_places_that_are_none_are_refused_before_anything_starts(
     assert main(["run", str(example()), "--out", str(out), "--mode", "live", "--places", str(file), "--json"]) == 2
     assert said in json.loads(capsys.readouterr().out)["error"]["message"]
     assert not out.exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("a disk of its own takes root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_disk_without_room_is_refused_before_anything_starts(

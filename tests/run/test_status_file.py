@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.gate.serving import until
+from tests.run.small_disk import full
 
 from interlock.run.log_lines import MOST_LINES_A_SECOND, Log
 from interlock.run.status_file import StatusFile
@@ -55,25 +56,39 @@ def test_it_is_written_by_another_thread_and_only_the_newest_of_what_waits(tmp_p
     assert len(disk.seen) <= 3
 
 
-def test_a_disk_that_refuses_is_told_and_the_last_word_too(tmp_path: Path) -> None:
-    status = StatusFile(tmp_path / "status.json")
+def test_a_disk_that_refuses_is_told_and_tried_again_and_the_last_word_is_not_taken_for_said(tmp_path: Path) -> None:
+    path, part = tmp_path / "status.json", tmp_path / "status.json.part"
+    status = StatusFile(path)
     status.put(b"good")
-    until((tmp_path / "status.json").exists)
-    status.check()
-    (tmp_path / "status.json.part").mkdir()
+    until(path.exists)
+    assert (status.unwritten, status.trouble) == (0, "")
+    part.mkdir()
     status.put(b"bad")
-
-    def failed() -> bool:
-        try:
-            status.check()
-        except IsADirectoryError:
-            return True
-        return False
-
-    until(failed)
+    until(lambda: status.unwritten == 1)
+    assert ("Is a directory" in status.trouble, path.read_bytes()) == (True, b"good")
+    part.rmdir()
+    status.put(b"better")
+    until(lambda: path.read_bytes() == b"better")
+    assert status.unwritten == 1, "it stays known"
+    status.close(b"last")
+    assert path.read_bytes() == b"last"
+    status = StatusFile(path)
+    part.mkdir()
     with pytest.raises(IsADirectoryError):
-        status.close(b"last")
-    assert (tmp_path / "status.json").read_bytes() == b"good"
+        status.close(b"never said")
+
+
+def test_a_full_disk_ends_nobody_who_says_how_it_stands(small_disk: Path) -> None:
+    path = small_disk / "status.json"
+    status = StatusFile(path)
+    full(small_disk)
+    status.put(b"x" * 10_000)
+    until(lambda: status.unwritten == 1)
+    assert "No space left on device" in status.trouble
+    (small_disk / "full").unlink()
+    status.put(b"y" * 10_000)
+    until(lambda: path.exists() and path.read_bytes() == b"y" * 10_000)
+    status.close(b"last")
 
 
 class Terminal:

@@ -85,6 +85,8 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     warmed_ns: int
     collector: dict[str, Any]
     spins: bool
+    unwritten: dict[str, Any]
+    """How often this could not be written before, and why the last time: a full disk ends no engine."""
     ended: str = ""
 
 
@@ -175,15 +177,14 @@ async def _run(config: EngineConfig, collector: Collector) -> int:
         edge=plan.edge,
     )
     engines.append(engine)
-    stands = Stands(engine, plan, line, epoch_ns, warmed, warmed_ns, collector, spins=config.spin)
     status = StatusFile(config.out / STATUS_FILE)
+    stands = Stands(engine, plan, line, epoch_ns, warmed, warmed_ns, collector, status, spins=config.spin)
     with collector.on_duty():
         work = loop.create_task(engine.run())
         try:
             while not stop.done() and not work.done():
                 status.put(stands.told())
                 await asyncio.wait((stop, work), timeout=STATUS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-                status.check()
                 collector.overdue()
             if work.done():
                 work.result()
@@ -232,6 +233,7 @@ class Stands:
     warmed: Warmed
     warmed_ns: int
     collector: Collector
+    file: StatusFile
     spins: bool
 
     def told(self, ended: str = "") -> bytes:
@@ -270,6 +272,7 @@ class Stands:
             warmed_ns=self.warmed_ns,
             collector=self.collector.told(),
             spins=self.spins,
+            unwritten={"times": self.file.unwritten, "last": self.file.trouble},
             ended=ended,
         )
         return msgspec.json.encode(status)

@@ -392,7 +392,7 @@ def _engine_refused(running: Running) -> Refused:
 
 def watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, on_look: OnLook | None) -> None:
     """Look after a run that has begun until its time is over, somebody wants it to stop, or one of its processes ends that must not; write a
-    checkpoint of its figures every CHECKPOINT_S. Raises Refused when its engine ends again and again."""
+    checkpoint of its figures every CHECKPOINT_S."""
     began_ns = beat_ns = checkpoint_ns = clock.monotonic_ns()
     seconds = running.run.seconds
     while not stop.wanted:
@@ -401,16 +401,17 @@ def watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: S
         if seconds is not None and passed_s >= seconds:
             return
         if running.gate.poll() is not None:
-            running.course.trouble.append(f"the gate ended by itself with exit code {running.gate.returncode}")
+            running.course.cut(f"the gate ended by itself with exit code {running.gate.returncode}")
             return
         if running.observer is not None and running.observer.process.poll() is not None:
-            running.course.trouble.append(f"the account is not watched any more: {running.observer.last_words()}")
+            running.course.cut(f"the account is not watched any more: {running.observer.last_words()}")
             return
-        _keep_engine(running, environ)
+        if not _keep_engine(running, environ):
+            return
         if now_ns - beat_ns >= HEARTBEAT_S * NS_PER_S:
             beat_ns = now_ns
             running.course.beat(clock)
-            stage("running", round(passed_s), 0 if seconds is None else round(seconds))
+            stage(_stands(running.course), round(passed_s), 0 if seconds is None else round(seconds))
         if now_ns - checkpoint_ns >= CHECKPOINT_S * NS_PER_S:
             checkpoint_ns = now_ns
             running.figures.checkpoint(running.course, running.engine_stands(), running.status(), running.truth)
@@ -419,16 +420,24 @@ def watch(running: Running, environ: Mapping[str, str], *, clock: Clock, stop: S
         time.sleep(LOOK_S if seconds is None else max(0.0, min(LOOK_S, seconds - passed_s)))
 
 
-def _keep_engine(running: Running, environ: Mapping[str, str]) -> None:
-    """Start an engine anew that died. The gate has taken its orders back, or does so now."""
+def _stands(course: Course) -> str:
+    """For whoever looks on: that it runs, and what went wrong last."""
+    return f"running; trouble: {course.trouble[-1]}" if course.trouble else "running"
+
+
+def _keep_engine(running: Running, environ: Mapping[str, str]) -> bool:
+    """Start an engine anew that died; False where it has died too often, which ends the run. The gate has taken its orders back, or does so now."""
     if running.engine is not None and running.engine.poll() is None:
-        return
+        return True
     code = None if running.engine is None else running.engine.returncode
     running.course.trouble.append(f"the engine ended by itself with exit code {code}")
     if running.restarts >= MOST_RESTARTS:
-        raise Refused(f"the engine ended {running.restarts + 1} times; see {running.run.out / ENGINE_FOLDER / 'engine.log'}")
+        log = running.run.out / ENGINE_FOLDER / "engine.log"
+        running.course.cut(f"the engine ended {running.restarts + 1} times, and is not started again; see {log}")
+        return False
     running.restarts += 1
     running.engine = _start_engine(running.run, environ)
+    return True
 
 
 # The end

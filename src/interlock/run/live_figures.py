@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interlock.domain.errors import Refused
 from interlock.gate.frames import Status
 from interlock.run.journal_told import Journaled, ReadAlong, read_told
 from interlock.run.live_folder import LiveRun
-from interlock.run.live_kpi import Course, write_kpi
+from interlock.run.live_kpi import KPI_FILE, Course, write_kpi
 from interlock.run.modes import Mode
 from interlock.run.shadow_kpi import write_shadow_kpi
 
@@ -35,16 +36,26 @@ class Figures:
                 one.close()
 
     def checkpoint(self, course: Course, engine: Mapping[str, Any] | None, gate: Status | None, truth: Path | None) -> None:
-        """Write how the run stands. It costs what is new."""
+        """Write how the run stands. It costs what is new. A disk that does not take it is trouble of the run, and is tried again at the next."""
         orders = self._orders.read()
-        self._write(orders, orders if self._account is None else self._account.read(), course, engine, gate, truth, final=False)
+        account = orders if self._account is None else self._account.read()
+        try:
+            self._write(orders, account, course, engine, gate, truth, final=False)
+        except OSError as error:
+            course.note(f"the figures could not be written: {error.strerror or error}")
 
     def final(self, course: Course, engine: Mapping[str, Any] | None, gate: Status | None, truth: Path | None) -> dict[str, Any]:
-        """Write what came of the run, from its journals read whole, and judge it; what was written."""
+        """Write what came of the run, from its journals read whole, and judge it; what was written. Raises Refused if it could not be."""
         run = self._run
         orders = read_told(run.gate_folder / "journal")
         account = orders if self._account is None else read_told(run.out / "journal")
-        return self._write(orders, account, course, engine, gate, truth, final=True)
+        try:
+            return self._write(orders, account, course, engine, gate, truth, final=True)
+        except OSError as error:
+            raise Refused(
+                f"{run.out}: the run has ended, and its figures could not be written: {error.strerror or error}. {KPI_FILE} there is of a "
+                "checkpoint, or of none; make room, and see what became of the orders with `interlock trace check`"
+            ) from error
 
     def _write(
         self,
@@ -58,6 +69,9 @@ class Figures:
         final: bool,
     ) -> dict[str, Any]:
         run = self._run
+        unwritten = {} if engine is None else engine.get("unwritten") or {}
+        if unwritten.get("times"):
+            course.note(f"the engine could not write how it stands: {unwritten['last']}")
         if self._account is not None:
             return write_shadow_kpi(run.out, run.gate_folder, orders, account, course, engine, gate, truth, final=final)
         return write_kpi(run.out, run.mode.value, run.market[0].value, orders, course, engine, gate, truth, final=final)

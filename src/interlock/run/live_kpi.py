@@ -43,6 +43,8 @@ class Course:
     observer_exit: int | None = None
     restarts: int = 0
     trouble: list[str] = field(default_factory=list)
+    cut_short: str = ""
+    """What ended it, where neither its time nor anybody did."""
     reduction: Reduction | None = None
     """None: positions are kept at the stop."""
 
@@ -62,6 +64,16 @@ class Course:
         """Its time is over; what is under way is ended now."""
         self.beat(clock)
         self.ended_wall_ns = clock.now_ns()
+
+    def note(self, trouble: str) -> None:
+        """Something went wrong and it goes on; what comes again is told once."""
+        if trouble not in self.trouble:
+            self.trouble.append(trouble)
+
+    def cut(self, trouble: str) -> None:
+        """Something went wrong that ends it."""
+        self.cut_short = trouble
+        self.trouble.append(trouble)
 
     @property
     def ran_s(self) -> float:
@@ -186,6 +198,9 @@ def invariants_of(
             f"planned {planned} s, ran {course.ran_s:.1f} s",
         ),
         judged(f"heartbeat gap at most {LONGEST_GAP_S:.0f} s", gap_s <= LONGEST_GAP_S, f"longest {gap_s:.1f} s"),
+        judged(
+            "ended by its time or by hand", not course.cut_short, course.cut_short or "by hand" if course.interrupted else "by its time"
+        ),
         judged("journal verified", recovered is not None, problem or "every batch and the chain"),
         judged(
             "journal complete",

@@ -45,5 +45,9 @@ class Log:
         while True:
             line = self._lines.get()
             dropped, self._dropped = self._dropped, 0
-            sys.stderr.write(f"{self._name}: {dropped} lines were left out\n{line}" if dropped else line)
-            sys.stderr.flush()
+            try:
+                sys.stderr.write(f"{self._name}: {dropped} lines were left out\n{line}" if dropped else line)
+                sys.stderr.flush()
+            except OSError:
+                # A full disk, or a terminal that is gone: the next line says that this one is missing.
+                self._dropped += dropped + 1
