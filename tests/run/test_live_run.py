@@ -287,9 +287,33 @@ def test_a_demo_that_is_held_goes_on_until_it_is_interrupted_and_ends_in_order(t
     assert told["decided_again"]["result"] == "SAME"
 
 
-def test_a_demo_refuses_a_folder_that_holds_something(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("do not touch")
-    code, told = command("demo", "--seconds", "22", "--out", str(tmp_path))
-    assert code == 1
-    assert "expected a new or empty folder" in told["error"]["message"]
-    assert [one.name for one in tmp_path.iterdir()] == ["mine"]
+@pytest.mark.parametrize(
+    ("made", "words", "said"),
+    [
+        ("file", (), "expected a folder"),
+        ("nowhere", (), "/proc/nope/x"),
+        ("others", (), "expected a new or empty folder"),
+        ("file", ("--replay", "--synthetic"), "expected a folder"),
+        ("nowhere", ("--replay", "--synthetic"), "/proc/nope/x"),
+    ],
+)
+def test_a_demo_refuses_a_folder_that_is_of_no_use_before_anything_starts(
+    made: str, words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path("/proc/nope/x") if made == "nowhere" else tmp_path / "out"
+    if made == "file":
+        out.write_text("mine")
+    elif made == "others":
+        out.mkdir()
+        (out / "mine").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["demo", *words, "--out", str(out), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert (told["kind"], said in told["message"], str(out) in told["message"]) == ("UsageError", True, True), told
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_demo_on_a_disk_without_room_starts_no_venue(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(small_disk / "demo"), "--json"]) == 2
+    assert "expected 64 MiB free on its disk, found 1" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert list(small_disk.iterdir()) == []

@@ -17,6 +17,7 @@ from interlock.domain.clock import NS_PER_S, SystemClock
 from interlock.domain.errors import UsageError
 from interlock.run.demo import REAL_PARTS, SYNTHETIC_PARTS, real_tapes, synthetic_tapes
 from interlock.run.interrupt import StopWish
+from interlock.run.run_folder import make_folder
 from interlock.run.session import Finished, replay_session
 
 DATA_VARIABLE = "INTERLOCK_DATA"
@@ -69,6 +70,7 @@ def demo(
 def _on_recordings(out: Path, seed: int, *, synthetic: bool, json: bool) -> int:
     clock = SystemClock()
     stages = Stages(clock)
+    make_folder(out / "tapes")
     data = Path(os.environ.get(DATA_VARIABLE, DEFAULT_DATA))
     use_real = data.is_dir() and not synthetic
     note = (

@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from interlock.domain.clock import Clock
-from interlock.domain.errors import Refused
 from interlock.run.control_port import ControlPort
 from interlock.run.folder_names import CONFIG_FILE
 from interlock.run.interrupt import StopWish
+from interlock.run.layers import resolve
 from interlock.run.live import Running, public_places, run_live
-from interlock.run.live_folder import LiveRun
+from interlock.run.live_folder import LiveRun, told_of
 from interlock.run.live_report import write_report
 from interlock.run.modes import Mode
 from interlock.run.observer_child import Stage
 from interlock.run.our_verbs import arm_by_script, our_verb
 from interlock.run.parent_death import end_with_us
+from interlock.run.run_folder import make_empty, require_folder
 from interlock.run.venue_child import ENVIRONMENT, VenueChild
 
 EXAMPLES: Final = Path(__file__).parent / "examples" / "live"
@@ -91,14 +92,18 @@ def run_demo(
     out: Path, seconds: float | None, environ: Mapping[str, str], *, clock: Clock, stop: StopWish, stage: Stage, seed: int
 ) -> DemoResult:
     """Run it in `out`, a new or empty folder; `seconds` None until it is stopped. Raises UsageError and Refused before anything trades."""
-    if out.exists() and any(out.iterdir()):
-        raise Refused(f"{out}: expected a new or empty folder, found files; name another with --out")
-    out.mkdir(parents=True, exist_ok=True)
+    surroundings = {**environ, "READ_ONLY_ENFORCED": "false"}
+    run = LiveRun(
+        config=EXAMPLES / "making-bybit.toml", mode=Mode.LIVE, out=out, places=out / "places.json", seconds=seconds, prepared=True
+    )
+    resolved = resolve(run.config, surroundings)
+    # Before anything is started: a folder that is of no use is said at once.
+    require_folder(out, resolved, told_of(run, resolved), prepared=True)
+    make_empty(out)
     stage("starting the simulated venues (the first start of a version compiles, some 20 s)", 0, 0)
     venues = VenueChild.start(out, environ, "--seed", str(seed))
     observer: subprocess.Popen[bytes] | None = None
     notes = DemoNotes()
-    surroundings = {**environ, "READ_ONLY_ENFORCED": "false"}
 
     def arm(running: Running) -> None:
         notes.armed.update(arm_by_script(running.sockets["raise"], running.status, surroundings, stop=stop, stage=stage))
@@ -108,14 +113,7 @@ def run_demo(
         observer = _start_observer(out, where, environ)
         happenings = _Happenings(notes, where, seconds, stage)
         result = run_live(
-            LiveRun(
-                config=EXAMPLES / "making-bybit.toml",
-                mode=Mode.LIVE,
-                out=out,
-                places=out / "places.json",
-                seconds=seconds,
-                prepared=True,
-            ),
+            run,
             surroundings,
             clock=clock,
             stop=stop,

@@ -41,6 +41,24 @@ def require_folder(out: Path, resolved: Resolved, told: Mapping[str, Any], *, pr
         raise UsageError(f"{out}: expected {LEAST_BYTES >> 20} MiB free on its disk, found {room >> 20}; make room there, or name another")
 
 
+def make_empty(out: Path) -> None:
+    """Make a folder, unless there is one with nothing in it. Raises UsageError for one that holds something, and where none can be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise UsageError(f"{out}: expected a new or empty folder, found files; name another with --out")
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder, unless there is one. Raises UsageError where none can be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
 def _digest_of(held: Path) -> str:
     """The digest of the configuration that a folder holds; empty where that is none of this version's."""
     try:
