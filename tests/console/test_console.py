@@ -232,12 +232,23 @@ def test_nothing_of_a_gate_that_is_gone_is_shown() -> None:
 
 
 def test_an_engine_that_says_nothing_is_gone_too() -> None:
-    stands = {"books": [{"venue": "bybit", "symbol": "BTCUSDT", "bid_ticks": 1, "ask_ticks": 2, "bars": ["no fresh book"]}]}
+    book = {"venue": "bybit", "symbol": "BTCUSDT", "bid_ticks": 1, "ask_ticks": 2, "bars": ["no fresh book"], "book_ns": 1}
+    stands = {"now_ns": 1, "books": [book]}
     assert "no fresh book" in drawn(view(report(), engine=EngineStands(stands, 0)))
     silent = drawn(view(report(), engine=EngineStands(stands, STALE_NS + 1)))
     assert "the engine is gone" in silent
     assert "no fresh book" not in silent
     assert "the engine is gone" in drawn(view(report(), engine=EngineStands({**stands, "ended": "stopped"}, 0)))
+
+
+@pytest.mark.parametrize(("changed_s", "written_s", "age"), [(3, 0, "4.0 s"), (3, 2, "6.0 s"), (7, 0, "0 ms"), (0, 0, "")])
+def test_a_book_of_the_engine_is_as_old_as_its_last_change(changed_s: int, written_s: int, age: str) -> None:
+    """Not as the file that tells of it, which is written each second whatever the market does."""
+    book = {"venue": "bybit", "symbol": "ETHUSDT", "bid_ticks": 1, "ask_ticks": 2, "bars": [], "book_ns": changed_s * NS_PER_S}
+    stands = {"now_ns": 7 * NS_PER_S, "books": [book]}
+    text = drawn(view(report(), engine=EngineStands(stands, written_s * NS_PER_S)))
+    row = next(one for one in text.splitlines() if "ETHUSDT" in one)
+    assert row.split() == ["bybit:ETHUSDT", "1", "2", *age.split(), "engine"]
 
 
 @given(st.integers(10, 200))

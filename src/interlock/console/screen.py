@@ -135,7 +135,9 @@ def _books(view: View) -> Iterable[tuple[object, ...]]:
         return
     for one in view.engine.stands.get("books", ()):
         bars = ", ".join(one.get("bars", ()))
-        yield f"{one['venue']}:{one['symbol']}", one["bid_ticks"], one["ask_ticks"], _age(view.engine.age_ns), "engine", bars
+        # As old as it was when the engine told of it, and what has passed since.
+        age = _age(view.engine.stands["now_ns"] - one["book_ns"] + view.engine.age_ns) if one["book_ns"] else ""
+        yield f"{one['venue']}:{one['symbol']}", one["bid_ticks"], one["ask_ticks"], age, "engine", bars
 
 
 def _money(view: View) -> str:

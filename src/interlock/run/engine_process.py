@@ -75,6 +75,7 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     feeds: list[dict[str, Any]]
     books: list[dict[str, Any]]
+    """`book_ns` is when a book changed last; 0 for one that was never seen."""
     edge: dict[str, Any] | None
     """What the last fills have earned (`interlock.engine.edge`); null where the configuration asks for none."""
     open_orders: int
@@ -259,6 +260,7 @@ class Stands:
                     "symbol": one.symbol,
                     "bid_ticks": side.top(k)[0],
                     "ask_ticks": side.top(k)[1],
+                    "book_ns": side.book_ns(k),
                     "position_lots": side.position_lots(k),
                     "bars": [bar.value for bar in side.bars(k)],
                 }
