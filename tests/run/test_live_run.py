@@ -49,17 +49,19 @@ def test_an_armed_run_quotes_until_its_end_and_leaves_nothing(tmp_path: Path) ->
         assert again["intents"] >= kpi["permits"] - 1
 
 
-def test_a_run_that_nobody_arms_writes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_nobody_arms_writes_nothing_and_ends_in_order_when_it_is_asked_to(number: int, tmp_path: Path) -> None:
     """The control is the run above, with the same configuration and market."""
     with live_ground(tmp_path) as ground:
-        run = ground.start("--for", "8s")
+        run = ground.start("--for", "10m")
         ground.until(ground.sees_books)
         ground.until(lambda: ground.engine()["decisions"] > 20)
         assert ground.engine()["books"][0]["bars"] == ["the gate does not trade"]
-        code, kpi = ground.end(run)
-        assert (code, kpi["permits"], kpi["intents"]) == (0, 0, 0), kpi["invariants"]
+        code, kpi = ground.end(run, number)
+        assert (code, kpi["verdict"], kpi["interrupted"], kpi["permits"], kpi["intents"]) == (130, "PASS", True, 0, 0), kpi["invariants"]
         assert ground.risk_written() == 0
         assert ground.witness(), "the gate reads the account all the same"
+        ground.until_any(lambda: ground.children() == {})
 
 
 def test_an_engine_that_is_killed_is_started_anew_and_its_orders_are_taken_back(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def run(
     at_stop: str = "keep",
     json: bool = False,
 ) -> int:
-    """Run a strategy against venues: gate, sentinel, checker and engine as processes, until the time is over or Ctrl-C.
+    """Run a strategy against venues: gate, sentinel, checker and engine as processes, until the time is over, Ctrl-C or SIGTERM.
 
     Live and at testnet it starts disarmed and halted; give it leave to trade with `interlock arm --socket DIR/run/raise.sock`. On paper and in
     shadow nothing is at stake, and nothing is sent to an account. At the end the engine stops, every order is cancelled and confirmed, and
-    DIR/kpi.json says which invariants held: exit code 1 if one did not, else 130 after Ctrl-C; 2 if it could not start.
+    DIR/kpi.json says which invariants held: exit code 1 if one did not, else 130 after Ctrl-C or SIGTERM; 2 if it could not start.
 
     Parameters
     ----------
