@@ -37,8 +37,8 @@ def demo(
     """Run the whole system on this host for a minute; with --replay both strategies on recorded markets.
 
     The whole system: three simulated venues, market making on Bybit through gate, sentinel and checker, arbitrage signals over Upbit and Binance, a
-    lost answer and a gap in the feed on the way, and a kill drill at the end. Everything stays on loopback. Exit code 0 if every invariant held, 130
-    if all of them did when it was stopped by Ctrl-C, 1 if one did not.
+    lost answer and a gap in the feed on the way, and a kill drill at the end. Everything stays on loopback. Exit code 0 if every invariant held,
+    both faults struck and nothing was left open, 130 if Ctrl-C stopped it before all of it had happened, 1 if something did not hold, with its name.
 
     With --replay: making quotes a recording of Binance BTCUSDT; arbitrage trades 33 days of joint Upbit and Binance bars. The recordings are looked
     for in the folder that INTERLOCK_DATA names (default ../shared/data); without it a seeded synthetic market stands in, and every result says so.
@@ -117,10 +117,21 @@ def _whole_system(out: Path | None, seconds: int, *, hold: bool, seed: int, json
         result = run_demo(folder, None if hold else float(seconds), os.environ, clock=clock, stop=stop, stage=Stages(clock), seed=seed)
     kpi, notes = result.kpi, result.notes
     if json:
-        print(json_format.dumps({"result": result.result, "out": str(result.out), "report": str(result.report), "kpi": kpi, **vars(notes)}))
+        print(
+            json_format.dumps(
+                {
+                    "result": result.result,
+                    "failed": result.failed,
+                    "out": str(result.out),
+                    "report": str(result.report),
+                    "kpi": kpi,
+                    **vars(notes),
+                }
+            )
+        )
     else:
         print("\n".join(_lines(kpi, vars(notes))))
-        print(f"verdict  {result.result}")
+        print(f"verdict  {result.result}{''.join(f'; {one}' for one in result.failed)}")
         print(f"report   {result.report}")
     if result.result == "FAIL":
         return exit_codes.REFUSED

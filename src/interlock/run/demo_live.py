@@ -24,7 +24,7 @@ from interlock.run.interrupt import StopWish
 from interlock.run.layers import resolve
 from interlock.run.live import Running, public_places, run_live
 from interlock.run.live_folder import LiveRun, told_of
-from interlock.run.live_report import write_report
+from interlock.run.live_report import REPORT_FILE, write_report
 from interlock.run.modes import Mode
 from interlock.run.observer_child import Stage
 from interlock.run.our_verbs import arm_by_script, our_verb
@@ -41,6 +41,9 @@ APART_SYMBOLS: Final = ("KRW-BTC", "KRW-ETH")
 LEARNT_DECISIONS: Final = 200
 """After how many decisions the arbitrage knows what the premium is by itself."""
 AGAIN_S: Final = 1.0
+LOST_ANSWER, GAP = "lose_ack", "gap"
+FAULTS: Final = (LOST_ANSWER, GAP)
+"""What a demo has to survive."""
 NOTES_FILE: Final = "demo.json"
 
 
@@ -72,20 +75,42 @@ class DemoResult:
     @property
     def passed(self) -> bool:
         """Whether everything held that a demo claims."""
-        return self._held and self.notes.kill.get("result") == "FINAL"
+        return not self.failed
 
     @property
     def result(self) -> str:
-        """PASS, FAIL, or INTERRUPTED where the kill drill is all that is missing, because it was stopped before."""
-        return "PASS" if self.passed else "INTERRUPTED" if self.interrupted and self._held else "FAIL"
+        """PASS, FAIL, or INTERRUPTED where all that is missing is what had no time to happen, because it was stopped before."""
+        return "PASS" if self.passed else "INTERRUPTED" if self.interrupted and not self._broken() else "FAIL"
 
     @property
-    def _held(self) -> bool:
-        return (
-            self.kpi["verdict"] == "PASS"
-            and self.notes.checked.get("violations") == []
-            and self.notes.decided_again.get("result") == "SAME"
-        )
+    def failed(self) -> list[str]:
+        """What did not hold, by name; a fault was survived only if it struck and nothing of it is left open."""
+        return self._broken() + self._missing()
+
+    def _broken(self) -> list[str]:
+        notes = self.notes
+        found = list(self.kpi["failed"])
+        left = notes.venue.get("open_orders")
+        if left != 0:
+            found.append("what is open at the venue is not known" if left is None else f"{left} orders are open at the venue")
+        if notes.checked.get("violations") != []:
+            found.append("the independent checker found violations, or did not answer")
+        if notes.decided_again.get("result") != "SAME":
+            found.append("the run decided again is another one")
+        if self._kill not in (None, "FINAL"):
+            found.append(f"the kill drill ended with {self._kill}")
+        return found
+
+    def _missing(self) -> list[str]:
+        """What has not happened, which nobody is to blame for where it was stopped before its time."""
+        struck = {one["fault"] for one in self.notes.faults if one["happened"]}
+        found = [f"the fault {fault} did not strike" for fault in FAULTS if fault not in struck]
+        return [*found, "the kill drill was not made"] if self._kill is None else found
+
+    @property
+    def _kill(self) -> str | None:
+        result: str | None = self.notes.kill.get("result")
+        return result
 
 
 def run_demo(
@@ -121,7 +146,7 @@ def run_demo(
             on_running=arm,
             on_look=happenings.look,
         )
-        notes.faults = happenings.survived()
+        notes.faults = happenings.struck()
         notes.venue = _venue(where)
         notes.signals = _signals(out)
     finally:
@@ -131,9 +156,11 @@ def run_demo(
     stage("checking the journal and deciding the run again", 0, 0)
     notes.checked = our_verb(environ, "trace", "check", str(out / "journal"), "--witness", str(out / "witness.jsonl"))
     notes.decided_again = our_verb(environ, "replay", "--from-run", str(out))
-    (out / NOTES_FILE).write_text(json.dumps(vars(notes), indent=2) + "\n", encoding="utf-8")
-    report = write_report(out, result.kpi, vars(notes))
-    return DemoResult(out, result.kpi, notes, report, result.interrupted)
+    demo = DemoResult(out, result.kpi, notes, out / REPORT_FILE, result.interrupted)
+    told = {**vars(notes), "failed": demo.failed}
+    (out / NOTES_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    write_report(out, result.kpi, told)
+    return demo
 
 
 # The arbitrage that only looks
@@ -216,16 +243,16 @@ class _Happenings:
             if not happen(running):
                 self._due = sorted([*self._due, (passed_s + AGAIN_S, happen)], key=lambda one: one[0])
 
-    def survived(self) -> list[dict[str, Any]]:
+    def struck(self) -> list[dict[str, Any]]:
         """The faults that were asked for, with how often the venues say that each happened."""
         happened = self._control.happened()
         return [{**one, "happened": happened.get(one["fault"], 0)} for one in self._notes.faults]
 
     def _lose_an_ack(self, _running: Running) -> bool:
-        return self._happen({"fault": "lose_ack", "venue": "bybit", "verb": "place"}, "the answer to an order is lost")
+        return self._happen({"fault": LOST_ANSWER, "venue": "bybit", "verb": "place"}, "the answer to an order is lost")
 
     def _break_the_feed(self, _running: Running) -> bool:
-        return self._happen({"fault": "gap", "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
+        return self._happen({"fault": GAP, "venue": "bybit", "symbol": "BTCUSDT", "count": 3}, "three messages of the feed are missing")
 
     def _move_apart(self, running: Running) -> bool:
         """Put Upbit's coins below the other venues', once the arbitrage has learnt where they are by themselves; False if it has not yet."""

@@ -74,6 +74,7 @@ def _happened(notes: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = [
         (f"fault: {one['fault']}", f"{one['words']}; happened {one['happened']} times") for one in notes["faults"]
     ]
+    found.append(("did not hold in the demo", "; ".join(notes["failed"]) or "nothing"))
     found.append(("kill drill", f"{kill.get('result', 'not made')} after {kill.get('took_ms', '?')} ms"))
     found.append(("open at the venue afterwards", notes["venue"].get("open_orders")))
     found.append(("independent checker", f"{len(checked.get('checked', {}))} invariants, violations: {checked.get('violations')}"))
