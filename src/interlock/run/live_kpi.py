@@ -199,7 +199,9 @@ def invariants_of(
         ),
         judged(f"heartbeat gap at most {LONGEST_GAP_S:.0f} s", gap_s <= LONGEST_GAP_S, f"longest {gap_s:.1f} s"),
         judged(
-            "ended by its time or by hand", not course.cut_short, course.cut_short or "by hand" if course.interrupted else "by its time"
+            "ended by its time or by hand",
+            not course.cut_short,
+            course.cut_short or ("by hand" if course.interrupted else "by its time"),
         ),
         judged("journal verified", recovered is not None, problem or "every batch and the chain"),
         judged(
