@@ -1,8 +1,10 @@
-"""Signing, beside the venues' own clients: what pybit and Binance's connector put on the wire, and what we put there for the same parameters.
+"""Signing, beside the venues' own clients: what pybit, Binance's connector and Upbit's SDK put on the wire, and what we put there for the same
+parameters.
 
-Each client runs unmodified in its own environment against a server that keeps what came; only its clock is set. What is compared is the signing, so
-ours is fed the client's own order and spelling of parameters: pybit sorts a query by name, Binance's connector puts everything into the query.
-Upbit's client is compared in its own script (`upbit_sdk_upbit.py`).
+Each client runs unmodified in its own environment against a server that keeps what came; only its clock is set, and at Upbit, which has none, the
+nonce. What is compared is the signing, so ours is fed the client's own order and spelling of parameters: pybit sorts a query by name, Binance's
+connector puts everything into the query, Upbit's SDK sorts what is optional. It signs with HS256; we do with HS512, which the venue recommends
+(`tests/venues/test_sign.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from interlock.venues.binance_usdm import sign as binance
 from interlock.venues.bybit import sign as bybit
 from interlock.venues.request import Call, Key, Method, SignedCall
+from interlock.venues.upbit import sign as upbit
 
 HERE = Path(__file__).resolve().parent / "signing"
 PYTHON = HERE.parent.parent.parent / ".venv-clients" / "bin" / "python"
@@ -31,6 +34,8 @@ BYBIT = Key("XXXXXXXXXX", "testsecret0123456789abcdefTESTSECRET")
 BINANCE = Key(
     "dbefbc809e3e83c283a984c3a1459732ea7db1360ca80c5c2c8867408d28cc83", "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
 )
+UPBIT = Key("a7Xd92LmQW3vBtRzYpMj5CxNKeT1HuVs0fFgJcAw", "upbit-test-secret-0123456789-0123456789-0123456789-0123456789-x")
+NONCE = "b2f1e3f8-2dc1-4d6f-a838-c74c49b0e39a"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def sent_by(script: str, key: Key, kind: str) -> Sent:
     another = Key(key.access, "another")
     if kind != "HMAC":
         key, another = Key(key.access, secret(kind)), Key(key.access, secret(kind))
-    given = {"access": key.access, "secret": key.secret, "pair": kind != "HMAC", "now_ms": NOW_MS, "window_ms": WINDOW_MS}
+    given = {"access": key.access, "secret": key.secret, "pair": kind != "HMAC", "now_ms": NOW_MS, "window_ms": WINDOW_MS, "nonce": NONCE}
     command = [str(PYTHON), str(HERE / script), json.dumps(given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -74,6 +79,11 @@ def connector(request: pytest.FixtureRequest) -> Sent:
     return sent_by("sdk_signs.py", BINANCE, request.param)
 
 
+@pytest.fixture(scope="module")
+def upbit_sdk() -> Sent:
+    return sent_by("upbit_signs.py", UPBIT, "HMAC")
+
+
 def call_of(sent: Mapping[str, Any], *without: str) -> Call:
     """The call that a client's request was made of: without what signing adds to the query."""
     path, _, query = sent["target"].partition("?")
@@ -82,9 +92,10 @@ def call_of(sent: Mapping[str, Any], *without: str) -> Call:
 
 
 def same(signed: SignedCall, sent: Mapping[str, Any]) -> bool:
-    """Whether a request of ours is the client's: method, target and body byte for byte, and each header of ours among theirs."""
+    """Whether a request of ours is the client's: method, target and body byte for byte, and each header of ours, however spelled, among theirs."""
     ours = (signed.method.value, signed.target, signed.body.decode("ascii"))
-    return ours == (sent["method"], sent["target"], sent["body"]) and set(signed.headers) <= set(sent["headers"].items())
+    theirs = {(name.lower(), value) for name, value in sent["headers"].items()}
+    return ours == (sent["method"], sent["target"], sent["body"]) and {(name.lower(), value) for name, value in signed.headers} <= theirs
 
 
 BYBIT_CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -161,3 +172,24 @@ def test_binance_orders_over_the_socket_are_signed_as_its_connector_signs_them(c
     assert [(name, str(value)) for name, value in ours.items()] == [(name, str(value)) for name, value in theirs.items()]
     later = binance.sign_socket(connector.key, asked, timestamp_ms=NOW_MS + 1, receive_window_ms=WINDOW_MS)
     assert later["signature"] != theirs["signature"]
+
+
+UPBIT_CASES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "read": ("GET", "/v1/orders/open", {"market": "KRW-BTC", "states[]": "watch", "limit": "100"}),
+    "read without parameters": ("GET", "/v1/accounts", {}),
+    "place": ("POST", "/v1/orders", {"side": "bid", "price": "50000000", "time_in_force": "post_only", "identifier": "arb-0001"}),
+    "cancel": ("DELETE", "/v1/order", {"identifier": "arb-0001"}),
+}
+
+
+@pytest.mark.parametrize("case", UPBIT_CASES)
+def test_upbit_requests_are_signed_as_its_sdk_signs_them(upbit_sdk: Sent, case: str) -> None:
+    sent, (method, path, asked) = upbit_sdk.cases[case], UPBIT_CASES[case]
+    call = call_of(sent)
+    found = json.loads(call.body) if call.body else dict(parse_qsl(call.query))
+    assert (call.method.value, call.path) == (method, path)
+    assert found.items() >= asked.items()
+    assert same(upbit.sign(upbit_sdk.key, call, nonce=NONCE, algorithm=upbit.Algorithm.HS256), sent)
+    assert not same(upbit.sign(upbit_sdk.another, call, nonce=NONCE, algorithm=upbit.Algorithm.HS256), sent)
+    assert not same(upbit.sign(upbit_sdk.key, call, nonce=NONCE[::-1], algorithm=upbit.Algorithm.HS256), sent)
+    assert not same(upbit.sign(upbit_sdk.key, call, nonce=NONCE), sent)

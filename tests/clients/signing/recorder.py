@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 class Recorder:
     """`url` is where it listens, without a scheme. `answer` says what a request is answered with, `reply` what a message of a socket is."""
 
-    def __init__(self, answer: dict[str, Any], reply: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, answer: dict[str, Any] | list[Any], reply: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         self._answer, self._reply = answer, reply
         self._case = ""
         self._up = threading.Event()
