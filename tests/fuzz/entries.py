@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -21,14 +22,18 @@ from tests.venues.captures import depth
 from tests.venues.feeds import BASE_MS, bybit_book, bybit_ticker, bybit_trades, simple, upbit_book, upbit_trade
 from tests.venues.hot_cases import Both, shipped
 from tests.venues.upbit import talks as upbit
+from tests.venues.upbit.test_account import UNITS as UPBIT_UNITS
 from tests.venues.upbit.test_fuzz import FRAMES as UPBIT_FRAMES
 from tests.venues.upbit.test_fuzz import TALKS as UPBIT_TALKS
 
 from interlock.gate.web_socket import Came, Incoming, Opcode, SocketTrouble
+from interlock.venues.binance_usdm import rules as binance_rules
 from interlock.venues.binance_usdm import socket_entry as binance_socket
 from interlock.venues.binance_usdm.account import Account as BinanceAccount
 from interlock.venues.binance_usdm.account_stream import AccountStream as BinanceStream
 from interlock.venues.binance_usdm.trade import Trade as BinanceTrade
+from interlock.venues.binance_usdm.wire import decode_exchange_info
+from interlock.venues.bybit import rules as bybit_rules
 from interlock.venues.bybit import socket_entry as bybit_socket
 from interlock.venues.bybit.account_stream import AccountStream as BybitStream
 from interlock.venues.bybit.trade import Trade as BybitTrade
@@ -36,8 +41,10 @@ from interlock.venues.feed import MAX_FRAME_BYTES
 from interlock.venues.http_wire import Answers, HttpTrouble
 from interlock.venues.port import Accepted, AccountFeed, Ask, Heard, Nonsense, OrderVerbs, Refused, Talk, Told
 from interlock.venues.trouble import Doing, Explained
+from interlock.venues.upbit import public as upbit_public
 from interlock.venues.upbit.account_stream import AccountStream as UpbitStream
 from interlock.venues.upbit.trade import Trade as UpbitTrade
+from interlock.venues.upbit.wire import decode_instruments
 
 MOST_FRAMES = 12
 MOST_ASKED = 300
@@ -110,6 +117,7 @@ PUBLIC: dict[str, tuple[bytes, ...]] = {
         ),
         lines(bybit_trades(("a", "Buy", "100.0", "1", 0))),
         lines(bybit_ticker("snapshot", 0, markPrice="100.0", fundingRate="0.0001", nextFundingTime=str(BASE_MS)), bybit_ticker("delta", 1)),
+        lines({"topic": "priceLimit.BTCUSDT", "data": {"symbol": "BTCUSDT", "buyLmt": "114450.0", "sellLmt": "103550.0"}, "ts": BASE_MS}),
         lines({"success": True, "ret_msg": "", "conn_id": "1", "op": "subscribe"}, {"success": False, "ret_msg": "x", "op": "subscribe"}),
     ),
     "upbit": (
@@ -257,8 +265,31 @@ def binance_reads() -> list[Read]:
         (lambda each: each.fills(cursor), [binance.clock(), binance.ok([binance.TRADE]), binance.ok(binance.ORDER)]),
         (lambda each: each.ledger(cursor), [binance.clock(), binance.ok([binance.INCOME])]),
         (lambda each: each.ended_orders(READS_NS), [binance.clock(), binance.ok([binance.ORDER])]),
+        # A row that makes no sense but for its time.
+        (lambda each: each.ledger(cursor), [binance.clock(), binance.ok([binance.INCOME | {"income": "x"}])]),
     ]
     return scripts((of(talk), answers) for talk, answers in [*BINANCE_READS, *more])
+
+
+# Listings that anybody is told, before there is an account
+
+LISTINGS: tuple[tuple[Callable[[bytes], object], Any], ...] = (
+    (lambda body: binance_rules.instruments(decode_exchange_info(body)), msgspec.json.decode(binance.info(binance.SYMBOL).body)),
+    (bybit_rules.instruments, msgspec.json.decode(bybit.rows(bybit.ENTRY).body)),
+    (lambda body: upbit_public.instruments(decode_instruments(body), date(2026, 1, 1)), UPBIT_UNITS),
+)
+
+
+def listing(data: bytes) -> bool:
+    """The first byte of an input is the venue."""
+    read, _ = LISTINGS[data[0] % len(LISTINGS)] if data else LISTINGS[0]
+    with suppress(ValueError, ArithmeticError, msgspec.DecodeError, Nonsense):
+        sound(read(data[1:]))
+        return True
+    return False
+
+
+LISTED = Entry(listing, tuple(bytes((at,)) + encoded(said) for at, (_, said) in enumerate(LISTINGS)))
 
 
 # HTTP
@@ -382,6 +413,7 @@ ENTRIES: dict[str, Entry] = {
             (binance.PLACED | {"status": "CANCELED"}, 0, (CANCELLED,)),
             ([binance.PLACED, binance.PLACED], 0, (PLACED, AMENDED)),
             ({"code": -5022, "msg": ""}, 4, EVERY),
+            ({"code": 200, "msg": "The operation of cancel all open order is done."}, 0, (CANCELLED,)),
         ],
     ),
     "bybit_orders": orders(BYBIT_VERBS, [(BYBIT_YES, 0, EVERY), (BYBIT_NO, 0, EVERY), (BYBIT_BATCH, 0, EVERY)]),
@@ -393,6 +425,7 @@ ENTRIES: dict[str, Entry] = {
     "binance_usdm_reads": reads(binance_reads(), b"[]"),
     "bybit_reads": reads(scripts(BYBIT_TALKS.values()), bybit.rows().body),
     "upbit_reads": reads(scripts(UPBIT_TALKS.values()), b"[]"),
+    "listings": LISTED,
     "http": Entry(http, HTTP),
     "web_socket": Entry(frames, FRAMES),
 }

@@ -5,14 +5,21 @@ Where atheris cannot be installed (it has wheels for Linux on x86-64), the seeds
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from tests.fuzz.entries import ENTRIES, PLANTED
 from tests.fuzz.run import BOUND_S, flags_of
+
+from interlock import venues
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WITH_ATHERIS = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheel here")
@@ -35,6 +42,57 @@ def test_what_a_search_begins_with_makes_sense(name: str) -> None:
 def test_noise_is_nothing_and_breaks_nothing(name: str) -> None:
     for noise in (b"", b"\0", b"\xff" * 40, b"{" * 300, b"[" * 300, b'\x00\x00{"a":'):
         ENTRIES[name].hold(noise)
+
+
+OF_FILES = {
+    "interlock.venues.bybit.capture._decode_sent": "what a recording of ours asked",
+    "interlock.venues.binance_usdm.wire.decode_envelope": "recordings of others, as they are imported",
+    "interlock.venues.binance_usdm.wire.decode_other": "recordings of others, as they are imported",
+}
+"""Decoders of what comes from files and not from a venue, and from which: `tests/venues/test_binance_import.py` imports damaged ones."""
+
+
+def decoders() -> dict[int, set[str]]:
+    """Every decoder that a module of the venues makes, with its names there and where it is imported."""
+    found: dict[int, set[str]] = {}
+    for module in pkgutil.walk_packages(venues.__path__, f"{venues.__name__}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            decoder = value if isinstance(value, msgspec.json.Decoder) else getattr(value, "__self__", None)
+            if isinstance(decoder, msgspec.json.Decoder):
+                found.setdefault(id(decoder), set()).add(f"{module.name}.{name}")
+    return found
+
+
+def reached(do: Callable[[], object]) -> set[int]:
+    """Which decoders are called while something is done."""
+    met: set[int] = set()
+
+    def note(_: object, event: str, called: Any) -> None:
+        if event == "c_call" and isinstance(getattr(called, "__self__", None), msgspec.json.Decoder):
+            met.add(id(called.__self__))
+
+    sys.setprofile(note)
+    try:
+        do()
+    finally:
+        sys.setprofile(None)
+    return met
+
+
+def test_no_decoder_of_a_venue_s_words_is_forgotten() -> None:
+    """A new one has to be reached by what a search begins with, or nobody looks for what breaks it."""
+
+    def begin() -> None:
+        for entry in ENTRIES.values():
+            for seed in entry.seeds:
+                entry.hold(seed)
+
+    every, met = decoders(), reached(begin)
+    assert len(every) > 80
+    assert [names for decoder, names in every.items() if decoder not in met and not names & OF_FILES.keys()] == []
+    # And those of files are none that a venue's words reach, or their reason is no reason.
+    assert {name for decoder in met for name in every.get(decoder, ())} & OF_FILES.keys() == set()
+    assert OF_FILES.keys() <= {name for names in every.values() for name in names}
 
 
 @WITH_ATHERIS

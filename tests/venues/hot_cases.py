@@ -39,7 +39,7 @@ from interlock.venues.binance_usdm import rules as binance_rules
 from interlock.venues.binance_usdm import wire as binance_wire
 from interlock.venues.bybit import hot as bybit_hot
 from interlock.venues.bybit import public as bybit_public
-from interlock.venues.feed import BookChange, FundingNext, Mark, Reject, Taken, Trade
+from interlock.venues.feed import BookChange, FundingNext, Mark, PriceLimits, Reject, Taken, Trade
 from interlock.venues.held_book import HeldBook
 from interlock.venues.hot import Columns, among
 from interlock.venues.upbit import hot as upbit_hot
@@ -88,6 +88,8 @@ def rows_of(taken: Taken, symbols: Sequence[str]) -> list[tuple[int, ...]]:
             found.append(row(event.ticks, event.lots, RowKind.TRADE if event.in_book else RowKind.BLOCK_TRADE, event.side))
         elif isinstance(event, Mark):
             found.append(row(event.ticks, 0, RowKind.MARK, 0))
+        elif isinstance(event, PriceLimits):
+            continue  # for orders, and no row of a trace
         else:
             assert isinstance(event, FundingNext)
             found.append(row(0, event.rate, RowKind.FUNDING_NEXT, 0))

@@ -46,6 +46,14 @@ CONFIG = {"feeTier": 0, "canTrade": True, "dualSidePosition": False, "multiAsset
 SYMBOL_CONFIG = {"symbol": "BTCUSDT", "marginType": "CROSSED", "isAutoAddMargin": "false", "leverage": 21, "maxNotionalValue": "1000000"}
 FEES = {"symbol": "BTCUSDT", "makerCommissionRate": "-0.0001", "takerCommissionRate": "0.0004", "rpiCommissionRate": "0.00005"}
 MARGIN = {"totalMarginBalance": "103.12345678", "availableBalance": "-1.5", "totalMaintMargin": "0.00000000"}
+BRACKETS = {
+    "symbol": "BTCUSDT",
+    "brackets": [
+        {"bracket": 1, "initialLeverage": 125, "notionalCap": 50000, "notionalFloor": 0, "maintMarginRatio": 0.004, "cum": 0.0},
+        {"bracket": 2, "initialLeverage": 100, "notionalCap": 600000, "notionalFloor": 50000, "maintMarginRatio": 0.005, "cum": 50.0},
+    ],
+}
+LISTEN_KEY = "pqia91ma19a5s61cv6a81va65sdf19v8a65a1a5s61cv6a81va65sdf19v8a65a1"
 SEEN = OrderSeen(
     symbol="BTCUSDT",
     client_id="arb-0001",
@@ -313,6 +321,9 @@ TALKS: list[tuple[Callable[[Account], Talk[Any]], list[Heard]]] = [
     (lambda of: of.positions(), [ok([POSITION])]),
     (lambda of: of.order("BTCUSDT", "arb-0001"), [ok(ORDER)]),
     (lambda of: of.open_orders(), [clock(), ok([ORDER]), ok([ALGO])]),
+    (lambda of: of.tiers(), [ok([BRACKETS])]),
+    (lambda of: AccountStream(of.instruments).opening(), [ok({"listenKey": LISTEN_KEY})]),
+    (lambda of: AccountStream(of.instruments).keeping(), [ok({"listenKey": LISTEN_KEY})]),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
@@ -17,6 +17,7 @@ from tests.venues.bybit.test_account import KEY_FACTS, TICKER
 from tests.venues.scripted import finish
 
 from interlock.domain.errors import UsageError
+from interlock.venues.bybit import disconnect
 from interlock.venues.bybit.account import Account
 from interlock.venues.bybit.account_stream import AccountStream
 from interlock.venues.port import Ask, Heard, Nonsense, Refused, Talk
@@ -25,6 +26,9 @@ READS = Account(INSTRUMENTS)
 FEED = AccountStream(INSTRUMENTS)
 WALLET = {"accountType": "UNIFIED", "totalAvailableBalance": "1", "totalMaintenanceMargin": "1", "coin": [COIN]}
 FUNDING = EXECUTION | {"execType": "Funding"}
+DOLLARS = {"symbol": "USDCUSDT", "bid1Price": "0.9998", "ask1Price": "0.9999"}
+LIMITS = {"symbol": "BTCUSDT", "buyLmt": "105878.10", "sellLmt": "103781.60", "ts": "1750302284491"}
+TIER = {"symbol": "BTCUSDT", "riskLimitValue": "2000000", "maintenanceMargin": "0.005", "initialMargin": "0.01"}
 
 TALKS: dict[str, tuple[Callable[[], Talk[Any]], list[Heard]]] = {
     "clock": (READS.clock, [clock()]),
@@ -41,6 +45,10 @@ TALKS: dict[str, tuple[Callable[[], Talk[Any]], list[Heard]]] = {
     "ended": (lambda: READS.ended_orders(1_746_270_300_000_000_000), [clock(), rows(ORDER), rows(), rows(ORDER)]),
     "fills": (lambda: READS.fills("1746270400000-1"), [clock(), rows(EXECUTION, FUNDING)]),
     "ledger": (lambda: READS.ledger("1746270400000-1"), [clock(), rows(FUNDING), rows(LOG)]),
+    "dollars": (lambda: READS.dollars("USDT"), [rows(DOLLARS)]),
+    "price limit": (lambda: READS.price_limit("BTCUSDT"), [ok(LIMITS)]),
+    "tiers": (READS.tiers, [rows(TIER)]),
+    "window": (disconnect.window_s, [ok({"dcpInfos": [{"product": "DERIVATIVES", "dcpStatus": "ON", "timeWindow": "10"}]})]),
 }
 FRAMES = [
     {"topic": "order", "data": [ORDER | {"category": "linear"}]},
@@ -106,6 +114,8 @@ def assert_sane(value: Any) -> None:
     elif isinstance(value, tuple | list):
         for each in value:
             assert_sane(each)
+    elif isinstance(value, Mapping):
+        assert_sane(tuple(value.values()))
     elif is_dataclass(value):
         for each in fields(value):
             assert_sane(getattr(value, each.name))
