@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interlock.domain.clock import NS_PER_S
 from interlock.domain.errors import UsageError
 from interlock.simulate.served.tls import make_authority
 from interlock.venues.endpoint import Endpoint, Where
+from interlock.venues.http_blocking import BlockingBroken, BlockingHttp
 from interlock.venues.http_reader import HttpReader, ReadBroken
 from interlock.venues.http_wire import Answers, HttpTrouble, frame_of
 from interlock.venues.port import Heard
@@ -159,6 +161,44 @@ def test_a_server_that_closes_without_an_answer_has_seen_one_copy(method: Method
             # And it is the server that made the difference: the same reader asks again on a new connection.
             assert (await reader.ask(call(path="/warm"), 2)).body == b"{}"
             reader.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("first", [True, False], ids=["fresh", "reused"])
+@pytest.mark.parametrize("silent", [False, True], ids=["closed", "silent"])
+def test_whoever_stops_everything_writes_each_request_once_too(method: Method, first: bool, silent: bool) -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            seen.append(head.split(b" ", 1)[0])
+            if b"warm" in head:
+                seen.pop()
+                writer.write(OK)
+            elif silent:
+                await reader.read()
+                return
+            else:
+                return
+
+    async def story() -> None:
+        async with server(serve) as port:
+            client = BlockingHttp(loopback(port))
+            if not first:
+                assert (await asyncio.to_thread(client.ask, call(path="/warm"), 5 * NS_PER_S)).status == 200
+            with pytest.raises(BlockingBroken, match=f"{method.value} /a: "):
+                await asyncio.to_thread(client.ask, call(method), NS_PER_S // 5)
+            await asyncio.sleep(0.05)
+            assert seen == [method.value.encode()]
+            # And it is the server that made the difference: the same client asks again on a new connection.
+            assert (await asyncio.to_thread(client.ask, call(path="/warm"), 5 * NS_PER_S)).body == b"{}"
+            with pytest.raises(BlockingBroken):
+                await asyncio.to_thread(client.ask, call(method), NS_PER_S // 5)
+            assert seen == [method.value.encode()] * 2
+            client.close()
 
     asyncio.run(story())
 

@@ -133,11 +133,22 @@ UNCLEAR: tuple[dict[str, Any], ...] = (
 )
 
 
+CHANGING: tuple[dict[str, Any], ...] = (
+    {"fault": Fault.ACCEPT_THEN_ERROR},
+    {"fault": Fault.RESET_BEFORE},
+    {"fault": Fault.LOSE_ACK},
+    {"fault": Fault.RESET_AT_BYTE, "count": 40},
+)
+"""Of these, one of each kind, for what changes an order; but for the second it has its effect."""
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["fresh", "reused"])
 @pytest.mark.parametrize("fault", UNCLEAR, ids=lambda one: "-".join(map(str, one.values())))
 async def test_what_is_no_clear_answer_leaves_the_outcome_open_and_nothing_is_written_again(
-    place: WiredPlace, fault: dict[str, Any]
+    place: WiredPlace, fault: dict[str, Any], first: bool
 ) -> None:
     with Lines(place) as lines:
+        await on_a_line(lines, first=first)
         assert place.strike(verb="place", **fault)
         order = intent(place, place.wanted())
         said = await lines.write(order, NS_PER_S // 2)
@@ -146,6 +157,57 @@ async def test_what_is_no_clear_answer_leaves_the_outcome_open_and_nothing_is_wr
         assert place.copies(order.client_id) == 1
         place.face.parts.faults.clear()
         assert state_of(await lines.write(intent(place, place.wanted()))) is not OrderState.REJECTED, "the next line is another one"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["fresh", "reused"])
+@pytest.mark.parametrize("verb", ["amend", "cancel", "cancel_batch"])
+async def test_what_changes_an_order_is_written_once_too_whatever_becomes_of_its_answer(place: WiredPlace, verb: str, first: bool) -> None:
+    many = 2 if verb == "cancel_batch" else 1
+    if verb == "amend" and not place.traits.amends:
+        return
+    for fault in CHANGING:
+        with Lines(place) as lines:
+            if many > lines.wire.cancels_at_once:
+                return
+            rest = place.rest_truly(many)
+            ids = [one.client_id for one in rest]
+            lower = intent(place, replace(place.wanted(), ticks=place.ticks(Side.BUY, "0.96")), 1, ids[0])
+
+            async def ask(
+                within_ns: int, lines: Lines = lines, ids: list[str] = ids, lower: r.Intent = lower
+            ) -> list[r.Record] | r.Record | str:
+                return await (lines.write(lower, within_ns) if verb == "amend" else lines.cancel(ids, place.symbol, within_ns))
+
+            await on_a_line(lines, first=first)
+            assert place.strike(verb=verb, **fault)
+            said = await ask(NS_PER_S // 2)
+            assert not any(
+                isinstance(one, r.Answered) or getattr(one, "accepted", False) for one in (said if isinstance(said, list) else [said])
+            )
+            await asyncio.sleep(0.05)
+            assert [place.copies(one, verb) for one in ids] == [1] * many, fault
+            assert place.truth(ids[0]).state.final is (verb != "amend" and fault["fault"] is not Fault.RESET_BEFORE)
+            # And nothing keeps us from asking for it again, which is another request.
+            place.face.parts.faults.clear()
+            lines.lost.clear()
+            await ask(10 * NS_PER_S)
+            assert [place.copies(one, verb) for one in ids] == [2] * many, fault
+            if verb == "amend":
+                truth = place.truth(ids[0])
+                assert place.sim_price(truth.ticks) == place.instrument().price(lower.ticks)
+            else:
+                assert all(place.truth(one).state.final for one in ids)
+
+
+async def on_a_line(lines: Lines, *, first: bool) -> None:
+    """Where the next request is to be the first of its connection, nothing; else one is answered on it before."""
+    if not first:
+        assert state_of(await lines.write(intent(lines.place, lines.place.wanted()))) is not OrderState.REJECTED
+        line = await lines.pool.take()
+        assert line.has_room
+        assert line is await lines.pool.take()
+    else:
+        assert lines.pool.free() is None
 
 
 async def test_a_refusal_because_of_the_rate_stops_its_kind_and_leaves_cancels(place: WiredPlace) -> None:

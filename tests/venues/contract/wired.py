@@ -136,7 +136,7 @@ class Lines:
         line.expect(1, frame, ("place", wanted.client_id, wanted.revision), self.boot_ns, within_ns)
         return await self._outcome()
 
-    async def cancel(self, ids: Sequence[str], symbol: str) -> list[r.Record]:
+    async def cancel(self, ids: Sequence[str], symbol: str, within_ns: int = 10 * SECOND_NS) -> list[r.Record]:
         self.place.clock.advance(SECOND_NS)
         for at in range(0, len(ids), self.wire.cancels_at_once):
             some = ids[at : at + self.wire.cancels_at_once]
@@ -144,7 +144,7 @@ class Lines:
             asked = self.wire.cancellation([ToCancel(one, symbol) for one in some], self.cancels, self.now().wall_ns)
             line = await self.pool.take()
             assert line.lower(asked.frame).wrote is Wrote.WHOLE
-            line.expect(1 + self.cancels, asked.frame, ("cancel", *some), self.boot_ns, 10 * SECOND_NS)
+            line.expect(1 + self.cancels, asked.frame, ("cancel", *some), self.boot_ns, within_ns)
         await self.place.until(lambda: len(self.records) >= len(ids) or self.lost)
         found, self.records = self.records, []
         return sorted(found, key=lambda one: ids.index(one.client_id) if isinstance(one, r.CancelAnswered) else -1)
