@@ -36,7 +36,7 @@ class FundingSettled:
 
 @dataclass(slots=True, kw_only=True)
 class Desk:
-    """The venue behind the wire. `messages` numbers what the private stream tells."""
+    """The venue behind the wire. `messages` numbers what the private stream tells; `amending` has the orders of which a change is under way."""
 
     venue: SimVenue
     account: MarginAccount
@@ -47,6 +47,7 @@ class Desk:
     settled: list[FundingSettled] = field(default_factory=list)
     began_ns: int = 0
     messages: int = 0
+    amending: set[int] = field(default_factory=set)
 
 
 Handler = Callable[[Desk, Ask], Done]

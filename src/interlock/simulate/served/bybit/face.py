@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from interlock.simulate.served.bybit.trade_stream import TradeStream
 from interlock.simulate.served.bybit.wanted import wanted_of
 from interlock.simulate.served.bybit.words import NO_ROUTE, OVER_LIMIT, Failed
 from interlock.simulate.served.face import Face, Parts, Reply, Wanted
+from interlock.simulate.served.faults import Fault, FaultSpec
 from interlock.simulate.served.hub import Hub
 from interlock.simulate.served.keys import SimKey
 from interlock.simulate.served.orders import EndReason
@@ -124,6 +126,16 @@ class BybitFace(Face):
         except Failed as failed:
             return enveloped(failed.code, failed.text, now_ms, status=failed.status, headers=headers)
         return enveloped(0, "OK", now_ms, result=done.result, ext=done.ext, headers=headers)
+
+    def done(self, wanted: Wanted, struck: Mapping[Fault, FaultSpec], act: Callable[[], Reply]) -> Reply:
+        """As everywhere; and a change whose answer is late is under way until then."""
+        before = [(order, order.revision) for name, _ in wanted.ids if (order := self.venue.find(client_id=name)) is not None]
+        reply = super().done(wanted, struck, act)
+        if wanted.verb == "amend" and Fault.LATE_ACK in struck:
+            for number in (order.number for order, revision in before if order.revision > revision):
+                self.desk.amending.add(number)
+                self.parts.later(struck[Fault.LATE_ACK].ms, partial(self.desk.amending.discard, number))
+        return reply
 
     def _within_limits(self, route: Route, ask: Ask, headers: dict[str, str]) -> Ask:
         """Count a request; a batch counts its items and is cut where the bucket is empty. Raises Failed."""

@@ -12,7 +12,7 @@ from interlock.simulate.served.bybit.desk import Desk
 from interlock.simulate.served.bybit.envelope import Done
 from interlock.simulate.served.bybit.ids import Of, id_of
 from interlock.simulate.served.bybit.reads import find
-from interlock.simulate.served.bybit.words import NOT_FOUND, PARAMS, SELF_MATCHES, TIMES_IN_FORCE, Failed, failure
+from interlock.simulate.served.bybit.words import NOT_FOUND, PARAMS, PROCESSING, SELF_MATCHES, TIMES_IN_FORCE, Failed, failure
 from interlock.simulate.served.orders import NewOrder, Refused, SimOrder
 
 CANCEL_ALL_MOST: Final = 500
@@ -69,6 +69,8 @@ def pre_check(desk: Desk, ask: Ask) -> Done:
 def amend(desk: Desk, ask: Ask) -> Done:
     """Change price or whole size of an open order; its id stays."""
     order = _open(desk, ask, "replace")
+    if order.number in desk.amending:
+        raise Failed(PROCESSING, "The order is processing and can not be operated, please try again later")
     for name in _NOT_SIMULATED:
         _refuse(ask, name)
     price, quantity = ask.decimal("price"), ask.decimal("qty")

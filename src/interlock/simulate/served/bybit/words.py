@@ -32,6 +32,7 @@ OVER_LIMIT: Final = 10006
 UNKNOWN_IP: Final = 10010
 NO_ROUTE: Final = 10017
 NOT_FOUND: Final = 110001
+PROCESSING: Final = 110079
 
 _REFUSALS: Final[Mapping[Refusal, tuple[int, str]]] = {
     Refusal.UNKNOWN_SYMBOL: (PARAMS, "params error: symbol invalid"),
