@@ -1,4 +1,4 @@
-"""A gate as a process at the simulators of two real venues, over the wire: one lie or blow of the venue a test, and that it struck is shown by the
+"""A gate as a process at the simulators of the real venues, over the wire: one lie or blow of the venue a test, and that it struck is shown by the
 venue's own record.
 
 test_orders_at_venues.py has those that every venue and way is tried with; here each stands where it shows best.
@@ -16,19 +16,21 @@ from tests.run.venues_world import MARKETS, World, world
 
 from interlock.domain.orders import TimeInForce
 
-LIVES = {"bybit": ("bybit", "socket"), "binance_usdm by rest": ("binance_usdm", "rest")}
-"""Where a gate lives through these tests, and how its orders go out."""
-PLACED = {"bybit": "/v5/trade order.create", "binance_usdm": "POST /fapi/v1/order"}
+LIVES = {"bybit": (("bybit",), "socket"), "binance_usdm by rest": (("binance_usdm",), "rest"), "upbit": (("upbit", "bybit"), "socket")}
+"""Where a gate lives through these tests, the first being the venue that lies, and how its orders go out. What Upbit's coins are worth in dollars is
+told where a dollar has a price."""
+PERPETUALS = ["bybit", "binance_usdm by rest"]
+PLACED = {"bybit": "/v5/trade order.create", "binance_usdm": "POST /fapi/v1/order", "upbit": "POST /v1/orders"}
 """Where a placement reaches the venue."""
 
 Home = tuple[str, World]
 
 
-@pytest.fixture(scope="module", params=list(LIVES))
+@pytest.fixture(scope="module", params=PERPETUALS)
 def life(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    venue, entry = LIVES[request.param]
-    with world(tmp_path_factory.mktemp("lies"), (venue,), entry) as there:
-        yield venue, there
+    venues, entry = LIVES[request.param]
+    with world(tmp_path_factory.mktemp("lies"), venues, entry) as there:
+        yield venues[0], there
         there.end()
 
 
@@ -41,6 +43,7 @@ def home(life: Home) -> Iterator[Home]:
     there.hand.calm()
 
 
+# A gate lives on from one test to the next only where what it is chosen by has its scope: whatever names it beside something else says so.
 at_bybit = pytest.mark.parametrize("life", ["bybit"], indirect=True)
 at_binance = pytest.mark.parametrize("life", ["binance_usdm by rest"], indirect=True)
 
@@ -60,7 +63,18 @@ def gone(there: World, venue: str, *ids: str) -> None:
 # An answer that is late, cut, or never leaves
 
 
-@pytest.mark.parametrize(("fault", "how"), [("late_ack", {"ms": 5_000}), ("reset_at_byte", {"count": 12}), ("stall", {})])
+CUT: dict[str, dict[str, int]] = {"late_ack": {"ms": 5_000}, "reset_at_byte": {"count": 12}, "stall": {}}
+
+
+@pytest.mark.parametrize(
+    ("life", "fault", "how"),
+    [
+        *((life, fault, how) for life in PERPETUALS for fault, how in CUT.items()),
+        *(pytest.param("upbit", fault, how, marks=() if fault == "reset_at_byte" else pytest.mark.soak) for fault, how in CUT.items()),
+    ],
+    indirect=["life"],
+    scope="module",
+)
 def test_an_order_whose_answer_is_late_or_cut_is_found_and_never_sent_again(home: Home, fault: str, how: dict[str, int]) -> None:
     venue, there = home
     before = struck(there, fault)
@@ -80,7 +94,7 @@ def test_an_order_whose_answer_is_late_or_cut_is_found_and_never_sent_again(home
     assert not there.latched()
 
 
-@at_bybit
+@pytest.mark.parametrize("life", ["bybit", "upbit"], indirect=True)
 def test_a_cancel_that_is_swallowed_on_a_line_that_falls_silent_is_sent_again(home: Home) -> None:
     venue, there = home
     before, rests = (struck(there, "ignore_cancel"), struck(there, "stall")), there.rests(venue)
@@ -91,7 +105,7 @@ def test_a_cancel_that_is_swallowed_on_a_line_that_falls_silent_is_sent_again(ho
     assert len(there.asked(rests, "cancel")) > 1
 
 
-@at_bybit
+@pytest.mark.parametrize("life", ["bybit", "upbit"], indirect=True)
 def test_of_a_batch_of_cancels_that_is_done_in_part_the_rest_is_sent_again(home: Home) -> None:
     venue, there = home
     before, rest = struck(there, "partial_batch"), [there.rests(venue, share) for share in ("0.985", "0.984", "0.983")]
@@ -163,6 +177,7 @@ def test_an_end_that_is_told_before_the_beginning_opens_nothing_again(home: Home
 # What the venue does to orders and positions
 
 
+@pytest.mark.parametrize("life", [*PERPETUALS, "upbit"], indirect=True)
 def test_an_execution_after_the_cancel_is_booked_and_halts(home: Home) -> None:
     venue, there = home
     before, lots, other = there.position(venue), MARKETS[venue].lots, there.rests(venue, share="0.98")
@@ -181,7 +196,7 @@ def test_an_execution_after_the_cancel_is_booked_and_halts(home: Home) -> None:
     assert there.truly(venue) == before
 
 
-@pytest.mark.parametrize(("life", "fault"), [("bybit", "liquidation"), ("binance_usdm by rest", "adl")], indirect=["life"])
+@pytest.mark.parametrize(("life", "fault"), [("bybit", "liquidation"), ("binance_usdm by rest", "adl")], indirect=["life"], scope="module")
 def test_what_the_venue_takes_of_a_position_is_booked_and_the_rest_may_be_brought_home(home: Home, fault: str) -> None:
     venue, there = home
     there.trades(venue, "buy", 2 * MARKETS[venue].lots)

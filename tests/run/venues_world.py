@@ -110,6 +110,7 @@ class World:
     entry: str
     gate: Serving = field(init=False)
     said: dict[str, Any] = field(default_factory=dict)
+    coins: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -117,6 +118,8 @@ class World:
         self.places = self.folder / "places.json"
         self.places.write_text(json.dumps(self.where) + "\n", encoding="utf-8")
         self.limits = limits_for(self.folder, self.venues)
+        for venue in self.venues:
+            self.truly(venue)
 
     def begin(self) -> None:
         words = (
@@ -369,8 +372,12 @@ class World:
         return [message for each in found.values() for message in each.messages]
 
     def truly(self, venue: str) -> int:
-        """The lots that the venue truly holds of its market; of a derivative."""
+        """The lots that the venue truly holds of its market; of coins, those that came since the beginning."""
         instrument = next(one for one in instruments_of(venue) if one.symbol == MARKETS[venue].symbol)
+        if venue == "upbit":
+            held = self.hand.state(venue)["balances"][instrument.base]
+            lots = instrument.lots(Decimal(held["free"]) + Decimal(held["locked"]))
+            return lots - self.coins.setdefault(venue, lots)
         return instrument.lots(Decimal(self.hand.state(venue)["positions"].get(instrument.symbol, "0")))
 
     def position(self, venue: str) -> int:
