@@ -338,6 +338,7 @@ class FlipWorld:
             skews=self.market.skews,
             connected_since_boot_ns={WHERE: self._stream_since_ns if self.streaming else None},
             can_cancel={"bybit": self.egress.can_cancel and self.cancelling},
+            unread={WHERE: ""},
             sentinel_beat=self.word.sentinel_beat,
         )
         self._take(self.conditions.turn(self.keeper.state.lattice, seen))

@@ -71,6 +71,7 @@ class World:
         self.feeds = {"bybit/BTCUSDT": "", "binance/ETHUSDT": ""}
         self.connected: dict[tuple[str, str], int | None] = {MAIN: NOW, SPARE: NOW}
         self.can_cancel = {MAIN[0]: True, SPARE[0]: True}
+        self.unread = {MAIN: "", SPARE: ""}
         self.skewed_ns = dict.fromkeys(WINDOWS, 0)
         self.wall_ns = 0
         self.beat = 1
@@ -86,6 +87,7 @@ class World:
             skews=samples,
             connected_since_boot_ns=self.connected,
             can_cancel=self.can_cancel,
+            unread=self.unread,
             sentinel_beat=self.beat,
         )
 
@@ -211,6 +213,30 @@ def test_a_venue_where_nothing_could_be_cancelled_trips_its_account_until_it_cou
     found = [one for _ in range(51) for one in world.turn()]
     assert kinds(found) == [CLEAR]
     assert world.level() is Level.RUN
+
+
+def test_an_account_that_was_not_wholly_read_trips_until_it_was_and_five_seconds_have_passed() -> None:
+    world = World().calm()
+    world.unread[MAIN] = "what the private stream may have missed was not read yet: event 7"
+    (trip,) = world.turn()
+    assert isinstance(trip, TRIP)
+    assert (trip.name, trip.scope, trip.subject) == ("reconnect", Scope.ACCOUNT, "bybit/main")
+    assert trip.reason.endswith("was not read yet: event 7")
+    assert world.level() is Level.REDUCE_ONLY
+    assert world.level(account="binance/main") is Level.RUN
+    world.unread[MAIN] = ""
+    found = [world.turn() for _ in range(51)]
+    assert found[:-1] == [[]] * 50
+    assert kinds(found[-1]) == [CLEAR]
+    assert world.level() is Level.RUN
+
+
+def test_an_account_that_nobody_looked_at_was_not_read() -> None:
+    world = World().calm()
+    del world.unread[SPARE]
+    (trip,) = world.turn()
+    assert isinstance(trip, TRIP)
+    assert trip.reason == "nobody looked at what was read of binance/main"
 
 
 def test_accounts_of_one_name_on_two_venues_are_two() -> None:

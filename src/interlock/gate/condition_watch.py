@@ -90,13 +90,17 @@ class Beats(Protocol):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen at one turn. `feeds` by "venue/symbol", `skews` and `can_cancel` by venue, `connected_since_boot_ns` by (venue, account)."""
+    """What was seen at one turn. `feeds` by "venue/symbol", `skews` and `can_cancel` by venue, `connected_since_boot_ns` by (venue, account).
+
+    `unread`, by (venue, account) too, says what of an account is not known as it should be; empty where everything was read.
+    """
 
     clock: ClockReading
     feeds: Mapping[str, str]
     skews: Mapping[str, SkewSample]
     connected_since_boot_ns: Mapping[tuple[str, str], int | None]
     can_cancel: Mapping[str, bool]
+    unread: Mapping[tuple[str, str], str]
     sentinel_beat: int
 
 
@@ -141,7 +145,7 @@ class ConditionWatch:
             *self.clocks(lattice, seen.clock),
             *self.feeds(lattice, seen.feeds, boot_ns),
             *self.venue_clocks(lattice, seen.skews, boot_ns),
-            *self.connections(lattice, seen.connected_since_boot_ns, seen.can_cancel, boot_ns),
+            *self.connections(lattice, seen.connected_since_boot_ns, seen.can_cancel, seen.unread, boot_ns),
             *self.limited(lattice, boot_ns),
             *self.sentinel(lattice, seen.sentinel_beat, boot_ns),
         )
@@ -198,11 +202,18 @@ class ConditionWatch:
         lattice: Lattice,
         connected_since_boot_ns: Mapping[tuple[str, str], int | None],
         can_cancel: Mapping[str, bool],
+        unread: Mapping[tuple[str, str], str],
         boot_ns: int,
     ) -> tuple[Record, ...]:
-        """The private stream of each account, and its line for cancels. A stream that was lost and is back between two looks was lost."""
+        """The private stream of each account, what is read of the account besides, and its line for cancels.
+
+        A stream that was lost and is back between two looks was lost.
+        """
         problems: dict[tuple[str, str], str] = {}
         for where in self._accounts.items():
+            problem = unread.get(where, f"nobody looked at what was read of {'/'.join(where)}")
+            if problem:
+                problems[where] = problem
             if can_cancel.get(where[0]) is not True:
                 problems[where] = f"the line for cancels to {where[0]} is not connected"
             since = connected_since_boot_ns.get(where)

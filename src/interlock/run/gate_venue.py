@@ -82,6 +82,16 @@ class VenueDesk:
         self._begun = False
         self._gaps = True
         """Something may have been missed and is to be read again."""
+        self._missed = 1
+        """How often something may have been missed; the time before the beginning is the first."""
+        self._missed_reason = "the gate began"
+        self._made_up = 0
+        """How many of those times the last consistent cut came after."""
+        self._cut_boot_ns = self._since_boot_ns
+        """When the last consistent cut was begun; before the first, when the gate began."""
+        self._orders_boot_ns = self._since_boot_ns
+        """When a round about the fate of orders was last over, however it ended."""
+        self._orders_rest_until_ns = 0
         self._read_since_boot_ns: int | None = None
         """The beginning of the connection since which everything was read."""
         self._reconcile_at_ns = 0
@@ -94,6 +104,25 @@ class VenueDesk:
         """
         since_ns = self._stream.connected_since_boot_ns
         return since_ns if since_ns == self._read_since_boot_ns else None
+
+    @property
+    def unread(self) -> str:
+        """What of the account is not known as it should be, for which nothing new may be permitted; empty if nothing.
+
+        What may have been missed within a connection counts until a consistent cut came after it. So does a cut that is too old, whatever keeps
+        the next one away, and a search for lost orders that has come to no end.
+        """
+        where, now_ns = f"{self.part.venue}/{self.part.account}", self._parts.clock().boot_ns
+        if self._missed != self._made_up:
+            return f"what the private stream of {where} may have missed was not read yet: {self._missed_reason}"
+        good_for_ns = self.kit.paces.cut_good_for_ns
+        for what, since_ns in (
+            ("the last consistent cut", self._cut_boot_ns),
+            ("the last look at orders of unknown fate", self._orders_boot_ns),
+        ):
+            if not 0 <= now_ns - since_ns <= good_for_ns:
+                return f"{what} of {where} is {(now_ns - since_ns) // NS_PER_S} s old, expected at most {good_for_ns // NS_PER_S} s"
+        return ""
 
     # Duties
 
@@ -165,21 +194,25 @@ class VenueDesk:
                     self._read_since_boot_ns = since_ns
             if self._begun and now_ns >= self._reconcile_at_ns:
                 self._reconcile_at_ns = now_ns + self.kit.paces.reconcile_ns
-                since_ns = self._stream.connected_since_boot_ns
-                await self._reconciler.round()
+                since_ns, missed, begun_ns = self._stream.connected_since_boot_ns, self._missed, self._parts.clock().boot_ns
+                if await self._reconciler.round() is not None:
+                    self._made_up, self._cut_boot_ns = missed, begun_ns
                 self._read_since_boot_ns = since_ns
         except ReadFailed as error:
             self._refused(error)
             self._gaps = True
-            await _rest(error)
+            await asyncio.sleep(_rest_ns(error) / NS_PER_S)
 
     async def orders(self) -> None:
         """Find out about orders whose fate is not known."""
-        try:
-            await self._resolver.round()
-        except ReadFailed as error:
-            self._refused(error)
-            await _rest(error)
+        now_ns = self._parts.clock().boot_ns
+        if now_ns >= self._orders_rest_until_ns:
+            try:
+                await self._resolver.round()
+            except ReadFailed as error:
+                self._refused(error)
+                self._orders_rest_until_ns = self._parts.clock().boot_ns + _rest_ns(error)
+        self._orders_boot_ns = self._parts.clock().boot_ns
 
     async def lines(self) -> None:
         """Keep the line for cancels open, also when nothing is to be cancelled yet."""
@@ -223,9 +256,11 @@ class VenueDesk:
 
     # What the duties share
 
-    def _gap(self, _reason: str) -> None:
+    def _gap(self, reason: str) -> None:
         """Something may have been missed on the stream."""
         self._gaps = True
+        self._missed += 1
+        self._missed_reason = reason
 
     def _refused(self, error: ReadFailed) -> None:
         self._conditions.refused(self.part.venue, self.part.account, error, self._parts.clock().boot_ns)
@@ -238,5 +273,5 @@ class VenueDesk:
         return max(0, sample.interval_ns[1])
 
 
-async def _rest(error: ReadFailed) -> None:
-    await asyncio.sleep(max(error.retry_after_ns, LEAST_REST_NS) / NS_PER_S)
+def _rest_ns(error: ReadFailed) -> int:
+    return max(error.retry_after_ns, LEAST_REST_NS)

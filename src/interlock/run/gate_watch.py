@@ -87,6 +87,7 @@ class GateWatch:
             skews=self._market.skews,
             connected_since_boot_ns={(desk.part.venue, desk.part.account): desk.connected_since_boot_ns for desk in self._desks.values()},
             can_cancel={venue: egress.can_cancel for venue, egress in parts.egresses.items()},
+            unread={(desk.part.venue, desk.part.account): desk.unread for desk in self._desks.values()},
             sentinel_beat=parts.word.sentinel_beat,
         )
         if self._primed or self._all_seen(seen):
@@ -104,6 +105,7 @@ class GateWatch:
             and set(self._parts.setup.accounts) <= set(seen.skews)
             and None not in seen.connected_since_boot_ns.values()
             and all(seen.can_cancel.values())
+            and not any(seen.unread.values())
             and self._parts.readings.sentinel_alive
         )
         self._primed = heard or seen.clock.boot_ns >= self._begun_ns + PRIMED_NS
