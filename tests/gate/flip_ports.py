@@ -32,6 +32,7 @@ class Word:
         self.set = False
         self.sentinel_beat = 1
         self.acknowledged = False
+        self.progress = 0
 
     @property
     def stopped(self) -> bool:
@@ -41,7 +42,7 @@ class Word:
         self.acknowledged = boot_ns > 0
 
     def advance(self) -> None:
-        """Nobody watches the gate here."""
+        self.progress += 1
 
 
 class Lease:

@@ -232,7 +232,7 @@ class FlipWorld:
         proposals = Proposals(parts, DeadMan((), readings, _nobody, self.clock, 20 * NS_PER_S).assure)
         commands = Commands(parts, proposals)
         arm_desk = ArmDesk(parts, proposals, self._situation, "sentinel.sock", about.build)
-        self.attendant = Attendant(parts, partial(called_for, parts))
+        self.attendant = Attendant(parts, partial(called_for, parts), lambda: self.clock.all_three().mono_ns)
         following = Following(lambda: keeper.state, lambda: self.clock().boot_ns)
         self.desk = Desk(parts, proposals, commands, following, arm_desk, dict, self.attendant.enforce)
         await self.egress.restore()

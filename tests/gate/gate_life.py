@@ -260,7 +260,7 @@ class Life:
             tell_sentinel=_tell_nobody,
         )
         self.proposals = Proposals(parts, _not_attended)
-        self.attendant = Attendant(parts, lambda: cancels_called_for(self.state, self.now(), universe=self.universe))
+        self.attendant = Attendant(parts, lambda: cancels_called_for(self.state, self.now(), universe=self.universe), lambda: 0)
         self._account = Account(host, parts, ACCOUNT, TAG, self.worths())
         readings.binding = self.bound()
 

@@ -615,7 +615,7 @@ def test_a_rule_that_fails_keeps_no_owed_cancel_from_being_sent() -> None:
             raise ArithmeticError("a rule that fails")
 
         with suppress(ArithmeticError):
-            Attendant(desk.parts, fails).look()
+            Attendant(desk.parts, fails, lambda: 0).look()
         sent = b""
         with suppress(BlockingIOError):
             sent = far[0].recv(1 << 16)

@@ -13,7 +13,7 @@ from tests.gate.test_flip_findings import armed, in_a_world
 from interlock.domain.orders import OrderState
 from interlock.gate import frames as f
 from interlock.gate import records as r
-from interlock.gate.attendant import Attendant
+from interlock.gate.attendant import HUNG_NS, Attendant
 from interlock.gate.checks import OwnCheck, Verdict
 from interlock.gate.core import DENY, PERMIT
 from interlock.gate.frames import Role
@@ -142,7 +142,7 @@ def test_a_duty_that_fails_halts_the_gate_and_keeps_no_other_from_its_own() -> N
 
         for name, duty in (("works", works), ("fails", fails)):
             before = len(done)
-            attendant = Attendant(world.parts, tuple)
+            attendant = Attendant(world.parts, tuple, lambda: world.clock.all_three().mono_ns)
             attendant.employ("works", 0.001, works)
             attendant.employ(name, 0.001, duty)
             running = asyncio.create_task(attendant.run())
@@ -152,6 +152,60 @@ def test_a_duty_that_fails_halts_the_gate_and_keeps_no_other_from_its_own() -> N
                 await running
             assert latches(world) == ({"internal_error"} if name == "fails" else set())
         assert any("fails" in line for line in world.log)
+
+    in_a_world(use)
+
+
+@pytest.mark.parametrize("ends", ["hangs", "is cancelled"])
+@pytest.mark.parametrize("vital", [True, False])
+def test_a_gate_shows_no_progress_while_a_vital_duty_does_not_go_on(ends: str, vital: bool) -> None:
+    async def use(world: FlipWorld) -> None:
+        await armed(world)
+        stuck, free = asyncio.Event(), asyncio.Event()
+        rounds: list[int] = []
+
+        async def works() -> None:
+            rounds.append(len(rounds))
+            if not stuck.is_set():
+                return
+            if ends == "is cancelled":
+                raise asyncio.CancelledError
+            await free.wait()
+
+        async def shows_progress() -> None:
+            before = world.word.progress
+            await until(lambda: world.word.progress > before)
+
+        attendant = Attendant(world.parts, tuple, lambda: world.clock.all_three().mono_ns)
+        attendant.employ("watching", 0.001, works, vital=vital)
+        running = asyncio.create_task(attendant.run())
+        # A host that stood still for longer: the duty goes on at once, and so does the gate.
+        for _ in range(3):
+            world.clock.pass_(2 * HUNG_NS)
+            await shows_progress()
+        stuck.set()
+        before = len(rounds)
+        await until(lambda: len(rounds) > before)
+        world.clock.pass_(HUNG_NS)
+        await shows_progress()
+        world.clock.pass_(1)
+        told = [line for line in world.log if "duties" in line]
+        if vital:
+            await until(lambda: world.log[-1] == "duties: hung, no progress is shown: watching")
+            shown = world.word.progress
+            attendant.look()
+            assert world.word.progress == shown
+        else:
+            await shows_progress()
+            assert told == [line for line in world.log if "duties" in line]
+        stuck.clear()
+        free.set()
+        if vital and ends == "hangs":
+            await shows_progress()
+            assert world.log[-1] == "duties: go on after they hung"
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
     in_a_world(use)
 

@@ -19,6 +19,7 @@ import msgspec
 
 from interlock.domain.errors import InterlockError
 from interlock.gate import frames as f
+from interlock.gate.clock_watch import ClockReading
 from interlock.gate.conditions import read_only_refusal
 from interlock.gate.connection import OrderConnection
 from interlock.gate.frames import Role
@@ -27,6 +28,7 @@ from interlock.gate.records import Endpoint
 from interlock.gate.sockets import Peer
 from interlock.run import gate_process
 from interlock.run.gate_config import GateConfig, VenuePart
+from interlock.run.gate_kits import MakeKit, kit_of
 from interlock.run.gate_launch import example_limits
 from interlock.run.gate_ports import Ports
 from interlock.run.gate_world import GateWorld
@@ -184,13 +186,18 @@ async def life(
     environ: Mapping[str, str] | None = None,
     answer: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _request: {},
     connect: Callable[[endpoint.Endpoint, str], Awaitable[OrderConnection]] | None = None,
+    kit: MakeKit = kit_of,
+    clocks: Callable[[], ClockReading] = gate_process.clocks,
+    patience: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Host]:
-    """One life of a gate, from its beginning to its orderly end."""
+    """One life of a gate, from its beginning to its orderly end. `patience` is what the sentinel's answer to a request waits for."""
     asked: list[Mapping[str, Any]] = []
     said: list[str] = []
 
     async def ask_sentinel(request: Mapping[str, Any]) -> Mapping[str, Any]:
         asked.append(request)
+        if patience is not None:
+            await patience(request)
         return answer(request) or ({"event": "STATUS", "under_way": None} if request["verb"] == "status" else {})
 
     count = iter(range(1, 1 << 30))
@@ -200,10 +207,11 @@ async def life(
             disk=SystemDisk(),
             connect=connect or gate_process.Machine.real().connect,
             now=gate_process.now,
-            clocks=gate_process.clocks,
+            clocks=clocks,
             nonce=lambda: f"{time.time_ns():024x}{next(count):08x}",
             ask_sentinel=ask_sentinel,
             log=said.append,
+            kit=kit,
         ),
         read_only=read_only_refusal({"READ_ONLY_ENFORCED": "false"} if environ is None else environ),
         host="host",

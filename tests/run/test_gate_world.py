@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -22,19 +23,24 @@ from tests.run.gate_host import ACK, Around, Host, ground, life, run
 from interlock.domain.errors import DamagedState, Refused, UsageError
 from interlock.domain.orders import OrderState, OrderType, Side, TimeInForce
 from interlock.gate import frames as f
+from interlock.gate.attendant import HUNG_NS
+from interlock.gate.clock_watch import ClockReading
 from interlock.gate.frames import Decided, Done, Proposal, Propose, Refusal, Role
 from interlock.gate.journal import Options, SystemDisk, archive, open_journal
 from interlock.gate.limit_sheet import load, sheet_hash
 from interlock.gate.records import SCHEMA, Book, Level, Scope, Tick, encode
 from interlock.gate.snapshot import snapshot_file
+from interlock.gate.venue_reads import VenueReads
 from interlock.run import gate_process
 from interlock.run.children import PASSED_ON
-from interlock.run.gate_config import GateConfig, read_gate_config, tags_of, write_gate_config
+from interlock.run.gate_config import GateConfig, VenuePart, read_gate_config, tags_of, write_gate_config
 from interlock.run.gate_journal import open_and_fold
+from interlock.run.gate_kits import VenueKit, kit_of
 from interlock.run.gate_launch import example_limits, prepare
 from interlock.sentinel.stop_word import StopWord
 from interlock.simulate.fake_venue.client import ControlClient, SocketLink, VenueClient
-from interlock.simulate.fake_venue.control import DropConnections, ForeignOrder, MoveBalance, SetBook, SetPermissions
+from interlock.simulate.fake_venue.control import ArmFault, DropConnections, ForeignOrder, MoveBalance, SetBook, SetPermissions
+from interlock.simulate.fake_venue.faults import Fault, FaultSpec
 from interlock.simulate.fake_venue.server import Addresses
 from interlock.trace.check import check
 from interlock.venues.fake.wire import Cancel, ReadPermissions
@@ -220,6 +226,113 @@ def test_what_goes_wrong_stops_by_its_name(tmp_path: Path) -> None:
             assert not host.status().report["checker"]
 
     with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+class Mute:
+    """The reads of a venue, one verb of which does not answer while it is muted."""
+
+    def __init__(self, reads: VenueReads) -> None:
+        self._reads = reads
+        self.verb = ""
+        self.heard = asyncio.Event()
+
+    def mute(self, verb: str) -> None:
+        self.verb = verb
+        self.heard.clear()
+
+    def unmute(self) -> None:
+        self.verb = ""
+        self.heard.set()
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._reads, name)
+        if name != self.verb:
+            return found
+
+        async def waits(*given: Any) -> Any:
+            await self.heard.wait()
+            return await found(*given)
+
+        return waits
+
+
+@pytest.mark.parametrize(
+    ("verb", "what"),
+    [("executions", "the last consistent cut of bybit/main is "), ("history", "the last look at orders of unknown fate of bybit/main is ")],
+)
+def test_a_read_that_never_answers_holds_trading_back_until_it_does(tmp_path: Path, verb: str, what: str) -> None:
+    mutes: list[Mute] = []
+
+    def kit(part: VenuePart, *given: Any) -> VenueKit:
+        made = kit_of(part, *given)
+        mutes.append(Mute(made.reads))
+        paces = replace(made.paces, reconcile_ns=2 * 10**8, cut_good_for_ns=4 * 10**9)
+        return replace(made, reads=cast(VenueReads, mutes[-1]), paces=paces)
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around, kit=kit) as host:
+            await armed(host, addresses)
+            desk = host.world.rooms.desks["bybit"]
+            sells = {"side": Side.SELL, "ticks": 500_001}
+            assert await propose(host, **sells) == ["PERMIT"]
+            await host.until(lambda: [one["state"] for one in host.status().report["orders"]["list"]] == ["open"])
+            assert (desk.unread, names(host, "trips")) == ("", set())
+            mutes[-1].mute(verb)
+            hand = ControlClient(addresses.control)
+            # An order that the venue never had is looked for in every list.
+            hand.command(ArmFault(venue="bybit", spec=FaultSpec(fault=Fault.LOSE_REQUEST, verb="place")))
+            hand.close()
+            assert await propose(host, ticks=499_999) == ["PERMIT"]
+            await host.until(lambda: "reconnect" in names(host, "trips"))
+            assert desk.unread.startswith(what)
+            assert await propose(host, **sells) == ["level_reduces"]
+            await host.until(lambda: "open" not in [one["state"] for one in host.status().report["orders"]["list"]])
+            mutes[-1].unmute()
+            await host.until(lambda: names(host, "trips") == set(), 30)
+            assert desk.unread == ""
+            assert await propose(host, **sells) == ["PERMIT"]
+
+    with ground(tmp_path) as (config, around, addresses):
+        run(use(config, around, addresses))
+
+
+def test_a_gate_one_of_whose_own_duties_hangs_shows_the_sentinel_no_progress(tmp_path: Path) -> None:
+    sheet = tmp_path / "limits.toml"
+    sheet.write_text(example_limits().read_text(encoding="utf-8").replace("bybit", "binance_usdm"), encoding="utf-8")
+    ahead_ns: list[int] = [0]
+    silent: list[bool] = []
+    goes_on = asyncio.Event()
+
+    def clocks() -> ClockReading:
+        found, more = gate_process.clocks(), sum(ahead_ns)
+        return ClockReading(boot_ns=found.boot_ns + more, mono_ns=found.mono_ns + more, wall_ns=found.wall_ns + more)
+
+    async def patience(_request: Mapping[str, Any]) -> None:
+        if silent:
+            silent.append(True)
+            await goes_on.wait()
+
+    async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:
+        async with life(config, around, clocks=clocks, patience=patience) as host:
+            word = StopWord.attach(config.stop_word)
+            # All duties are late at once, as on a host that stood still: they go on, and the gate is not taken for one that hangs.
+            ahead_ns.append(2 * HUNG_NS)
+            before = word.progress
+            await host.until(lambda: word.progress > before + 20)
+            silent.append(True)
+            await host.until(lambda: len(silent) > 1)
+            ahead_ns.append(HUNG_NS)
+            await host.until(lambda: "duties: hung, no progress is shown: dead-man" in host.said)
+            shown = word.progress
+            host.world.rooms.attendant.look()
+            assert word.progress == shown
+            silent.clear()
+            goes_on.set()
+            await host.until(lambda: word.progress > shown)
+            assert host.said[-1] == "duties: go on after they hung"
+
+    with ground(tmp_path, ("binance_usdm",), limits=sheet) as (config, around, addresses):
         run(use(config, around, addresses))
 
 

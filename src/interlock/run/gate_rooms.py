@@ -188,7 +188,7 @@ def compose(
         for part in config.venues
         if (protection := kits[part.venue].protection) is not None
     }
-    attendant = Attendant(parts, partial(called_for, parts))
+    attendant = Attendant(parts, partial(called_for, parts), lambda: ports.clocks().mono_ns)
     proposals = Proposals(parts, dead_man.assure)
     commands = Commands(parts, proposals)
     keys = {part.venue: part.drilled_key for part in config.venues}
