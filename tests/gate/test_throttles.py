@@ -237,6 +237,40 @@ def test_an_expired_order_is_no_rejection_and_a_person_resets_the_streak() -> No
     assert throttles.reject_streak(state, SHEET, "demo") == 0
 
 
+def unknown(cid: str, at: int) -> list[Record]:
+    """An order whose outcome is not known."""
+    return [*sent(cid, at), records.SendUnknown(boot_ns=at, client_id=cid, revision=0, reason="lost")]
+
+
+def absent(cid: str, at: int) -> records.Absent:
+    return records.Absent(boot_ns=at, client_id=cid, sightings=(), not_before_venue_ns=0)
+
+
+def test_orders_that_the_venue_never_had_or_that_nobody_finds_count_and_a_lost_answer_does_not() -> None:
+    tight = changed(SHEET, "strategies", "demo", max_reject_streak_count=2)
+    state = fold(*unknown("a", S), *unknown("b", S), *unknown("c", S))
+    assert (throttles.reject_streak(state, tight, "demo"), names(state, S, tight)) == (0, []), "any of them may be at the venue"
+    throttles.apply(state, report("a", S, OrderState.OPEN))
+    throttles.apply(state, absent("b", S))
+    throttles.apply(state, absent("b", S))
+    assert (throttles.reject_streak(state, tight, "demo"), names(state, S, tight)) == (1, []), "one that was lost stops nothing"
+    quarantined = records.Quarantined(boot_ns=S, client_id="c", reason="unknown for 60 s")
+    throttles.apply(state, quarantined)
+    assert names(state, S, tight) == ["reject_streak"]
+    throttles.apply(state, absent("c", S))
+    throttles.apply(state, absent("nobody", S))
+    assert throttles.reject_streak(state, tight, "demo") == 2, "an order counts once"
+    throttles.apply(state, report("c", S, OrderState.OPEN))
+    assert (throttles.reject_streak(state, tight, "demo"), names(state, S, tight)) == (0, []), "it was found after all"
+
+
+def test_what_the_gate_itself_did_not_send_is_no_error() -> None:
+    never = [records.NotSent(boot_ns=S, client_id=cid, revision=0, reason="deadline") for cid in "abc"]
+    state = fold(*(one for told in never for one in (intent(told.client_id, S), permit(told.client_id, S), told)))
+    assert throttles.reject_streak(state, SHEET, "demo") == 0
+    assert throttles.reject_streak(fold(*sent("a", S), absent("a", S)), SHEET, "demo") == 1
+
+
 def test_losing_round_trips_in_a_row() -> None:
     buy, sell = Side.BUY, Side.SELL
     state = fold(*sent("a", S))

@@ -3,7 +3,9 @@
 Times are CLOCK_BOOTTIME of the current boot of the host. A new process life of the gate forgets nothing. When the host itself has restarted, its
 clock began anew, so that all that was remembered counts as having just happened. Every message counts from its permit on, before its first byte.
 
-An order that is rejected for resting (`POST_ONLY`, by a code that the sheet expects) and an order that expires are no errors. A round trip ends
+An order that is rejected for resting (`POST_ONLY`, by a code that the sheet expects) and an order that expires are no errors. One whose outcome was
+unknown is an error when it turns out that the venue never had it, or when nobody finds out; an answer alone that was lost is none. What was not sent
+is none either: the gate itself kept it back. A round trip ends
 when a strategy's position in one instrument returns to zero; one that gains nothing counts as lost. Fees are not part of it: they are in the daily
 loss.
 """
@@ -30,6 +32,8 @@ IDENTICAL_ORDERS = "repeated_order"
 _REMEMBERED_NS = (60 * NS_PER_S, 600 * NS_PER_S, LONGEST_WINDOW_NS)
 _TRIM_AT = 512
 _FILLS_REMEMBERED = 4096
+ABSENT, QUARANTINED = "interlock: absent", "interlock: quarantined"
+"""In the place of a venue's code, for orders of which the venue said nothing."""
 EVERYWHERE = ""
 """The venue of a cancel whose order is not known any more: it counts on every venue."""
 
@@ -77,7 +81,7 @@ class Throttles(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     identical: dict[Signature, list[int]] = {}
     identical_order: list[tuple[int, Signature]] = []
     rejects: dict[str, dict[tuple[str, str, str], int]] = {}
-    """By strategy, since the last order that was accepted: how often by (venue, time in force, code)."""
+    """By strategy, since the last order that was accepted: how often orders came to nothing, by (venue, time in force, code)."""
     trips: dict[tuple[str, str, str, str], Trip] = {}
     losing: dict[str, int] = {}
     fills: dict[tuple[str, str, str, str], None] = {}
@@ -134,7 +138,12 @@ def apply(state: Throttles, record: records.Record) -> Throttles:
             _note(state, state.cancels.setdefault(venue, []), record.boot_ns)
         case records.Answered() | records.Reported():
             _told(state, record)
-        case records.Absent() | records.Released():
+        case records.Quarantined():
+            _failed(state, record.client_id, QUARANTINED)
+        case records.Absent():
+            _failed(state, record.client_id, ABSENT)
+            _ended(state, record.client_id, record.boot_ns)
+        case records.Released():
             _ended(state, record.client_id, record.boot_ns)
         case records.Filled():
             _filled(state, record)
@@ -220,15 +229,21 @@ def _told(state: Throttles, record: records.Answered | records.Reported) -> None
     if ticket is None:
         return
     if record.state is OrderState.REJECTED:
-        if not ticket.rejected:
-            ticket.rejected = True
-            counts = state.rejects.setdefault(ticket.strategy, {})
-            cause = (ticket.venue, ticket.tif.value, record.code)
-            counts[cause] = counts.get(cause, 0) + 1
+        _failed(state, record.client_id, record.code)
     elif record.state in (OrderState.OPEN, OrderState.PARTIAL, OrderState.FILLED):
         state.rejects.pop(ticket.strategy, None)
     if record.state.final:
         _ended(state, record.client_id, record.boot_ns)
+
+
+def _failed(state: Throttles, client_id: str, code: str) -> None:
+    """Count an order that came to nothing, once."""
+    ticket = state.tickets.get(client_id)
+    if ticket is not None and not ticket.rejected:
+        ticket.rejected = True
+        counts = state.rejects.setdefault(ticket.strategy, {})
+        cause = (ticket.venue, ticket.tif.value, code)
+        counts[cause] = counts.get(cause, 0) + 1
 
 
 def _ended(state: Throttles, client_id: str, boot_ns: int) -> None:
@@ -341,7 +356,7 @@ def identical_used(state: Throttles, signature: Signature, boot_ns: int, window_
 
 
 def reject_streak(state: Throttles, sheet: LimitSheet, strategy: str) -> int:
-    """Rejections of a strategy since its last accepted order, without those that a post-only order is expected to meet."""
+    """Orders of a strategy that came to nothing since its last accepted one, without the rejections that a post-only order is expected to meet."""
     streak = 0
     for (venue, tif, code), count in state.rejects.get(strategy, {}).items():
         limit = sheet.venues.get(venue)
@@ -386,7 +401,10 @@ def _trips(state: Throttles, sheet: LimitSheet, strategy: str, limit: Strategy, 
             break
     rejects = reject_streak(state, sheet, strategy)
     if not (rejects < limit.max_reject_streak_count):
-        yield REJECT_STREAK, f"{rejects} rejections in a row, the most allowed is {limit.max_reject_streak_count}"
+        yield (
+            REJECT_STREAK,
+            f"{rejects} orders in a row rejected, absent or in quarantine, the most allowed is {limit.max_reject_streak_count}",
+        )
     losing = losing_streak(state, strategy)
     if not (losing < limit.max_losing_streak_count):
         yield LOSS_STREAK, f"{losing} losing round trips in a row, the most allowed is {limit.max_losing_streak_count}"
