@@ -21,6 +21,7 @@ from interlock.gate.frames import Role
 from interlock.gate.journal import SystemDisk, recover
 from interlock.gate.lattice import freezes_by_cause
 from interlock.gate.sockets import Client
+from interlock.gate.verbs import SELF_CLEARING
 from interlock.run.gate_launch import example_limits
 from interlock.simulate.fake_venue.control import (
     ClearFaults,
@@ -146,7 +147,7 @@ def test_a_collapse_of_the_edge_takes_sixty_orders_back_within_a_second(tmp_path
         assert 0 < on_the_wire_ms <= 1_000, times
         assert 0 < zero_ms <= 1_000, times
         until(lambda: not gate.report()["orders"]["live"])
-        assert freezes_by_cause(journaled(gate)) == {"edge": 1}
+        assert latched(gate) == {"edge": 1}
         assert [latch["name"] for latch in gate.report()["latches"]] == ["edge"]
         code, _ = command("resume", "--socket", gate.paths["raise"], "--latch", "edge", "--scope", "strategy", "--subject", "demo")
         assert code == 0
@@ -232,6 +233,11 @@ def frozen(gate: Serving) -> dict[str, int]:
     return freezes_by_cause(journaled(gate))
 
 
+def latched(gate: Serving) -> dict[str, int]:
+    """The same of what only a person clears: on a busy host interlocks may trip besides."""
+    return {cause: count for cause, count in frozen(gate).items() if cause not in SELF_CLEARING}
+
+
 def test_a_streak_of_rejections_freezes_its_strategy(tmp_path: Path) -> None:
     with serving(tmp_path) as gate:
         gate.armed()
@@ -246,7 +252,7 @@ def test_a_streak_of_rejections_freezes_its_strategy(tmp_path: Path) -> None:
                 trader.trades()
                 trader.takes_back()
         assert trader.order().rule == "level_reduces"
-        assert frozen(gate) == {"reject_streak": 1}
+        assert latched(gate) == {"reject_streak": 1}
         trader.resumes("reject_streak", "strategy", "demo")
         trader.trades()
 
@@ -273,7 +279,8 @@ def test_a_feed_that_is_lost_or_a_market_that_halts_takes_the_orders_back_until_
         gate.tell(SetStatus(venue="bybit", symbol="BTCUSDT", status="trading"))
         until(lambda: trader.held() == {})
         trader.trades()
-        assert frozen(gate) == {}
+        assert latched(gate) == {}
+        assert frozen(gate)["feed_stale"] >= 2, "once for the feed, once for the halt of the market"
 
 
 def test_a_private_stream_that_is_cut_takes_the_orders_back_until_it_has_stayed(tmp_path: Path) -> None:
@@ -318,6 +325,7 @@ def test_a_gap_in_the_stream_that_cannot_be_read_takes_the_orders_back_until_it_
         trader.takes_back()
         until(lambda: trader.order(below=5).result == "PERMIT")
         assert gate.report()["latches"] == []
+        assert frozen(gate)["reconnect"] in {1, 2}
 
 
 def test_a_venue_whose_clock_is_off_gets_no_orders(tmp_path: Path) -> None:
@@ -348,7 +356,7 @@ def test_a_loss_freezes_new_risk_for_the_day(tmp_path: Path) -> None:
         assert trader.order(below=1).rule == "level_reduces"
         trader.is_flat()
         assert client_id not in gate.open_at_venue()
-        assert frozen(gate) == {"loss": 1}
+        assert latched(gate) == {"loss": 1}
 
 
 def test_a_balance_that_nobody_explains_ends_the_grant(tmp_path: Path) -> None:
@@ -363,7 +371,7 @@ def test_a_balance_that_nobody_explains_ends_the_grant(tmp_path: Path) -> None:
         held = trader.held()
         # The event that nobody can read is a gap of the stream too.
         assert (held.pop("unexplained"), set(held) - {"reconnect"}) == (("account bybit/main", "halt"), set())
-        assert frozen(gate) == {"unexplained": 1}
+        assert latched(gate) == {"unexplained": 1}
         trader.is_flat()
         assert client_id not in gate.open_at_venue()
         assert gate.arm()[0] == 1

@@ -347,8 +347,19 @@ def test_the_order_of_latches_does_not_show(order: list[Record]) -> None:
 
 
 def test_freezes_are_counted_by_cause() -> None:
-    records_ = [latch(), latch(), latch(name="loss", level=Level.REDUCE_ONLY), latch(name="loss"), boot(), latch(), trip()]
+    records_ = [latch(), latch(), latch(name="loss", level=Level.REDUCE_ONLY), latch(name="loss"), boot(), latch()]
     assert freezes_by_cause(records_) == {"overfill": 1, "loss": 2}
     state = fold(*records_)
     assert freezes_by_cause([*records_, cleared(state), latch()]) == {"overfill": 2, "loss": 2}
     assert freezes_by_cause([]) == {}
+
+
+def test_interlocks_are_freezes_too_and_one_that_becomes_a_latch_is_counted_once() -> None:
+    assert freezes_by_cause([boot(), trip(), trip(), trip(subject="bybit/ETHUSDT")]) == {"feed_stale": 2}
+    assert freezes_by_cause([boot(), trip(), UNTRIP]) == {"feed_stale": 1}
+    assert freezes_by_cause([boot(), trip(), UNTRIP, trip(boot_ns=9)]) == {"feed_stale": 2}
+    stays = latch(Scope.SYMBOL, "bybit/BTCUSDT", Level.REDUCE_ONLY, name="feed_stale")
+    assert freezes_by_cause([boot(), trip(), stays, UNTRIP, trip(boot_ns=9)]) == {"feed_stale": 1}
+    deeper = latch(Scope.SYMBOL, "bybit/BTCUSDT", Level.HALT, name="feed_stale")
+    assert freezes_by_cause([boot(), trip(), deeper]) == {"feed_stale": 2}
+    assert freezes_by_cause([boot(), trip(), boot(), trip()]) == {"feed_stale": 2}, "a boot forgets what is tripped, and not that it was"

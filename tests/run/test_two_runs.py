@@ -79,7 +79,8 @@ def test_of_runs_at_one_account_one_trades_and_no_other_ever_sends(tmp_path: Pat
         # What the control needs at the end: a position, which the one run explains and the other could not.
         ground.until(lambda: ground.hand.state("bybit")["positions"])
         code, kpi = ground.end(won, signal.SIGINT)
-        assert (code, kpi["verdict"], kpi["gate_lives"], kpi["freeze_triggered_total"]) == (130, "PASS", 1, {}), kpi
+        assert (code, kpi["verdict"], kpi["gate_lives"]) == (130, "PASS", 1), kpi
+        assert kpi["freeze_triggered_total"] == kpi["interlock_trips_total"], "on a busy host an interlock may trip, and nothing latched"
         assert ground.checked() == (0, []), "every request that raised risk is of the one that had the account"
         assert ground.risk_written() >= kpi["permits"] - 1 > 0, "and it did trade"
         # The control: with the account free the same folder runs, and nobody has to tidy up after the dead. What the other one did there is not

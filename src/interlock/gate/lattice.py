@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -333,13 +334,30 @@ def clear_latch(
     return LatchCleared(boot_ns=boot_ns, name=name, scope=scope, subject=subject, actor=actor, nonce=nonce, state_version=seen_version)
 
 
+@dataclass(slots=True)
+class Freezes:
+    """How often latches and interlocks came into force, by name: the metric freeze_triggered_total.
+
+    What holds down already does not count again: a repetition, or the latch that an interlock becomes when it has lasted for too long.
+    """
+
+    by_cause: Counter[str] = field(default_factory=Counter)
+    _state: Lattice = field(default_factory=Lattice)
+
+    def take(self, record: Record) -> None:
+        """Count one record of a journal, in the order of the journal."""
+        before = self._state
+        self._state = apply(before, record)
+        if isinstance(record, LatchSet | InterlockTripped) and self._state is not before:
+            key = (record.name, record.scope, record.subject)
+            held = [rank(one.level) for one in _holds(before) if (one.name, one.scope, one.subject) == key]
+            if not held or rank(record.level) < min(held):
+                self.by_cause[record.name] += 1
+
+
 def freezes_by_cause(records: Iterable[Record]) -> dict[str, int]:
-    """How often each latch came into force, by its name: the metric freeze_triggered_total. Repetitions of a standing latch do not count."""
-    state = Lattice()
-    count: Counter[str] = Counter()
+    """What `Freezes` counts in a whole journal."""
+    found = Freezes()
     for record in records:
-        after = apply(state, record)
-        if isinstance(record, LatchSet) and after is not state:
-            count[record.name] += 1
-        state = after
-    return dict(count)
+        found.take(record)
+    return dict(found.by_cause)

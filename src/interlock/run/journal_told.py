@@ -14,6 +14,7 @@ from pathlib import Path
 from interlock.domain.errors import InterlockError
 from interlock.gate import records as r
 from interlock.gate.journal import Follower, Recovered, SystemDisk, recover
+from interlock.gate.lattice import Freezes
 from interlock.gate.record_following import RecordFollower
 from interlock.gate.record_reading import read_record
 from interlock.run.venue_fills import Execution, Trade
@@ -27,7 +28,7 @@ class Told:
     intents: int = 0
     permits: int = 0
     denials: Counter[str] = field(default_factory=Counter)
-    latches: Counter[str] = field(default_factory=Counter)
+    freezes: Freezes = field(default_factory=Freezes)
     trips: Counter[str] = field(default_factory=Counter)
     fills: int = 0
     makers: int = 0
@@ -55,6 +56,7 @@ class Told:
     def take(self, record: r.AnyRecord) -> None:
         """Count one record."""
         self.records += 1
+        self.freezes.take(record)
         match record:
             case r.Boot():
                 self.lives += 1
@@ -67,8 +69,6 @@ class Told:
             case r.Deny() as deny:
                 self.denials[deny.rule] += deny.count
                 self._venue_of.pop(deny.client_id, None)
-            case r.LatchSet() as latch:
-                self.latches[latch.name] += 1
             case r.InterlockTripped() as trip:
                 self.trips[trip.name] += 1
             case r.KillEffective():

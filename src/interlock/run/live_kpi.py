@@ -146,7 +146,7 @@ def decided(told: Told) -> dict[str, Any]:
         "intents": told.intents,
         "permits": told.permits,
         "denials": dict(told.denials),
-        "freeze_triggered_total": dict(told.latches),
+        "freeze_triggered_total": dict(told.freezes.by_cause),
         "interlock_trips_total": dict(told.trips),
         "kills": told.kills,
     }

@@ -64,7 +64,7 @@ def write_shadow_kpi(
         "account": {
             "journal": "journal",
             "explained": account.told.reconciled,
-            "freeze_triggered_total": dict(account.told.latches),
+            "freeze_triggered_total": dict(account.told.freezes.by_cause),
             "executions_of_others": account.told.fills,
             "writes": account.told.wires,
             "observer_exit_code": course.observer_exit,
