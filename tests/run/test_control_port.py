@@ -23,6 +23,7 @@ def test_it_is_asked_itself_and_no_proxy_of_the_environment(monkeypatch: pytest.
             assert await asyncio.to_thread(port.happened) == {"gap": 1}
             assert await asyncio.to_thread(port.state) == {"gap": 1}
             await asyncio.to_thread(port.strike, {"fault": "gap"})
+            await front.left_alone()
             assert [line for line in bytes(front.heard).decode().splitlines() if " HTTP/" in line or "{" in line] == [
                 "GET /faults HTTP/1.1",
                 "GET /state HTTP/1.1",

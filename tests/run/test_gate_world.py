@@ -267,7 +267,7 @@ def test_a_read_that_never_answers_holds_trading_back_until_it_does(tmp_path: Pa
     def kit(part: VenuePart, *given: Any) -> VenueKit:
         made = kit_of(part, *given)
         mutes.append(Mute(made.reads))
-        paces = replace(made.paces, reconcile_ns=2 * 10**8, cut_good_for_ns=4 * 10**9)
+        paces = replace(made.paces, reconcile_ns=2 * 10**8, slow_reads_ns=34 * 10**8)
         return replace(made, reads=cast(VenueReads, mutes[-1]), paces=paces)
 
     async def use(config: GateConfig, around: Around, addresses: Addresses) -> None:

@@ -61,7 +61,7 @@ READ = {
         f"{HERE}/test_bybit_feed.py::test_every_frame_of_the_real_archive_is_taken_and_the_book_is_right"
     ),
     "fixtures/jkorf_binance_usdfutures.tar.gz": f"{HERE}/binance_usdm/test_fixtures.py::test_there_is_no_file_that_nobody_reads",
-    "fixtures/jkorf_bybit_v5.tar.gz": f"{HERE}/bybit/test_documents.py::test_every_other_fixture_is_refused_or_read_and_nothing_else",
+    "fixtures/jkorf_bybit_v5.tar.gz": f"{HERE}/bybit/test_documents.py::test_there_is_no_file_that_nobody_reads",
     "fixtures/jkorf_upbit.tar.gz": f"{HERE}/upbit/test_documents.py::test_there_is_no_file_that_nobody_reads",
     "upbit/cryptofeed_UPBIT.ws.62.0": f"{HERE}/test_upbit_feed.py::test_every_real_frame_is_taken_and_the_books_are_right",
     "upbit/cryptofeed_UPBIT_rest_market_all_20210417.txt": f"{SELF}::test_the_markets_of_upbit",

@@ -53,31 +53,26 @@ class Paces:
     market_ns: int = 100 * NS_PER_MS
     equity_ns: int = NS_PER_S
     reconcile_ns: int = 5 * NS_PER_S
-    cut_good_for_ns: int = 75 * NS_PER_S
-    """How old the last consistent cut of the account may become, and the last round about the fate of orders, before nothing new is permitted: a
-    minute, in which slow reads are tried again and again, and three times `reconcile_ns`."""
+    slow_reads_ns: int = 60 * NS_PER_S
+    """For how long reads that are slow, or fail, may be tried again and again before the account counts as not known."""
     fees_after_ns: int = 0
     """How long after its beginning a gate first reads fee rates: where they are dear, not in the minute in which it begins and is armed."""
     catches_up: bool = True
     """Whether everything is read after a gap before it is reconciled. A reconciliation reads all of it
     too, and where that is dear it is the only read."""
 
+    @property
+    def cut_good_for_ns(self) -> int:
+        """How old the last consistent cut of the account may become, and the last round about the fate of orders, before nothing new is permitted."""
+        return self.slow_reads_ns + 3 * self.reconcile_ns
+
 
 def paces_at(venue: str) -> Paces:
     """The paces of a real venue. At Binance a list of all open orders costs a thirtieth of the weight of a minute."""
     market_ns = QUOTES_EVERY_NS
     if venue == "binance_usdm":
-        return Paces(
-            market_ns=market_ns,
-            equity_ns=4 * NS_PER_S,
-            reconcile_ns=30 * NS_PER_S,
-            cut_good_for_ns=150 * NS_PER_S,
-            fees_after_ns=60 * NS_PER_S,
-            catches_up=False,
-        )
-    if venue == "upbit":
-        return Paces(market_ns=market_ns, reconcile_ns=10 * NS_PER_S, cut_good_for_ns=90 * NS_PER_S)
-    return Paces(market_ns=market_ns)
+        return Paces(market_ns=market_ns, equity_ns=4 * NS_PER_S, reconcile_ns=30 * NS_PER_S, fees_after_ns=60 * NS_PER_S, catches_up=False)
+    return Paces(market_ns=market_ns, reconcile_ns=(10 if venue == "upbit" else 5) * NS_PER_S)
 
 
 @dataclass(frozen=True, kw_only=True)

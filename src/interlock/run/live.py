@@ -138,10 +138,10 @@ def run_live(
         raise BadInput(run.config, "live.limits", f"expected a file of limits at {limits}, found none")
     told = told_of(run, resolved)
     require_folder(run.out, resolved, told, prepared=run.prepared)
-    require_untraded(run)
     if run.places is not None and run.market[0] is Where.LOOPBACK:
         require_places(run.places, config)
     with hold_folder(run.out):
+        require_untraded(run)
         fill_folder(run.out, resolved, limits, told)
         return _run(run, config, environ, clock=clock, stop=stop, stage=stage, on_running=on_running, on_look=on_look)
 
