@@ -17,7 +17,7 @@ from tests.day.verdict import booked_once, missing, problems, sent_while_disarme
 from interlock.gate import records as r
 
 NONE: tuple[str, ...] = ()
-CALM = Settings(seed=1, hours=0.3, rounds=0, only=NONE, night=(0.0, 0.0))
+CALM = Settings(seed=1, hours=0.6, busy_s=1_800, rounds=0, only=NONE, night=(0.0, 0.0))
 PLAIN = ("orders are taken back", "both sides are filled")
 
 
