@@ -13,8 +13,10 @@ from tests.run.test_gate_endpoints import named
 from interlock.cli.main import main
 from interlock.domain.errors import UsageError
 from interlock.gate.records import Endpoint
+from interlock.run.build import strategy_digest
 from interlock.run.config import load_config
 from interlock.run.endpoint_rules import without_evidence
+from interlock.run.folder_names import CONFIG_FILE
 from interlock.run.live import engine_told, gate_words
 from interlock.run.live_folder import LiveRun
 from interlock.run.modes import Mode, require_runnable
@@ -30,8 +32,11 @@ def test_gate_and_engine_are_told_of_the_test_hosts_and_the_engine_of_no_key(tmp
     run = run_at(tmp_path, Mode.TESTNET, "testnet")
     assert run.places is not None
     require_runnable(run.mode, load_config(example()), example(), {}, places=run.places)
+    run.out.mkdir(parents=True, exist_ok=True)
+    (run.out / CONFIG_FILE).write_bytes(example().read_bytes())
     words = gate_words(run, run.places)
     assert words[words.index("--venue") + 1] == "testnet"
+    assert words[words.index("--strategy") + 1] == f"making={strategy_digest(load_config(example()).digest)}"
     assert words[words.index("--places") + 1] == str(run.places)
     told = engine_told(run, "making", {"intent": "intent.sock"})
     assert (told["where"], told["places"]) == ("testnet", None)
