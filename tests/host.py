@@ -6,8 +6,8 @@ and its second failure counts whatever the host does. On a host that ran, the fi
 repeated, with what the host had done.
 
 Of many thousand tests that race with real processes one may lose on a host that ran, too. A developer wants to see that at once; where a whole run
-decides whether work goes on, `--second-chances N` lets each worker repeat so many of them, and the output says of each that it is a race, of the test
-or of what it tests, that is to be found and mended. More of them, or a second failure, fail the run.
+decides whether work goes on, `--second-chances N` lets each worker repeat so many of them. One that passes then is a race, of the test or of what it
+tests, that is to be found and mended; the output names it. More of them, or a second failure, fail the run.
 
 Stood still is one of: a process that sleeps for 20 ms woke 100 ms late or later; the hypervisor kept a tenth of the processors' time; somebody waited
 for a processor in two fifths of the test's time (the first line of `/proc/pressure/cpu`, which counts what our own workers take from each other);
@@ -30,7 +30,7 @@ import pytest
 
 SECTION = "the host"
 RAN = "it ran"
-RACE = "it ran, so this is a race, of the test or of what it tests; find it"
+RACE = "it ran; where the repetition passed this is a race, of the test or of what it tests: find it"
 LATE_S = 0.1
 STOLEN_SHARE = 0.1
 WAITING_SHARE = 0.4
